@@ -1,0 +1,53 @@
+package ipc
+
+import (
+	"fmt"
+	"net"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// SendFile passes an open file to the peer, with one byte of data. The caller
+// keeps its own descriptor.
+func SendFile(conn *net.UnixConn, f *os.File) error {
+	oob := unix.UnixRights(int(f.Fd()))
+	if _, _, err := conn.WriteMsgUnix([]byte{0}, oob, nil); err != nil {
+		return fmt.Errorf("pass %s: %w", f.Name(), err)
+	}
+	return nil
+}
+
+// ReceiveFile takes one file that the peer passed with [SendFile]. Any further
+// descriptors that come along are closed.
+func ReceiveFile(conn *net.UnixConn, name string) (*os.File, error) {
+	buf := make([]byte, 1)
+	oob := make([]byte, unix.CmsgSpace(4*16))
+	_, oobn, _, _, err := conn.ReadMsgUnix(buf, oob)
+	if err != nil {
+		return nil, fmt.Errorf("receive %s: %w", name, err)
+	}
+	msgs, err := unix.ParseSocketControlMessage(oob[:oobn])
+	if err != nil {
+		return nil, fmt.Errorf("receive %s: %w", name, err)
+	}
+	var got *os.File
+	for _, m := range msgs {
+		fds, err := unix.ParseUnixRights(&m)
+		if err != nil {
+			continue
+		}
+		for _, fd := range fds {
+			if got != nil {
+				unix.Close(fd)
+				continue
+			}
+			unix.CloseOnExec(fd)
+			got = os.NewFile(uintptr(fd), name)
+		}
+	}
+	if got == nil {
+		return nil, fmt.Errorf("receive %s: %w: no descriptor", name, ErrMalformed)
+	}
+	return got, nil
+}

@@ -1,0 +1,258 @@
+// Package ipc is how Posthouse processes talk to each other.
+//
+// A request or reply is a list of attributes, each a name and a value, on a
+// stream socket:
+//
+//	name NUL value NUL name NUL value NUL ... NUL
+//
+// An empty name ends the list. Integers travel as decimal text. This is the
+// form of the public showq socket too, so tools that read that socket can
+// read ours.
+//
+// The peer is not trusted, although it is a sibling: the number of attributes
+// and their size have limits ([Limits]), every read and write has a deadline,
+// and any violation is an error after which the caller closes the connection.
+// Nothing is learnt about the process at the other end from what it says; use
+// [PeerCred] for that.
+package ipc
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"time"
+)
+
+// Limits for one attribute list.
+const (
+	MaxName   = 64      // bytes in an attribute name
+	MaxValue  = 1 << 16 // bytes in a value
+	MaxAttrs  = 256     // attributes in a list
+	MaxTotal  = 1 << 18 // bytes in a list
+	IOTimeout = 3600 * time.Second
+)
+
+// ErrMalformed reports an attribute list that breaks the limits or the form,
+// or that lacks an attribute that the reader needs.
+var ErrMalformed = errors.New("malformed attribute list")
+
+// Attr is one attribute.
+type Attr struct{ Name, Value string }
+
+// List is an ordered attribute list. The zero value is an empty list.
+type List []Attr
+
+// Str appends a string attribute and returns the longer list.
+func (l List) Str(name, value string) List { return append(l, Attr{name, value}) }
+
+// Int appends an integer attribute.
+func (l List) Int(name string, value int64) List {
+	return append(l, Attr{name, strconv.FormatInt(value, 10)})
+}
+
+// Bool appends a boolean as "1" or "0".
+func (l List) Bool(name string, value bool) List {
+	if value {
+		return append(l, Attr{name, "1"})
+	}
+	return append(l, Attr{name, "0"})
+}
+
+// Get returns the first value with the given name.
+func (l List) Get(name string) (string, bool) {
+	for _, a := range l {
+		if a.Name == name {
+			return a.Value, true
+		}
+	}
+	return "", false
+}
+
+// Value returns the first value with the given name, or "".
+func (l List) Value(name string) string {
+	v, _ := l.Get(name)
+	return v
+}
+
+// GetInt returns the named attribute as an integer, or [ErrMalformed] when it
+// is missing or is not one.
+func (l List) GetInt(name string) (int64, error) {
+	v, ok := l.Get(name)
+	if !ok {
+		return 0, fmt.Errorf("%w: no attribute %q", ErrMalformed, name)
+	}
+	n, err := strconv.ParseInt(v, 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%w: attribute %q is not a number", ErrMalformed, name)
+	}
+	return n, nil
+}
+
+// GetBool returns the named attribute as a boolean.
+func (l List) GetBool(name string) (bool, error) {
+	n, err := l.GetInt(name)
+	return n != 0, err
+}
+
+// Conn is a connection that carries attribute lists. One goroutine at a time
+// may read, and one may write.
+type Conn struct {
+	net.Conn
+	// Timeout bounds each read or write of a whole list; IOTimeout if zero.
+	Timeout time.Duration
+	r       *bufio.Reader
+	w       *bufio.Writer
+}
+
+// NewConn returns a Conn on c.
+func NewConn(c net.Conn) *Conn {
+	return &Conn{Conn: c, r: bufio.NewReader(c), w: bufio.NewWriter(c)}
+}
+
+// Reader gives access to bytes that follow a list, such as queue file
+// records. They must be read through it, since it may hold some already.
+func (c *Conn) Reader() *bufio.Reader { return c.r }
+
+// Writer gives access to the buffer below [Conn.Write]; the caller flushes.
+func (c *Conn) Writer() *bufio.Writer { return c.w }
+
+// Extend sets the deadline for the next read and write to one Timeout from
+// now.
+func (c *Conn) Extend() error {
+	d := c.Timeout
+	if d == 0 {
+		d = IOTimeout
+	}
+	return c.SetDeadline(time.Now().Add(d))
+}
+
+// WriteList buffers a list without sending it, so that what follows can leave
+// in the same segment.
+func (c *Conn) WriteList(l List) error { return writeList(c.w, l) }
+
+// Send writes a list and flushes.
+func (c *Conn) Send(l List) error {
+	if err := c.Extend(); err != nil {
+		return err
+	}
+	if err := writeList(c.w, l); err != nil {
+		return err
+	}
+	return c.w.Flush()
+}
+
+// Receive reads one list. It returns io.EOF, bare, when the peer closed the
+// connection between two lists.
+func (c *Conn) Receive() (List, error) {
+	if err := c.Extend(); err != nil {
+		return nil, err
+	}
+	return ReadList(c.r)
+}
+
+// Call sends a request and returns the reply.
+func (c *Conn) Call(req List) (List, error) {
+	if err := c.Send(req); err != nil {
+		return nil, err
+	}
+	l, err := c.Receive()
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	return l, err
+}
+
+func writeList(w *bufio.Writer, l List) error {
+	if len(l) > MaxAttrs {
+		return fmt.Errorf("%w: %d attributes", ErrMalformed, len(l))
+	}
+	for _, a := range l {
+		if err := checkAttr(a); err != nil {
+			return err
+		}
+		// bufio.Writer keeps its first error; Flush or the last byte
+		// returns it.
+		w.WriteString(a.Name)
+		w.WriteByte(0)
+		w.WriteString(a.Value)
+		w.WriteByte(0)
+	}
+	return w.WriteByte(0)
+}
+
+func checkAttr(a Attr) error {
+	if a.Name == "" || len(a.Name) > MaxName || hasNUL(a.Name) {
+		return fmt.Errorf("%w: bad attribute name %q", ErrMalformed, a.Name)
+	}
+	if len(a.Value) > MaxValue || hasNUL(a.Value) {
+		return fmt.Errorf("%w: bad value of attribute %q", ErrMalformed, a.Name)
+	}
+	return nil
+}
+
+func hasNUL(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// ReadList reads one attribute list within the limits of this package. It
+// returns io.EOF, bare, if there is no first byte.
+func ReadList(r *bufio.Reader) (List, error) {
+	var l List
+	total := 0
+	for {
+		name, err := readString(r, MaxName)
+		if err != nil {
+			if err == io.EOF && total > 0 {
+				err = io.ErrUnexpectedEOF
+			}
+			return nil, err
+		}
+		if name == "" {
+			return l, nil
+		}
+		value, err := readString(r, MaxValue)
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return nil, err
+		}
+		total += len(name) + len(value) + 2
+		if total > MaxTotal || len(l) == MaxAttrs {
+			return nil, fmt.Errorf("%w: list too long", ErrMalformed)
+		}
+		l = append(l, Attr{name, value})
+	}
+}
+
+// readString reads up to a NUL, which it drops. io.EOF means that there was
+// no byte at all.
+func readString(r *bufio.Reader, limit int) (string, error) {
+	var long []byte
+	for {
+		part, err := r.ReadSlice(0)
+		if err == nil && long == nil && len(part)-1 <= limit {
+			return string(part[:len(part)-1]), nil
+		}
+		if len(long)+len(part) > limit+1 {
+			return "", fmt.Errorf("%w: string over %d bytes", ErrMalformed, limit)
+		}
+		long = append(long, part...)
+		switch {
+		case err == nil:
+			return string(long[:len(long)-1]), nil
+		case err == io.EOF && len(long) > 0:
+			return "", io.ErrUnexpectedEOF
+		case err != bufio.ErrBufferFull:
+			return "", err
+		}
+	}
+}

@@ -1,0 +1,136 @@
+package ipc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Pool keeps connections to one Unix socket and hands them out, one user at a
+// time. A connection that failed is not put back.
+type Pool struct {
+	path    string
+	timeout time.Duration
+	maxIdle int
+
+	mu   sync.Mutex
+	idle []*Conn
+}
+
+// NewPool returns a pool for the socket at path, relative to the working
+// directory, which for a daemon is the queue directory ("private/rewrite").
+// Each dial, read or write may take up to timeout.
+func NewPool(path string, timeout time.Duration) *Pool {
+	return &Pool{path: path, timeout: timeout, maxIdle: 64}
+}
+
+// Get returns a kept or a new connection. reused tells which: a kept one may
+// turn out to be dead at its first use.
+func (p *Pool) Get(ctx context.Context) (c *Conn, reused bool, err error) {
+	p.mu.Lock()
+	if n := len(p.idle); n > 0 {
+		c = p.idle[n-1]
+		p.idle = p.idle[:n-1]
+	}
+	p.mu.Unlock()
+	if c != nil {
+		return c, true, nil
+	}
+	d := net.Dialer{Timeout: p.timeout}
+	conn, err := d.DialContext(ctx, "unix", p.path)
+	if err != nil {
+		return nil, false, fmt.Errorf("connect to %s: %w", p.path, err)
+	}
+	c = NewConn(conn)
+	c.Timeout = p.timeout
+	return c, false, nil
+}
+
+// Put gives a connection back for reuse.
+func (p *Pool) Put(c *Conn) {
+	p.mu.Lock()
+	keep := len(p.idle) < p.maxIdle
+	if keep {
+		p.idle = append(p.idle, c)
+	}
+	p.mu.Unlock()
+	if !keep {
+		c.Close()
+	}
+}
+
+// Close closes the connections that are not in use.
+func (p *Pool) Close() {
+	p.mu.Lock()
+	idle := p.idle
+	p.idle = nil
+	p.mu.Unlock()
+	for _, c := range idle {
+		c.Close()
+	}
+}
+
+// Call sends a request and returns its reply. A request on a kept connection
+// that the server closed meanwhile is sent once more on a new one, so the
+// request must be one that may be repeated.
+func (p *Pool) Call(ctx context.Context, req List) (List, error) {
+	for {
+		c, reused, err := p.Get(ctx)
+		if err != nil {
+			return nil, err
+		}
+		reply, err := c.Call(req)
+		if err == nil {
+			p.Put(c)
+			return reply, nil
+		}
+		c.Close()
+		if !reused || errors.Is(err, ErrMalformed) || errors.Is(err, os.ErrDeadlineExceeded) {
+			return nil, fmt.Errorf("request to %s: %w", p.path, err)
+		}
+		// Its siblings are as old; do not try them one by one.
+		p.Close()
+	}
+}
+
+// Trigger sends bytes to a trigger service, whose endpoint is a FIFO or a
+// socket. A trigger is a hint: the service looks for work at intervals
+// anyway, so a full FIFO is no error, and an absent reader is one that a
+// caller may ignore.
+func Trigger(path string, request []byte) error {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return fmt.Errorf("trigger %s: %w", path, err)
+	}
+	if info.Mode()&os.ModeNamedPipe != 0 {
+		return triggerFIFO(path, request)
+	}
+	conn, err := net.DialTimeout("unix", path, time.Second)
+	if err != nil {
+		return fmt.Errorf("trigger %s: %w", path, err)
+	}
+	defer conn.Close()
+	conn.SetWriteDeadline(time.Now().Add(time.Second))
+	if _, err := conn.Write(request); err != nil {
+		return fmt.Errorf("trigger %s: %w", path, err)
+	}
+	return nil
+}
+
+func triggerFIFO(path string, request []byte) error {
+	fd, err := syscall.Open(path, syscall.O_WRONLY|syscall.O_NONBLOCK|syscall.O_CLOEXEC|syscall.O_NOFOLLOW, 0)
+	if err != nil {
+		return fmt.Errorf("trigger %s: %w", path, err)
+	}
+	defer syscall.Close(fd)
+	_, err = syscall.Write(fd, request)
+	if err != nil && !errors.Is(err, syscall.EAGAIN) {
+		return fmt.Errorf("trigger %s: %w", path, err)
+	}
+	return nil
+}
