@@ -1,0 +1,80 @@
+# Posthouse: `make` builds, `make run` tries it out, `make test` proves it.
+# `make help` lists the targets.
+
+PREFIX    ?= /usr
+DESTDIR   ?=
+confdir   ?= /etc/posthouse
+libexec   ?= $(PREFIX)/lib/posthouse
+sbindir   ?= $(PREFIX)/sbin
+bindir    ?= $(PREFIX)/bin
+mandir    ?= $(PREFIX)/share/man
+compldir  ?= $(PREFIX)/share/bash-completion/completions
+
+GO        ?= go
+export CGO_ENABLED = 0
+GOFLAGS_BUILD = -trimpath -ldflags "-s -w"
+
+# A folder with a main.go is a program; cmd/ has what people type.
+DAEMONS  = $(patsubst %/main.go,%,$(wildcard */main.go))
+COMMANDS = $(patsubst cmd/%/main.go,%,$(wildcard cmd/*/main.go))
+
+.PHONY: all build run init test check unit fuzz bench faults install man clean help deps
+
+all: build ## build every program into bin/
+
+build:
+	@mkdir -p bin
+	$(GO) build $(GOFLAGS_BUILD) -o bin/ $(DAEMONS:%=./%) $(COMMANDS:%=./cmd/%)
+	@cd bin && ln -sf smtp lmtp && ln -sf postmap postalias && ln -sf sendmail mailq && ln -sf sendmail newaliases
+
+run: build ## make an instance under ./run if there is none and start it in the foreground
+	@bin/posthouse init --dir run --domain example.test --user you@example.test
+	@bin/posthouse -c run/etc start-fg
+
+deps: ## install what the tests need from Debian (needs root; says what is missing otherwise)
+	@tools/scripts/test-deps
+
+check: ## format, vet, imports, forbidden dependencies and unit tests; under a minute
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt: these files need formatting:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
+	$(GO) vet ./...
+	$(GO) test -short ./...
+
+test: deps build ## all tests: unit, fuzz corpora, dialogues, scenarios, crash smoke
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt: these files need formatting:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
+	$(GO) vet ./...
+	$(GO) test -timeout 25m ./...
+
+FUZZTIME ?= 30s
+fuzz: ## run every fuzz target for FUZZTIME (default 30s) each
+	@tools/scripts/fuzz $(FUZZTIME)
+
+bench: build ## measure beside Debian's Postfix in the same run; ratios on standard output
+	@tools/scripts/test-deps
+	$(GO) run ./test/bench
+
+faults: build ## the long durability campaign: kills, power cuts, full disks (needs root)
+	$(GO) test -timeout 60m -count=1 ./test/crash -args -campaign
+
+man: ## write the manual pages into build/man from the sources
+	$(GO) run ./tools/mkman -o build/man
+
+install: build man ## install under DESTDIR; then run `posthouse set-permissions` as root
+	install -d $(DESTDIR)$(libexec) $(DESTDIR)$(sbindir) $(DESTDIR)$(bindir) $(DESTDIR)$(confdir) $(DESTDIR)$(mandir) $(DESTDIR)$(compldir)
+	install -m 755 $(DAEMONS:%=bin/%) $(DESTDIR)$(libexec)/
+	ln -sf smtp $(DESTDIR)$(libexec)/lmtp
+	install -m 755 $(COMMANDS:%=bin/%) $(DESTDIR)$(sbindir)/
+	ln -sf postmap $(DESTDIR)$(sbindir)/postalias
+	ln -sf $(sbindir)/sendmail $(DESTDIR)$(bindir)/mailq
+	ln -sf $(sbindir)/sendmail $(DESTDIR)$(bindir)/newaliases
+	test -e $(DESTDIR)$(confdir)/main.cf || install -m 644 etc/main.cf $(DESTDIR)$(confdir)/main.cf
+	test -e $(DESTDIR)$(confdir)/master.cf || install -m 644 etc/master.cf $(DESTDIR)$(confdir)/master.cf
+	test -e $(DESTDIR)$(confdir)/aliases || install -m 644 etc/aliases $(DESTDIR)$(confdir)/aliases
+	install -m 644 etc/files $(DESTDIR)$(confdir)/files
+	cp -r build/man/. $(DESTDIR)$(mandir)/
+	install -m 644 packaging/completion/posthouse.bash $(DESTDIR)$(compldir)/posthouse
+
+clean: ## remove what was built
+	rm -rf bin build
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12

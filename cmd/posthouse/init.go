@@ -1,0 +1,296 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/user"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/posthouse-mail/posthouse/etc"
+)
+
+// instance is what init was asked to make.
+type instance struct {
+	dir, domain string
+	users       []string
+	basePort    int
+	binDir      string // where this program and the daemons are
+	owner       *user.User
+	mail        *user.User // whose the mailboxes are
+	tls         *user.User // who holds the keys
+	group       string
+}
+
+// paths in an instance
+func (i *instance) etc(name string) string { return filepath.Join(i.dir, "etc", name) }
+
+func (a *app) initInstance(args []string) error {
+	i, err := parseInit(args)
+	if err != nil {
+		return err
+	}
+	a.configDir = i.etc("")
+	if _, err := os.Stat(i.etc("main.cf")); err == nil {
+		fmt.Fprintf(a.out, "%s is there already and stays as it is.\n", i.etc("main.cf"))
+	} else if err := a.makeInstance(i); err != nil {
+		return err
+	}
+	_, s, err := a.load()
+	if err != nil {
+		return err
+	}
+	if err := a.applyPermissions(s, everything); err != nil {
+		return err
+	}
+	return a.printHints(i)
+}
+
+func parseInit(args []string) (*instance, error) {
+	i := &instance{}
+	flags := pflag.NewFlagSet("init", pflag.ContinueOnError)
+	flags.Usage = func() {}
+	flags.StringVar(&i.dir, "dir", "", "")
+	flags.StringVar(&i.domain, "domain", "example.test", "")
+	flags.StringArrayVar(&i.users, "user", nil, "")
+	flags.IntVar(&i.basePort, "base-port", 2525, "")
+	if err := flags.Parse(args); err != nil {
+		return nil, fmt.Errorf("%w: init: %v", errUsage, err)
+	}
+	if i.dir == "" || flags.NArg() > 0 {
+		return nil, fmt.Errorf("%w: posthouse init --dir DIR [--domain D] [--user ADDRESS ...] [--base-port N]", errUsage)
+	}
+	if i.basePort < 1 || i.basePort > 65535-10 {
+		return nil, fmt.Errorf("%w: --base-port %d: not between 1 and 65525", errUsage, i.basePort)
+	}
+	if !validDomain(i.domain) {
+		return nil, fmt.Errorf("%w: --domain %q is not a domain name", errUsage, i.domain)
+	}
+	for n, u := range i.users {
+		if !strings.Contains(u, "@") {
+			i.users[n] = u + "@" + i.domain
+		}
+		if err := checkMailboxAddress(i.users[n], i.domain); err != nil {
+			return nil, fmt.Errorf("%w: %v", errUsage, err)
+		}
+	}
+	var err error
+	if i.dir, err = absolute(i.dir); err != nil {
+		return nil, err
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("where am I: %w", err)
+	}
+	i.binDir = filepath.Dir(exe)
+	return i, nil
+}
+
+func validDomain(name string) bool {
+	return len(name) <= 253 && regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?(\.[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?)*$`).MatchString(name)
+}
+
+// checkMailboxAddress accepts addresses whose local part is safe as the name
+// of a directory and as a key of a table.
+func checkMailboxAddress(addr, domain string) error {
+	local, dom, _ := strings.Cut(addr, "@")
+	if !regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`).MatchString(local) || !strings.EqualFold(dom, domain) {
+		return fmt.Errorf("--user %q: want name@%s with letters, digits, '.', '_' and '-'", addr, domain)
+	}
+	return nil
+}
+
+// chooseOwners decides who runs the daemons and owns the mailboxes: the
+// caller or, for root, system users that are made where missing.
+func (i *instance) chooseOwners() error {
+	current, err := user.Current()
+	if err != nil {
+		return err
+	}
+	i.owner, i.mail, i.tls = current, current, current
+	if current.Uid != "0" {
+		g, err := user.LookupGroupId(current.Gid)
+		if err != nil {
+			return err
+		}
+		i.group = g.Name
+		return nil
+	}
+	i.group = "postdrop"
+	if err := makeGroup(i.group); err != nil {
+		return err
+	}
+	for _, u := range []struct {
+		name string
+		dst  **user.User
+	}{{"posthouse", &i.owner}, {"posthouse-tls", &i.tls}, {"posthouse-box", &i.mail}} {
+		if err := makeUser(u.name, "/nonexistent"); err != nil {
+			return err
+		}
+		if *u.dst, err = user.Lookup(u.name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *app) makeInstance(i *instance) error {
+	if err := i.chooseOwners(); err != nil {
+		return err
+	}
+	for _, d := range []string{"", "etc", "etc/tls", "spool", "data", "mail", "log"} {
+		if err := os.MkdirAll(filepath.Join(i.dir, d), 0o755); err != nil {
+			return err
+		}
+	}
+	cert, key, err := selfSigned("mail." + i.domain)
+	if err != nil {
+		return err
+	}
+	for _, f := range []struct {
+		name string
+		text string
+		mode os.FileMode
+	}{
+		{"tls/cert.pem", cert, 0o644},
+		{"tls/key.pem", key, 0o600},
+		{"master.cf", i.masterCf(), 0o644},
+		{"aliases", etc.Aliases, 0o644},
+		{"mailboxes", i.mailboxes(), 0o644},
+		{"main.cf", i.mainCf(), 0o644}, // last: its presence means complete
+	} {
+		if err := os.WriteFile(i.etc(f.name), []byte(f.text), f.mode); err != nil {
+			return err
+		}
+	}
+	return i.makeMailboxes()
+}
+
+// masterCf is the installed master.cf with SMTP on a loopback port.
+func (i *instance) masterCf() string {
+	return strings.Replace(etc.MasterCf, "\nsmtp        inet",
+		fmt.Sprintf("\n127.0.0.1:%d inet", i.basePort), 1)
+}
+
+func (i *instance) mainCf() string {
+	return fmt.Sprintf(`# A self-contained instance of Posthouse, made by "posthouse init". All that it
+# has is below %[1]s; it listens on 127.0.0.1 only. Names and
+# language are those of Postfix's main.cf; postconf(1) shows and edits it.
+
+compatibility_level = 3.6
+queue_directory = %[1]s/spool
+data_directory = %[1]s/data
+daemon_directory = %[2]s
+command_directory = %[2]s
+mail_owner = %[3]s
+tls_owner = %[4]s
+setgid_group = %[5]s
+maillog_file = %[1]s/log/mail.log
+maillog_file_prefixes = %[1]s, /dev/stdout
+
+# Who we are, where we listen, and for whom.
+myhostname = mail.%[6]s
+mydomain = %[6]s
+myorigin = $mydomain
+inet_interfaces = loopback-only
+inet_protocols = ipv4
+mynetworks = 127.0.0.0/8
+mydestination = $myhostname, localhost
+
+# Accounts of this machine: aliases, ~/.forward and the system mailbox.
+alias_maps = hash:%[1]s/etc/aliases
+alias_database = $alias_maps
+
+# Mailboxes of %[6]s: a line each in "mailboxes", a Maildir each.
+virtual_mailbox_domains = %[6]s
+virtual_mailbox_maps = texthash:%[1]s/etc/mailboxes
+virtual_mailbox_base = %[1]s/mail
+virtual_minimum_uid = 1
+virtual_uid_maps = static:%[7]s
+virtual_gid_maps = static:%[8]s
+
+# Encryption, with a certificate that this instance signed itself.
+smtpd_tls_cert_file = %[1]s/etc/tls/cert.pem
+smtpd_tls_key_file = %[1]s/etc/tls/key.pem
+smtpd_tls_security_level = may
+smtp_tls_security_level = may
+`, i.dir, i.binDir, i.owner.Username, i.tls.Username, i.group, i.domain, i.mail.Uid, i.mail.Gid)
+}
+
+func (i *instance) mailboxes() string {
+	var b strings.Builder
+	b.WriteString("# address             mailbox below virtual_mailbox_base; \"/\" at its end: Maildir\n")
+	for _, u := range i.users {
+		fmt.Fprintf(&b, "%s %s\n", strings.ToLower(u), i.maildir(u))
+	}
+	return b.String()
+}
+
+// maildir is where a user's mail goes, below DIR/mail.
+func (i *instance) maildir(addr string) string {
+	local, domain, _ := strings.Cut(strings.ToLower(addr), "@")
+	return domain + "/" + local + "/"
+}
+
+// makeMailboxes makes the Maildirs, so that a mail reader can be pointed at
+// them before the first message.
+func (i *instance) makeMailboxes() error {
+	uid, _ := strconv.Atoi(i.mail.Uid)
+	gid, _ := strconv.Atoi(i.mail.Gid)
+	base := filepath.Join(i.dir, "mail")
+	if err := os.Chown(base, uid, gid); err != nil {
+		return err
+	}
+	for _, u := range i.users {
+		path := base
+		for _, part := range strings.Split(strings.Trim(i.maildir(u), "/"), "/") {
+			path = filepath.Join(path, part)
+			if err := makeOwned(path, uid, gid); err != nil {
+				return err
+			}
+		}
+		for _, sub := range []string{"cur", "new", "tmp"} {
+			if err := makeOwned(filepath.Join(path, sub), uid, gid); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func makeOwned(path string, uid, gid int) error {
+	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	return os.Lchown(path, uid, gid)
+}
+
+// printHints tells what to type next.
+func (a *app) printHints(i *instance) error {
+	to, landing := "root@localhost", "/var/mail"
+	if len(i.users) > 0 {
+		to = i.users[0]
+		landing = filepath.Join(i.dir, "mail", i.maildir(to), "new")
+	}
+	port := strconv.Itoa(i.basePort)
+	if _, _, err := net.SplitHostPort(net.JoinHostPort("127.0.0.1", port)); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(a.out, `
+Posthouse is set up in %[1]s.
+  start:          %[2]s -c %[1]s/etc start-fg
+  send, by hand:  printf 'Subject: hello\n\nFirst mail.\n' | %[3]s -C %[1]s/etc %[4]s
+  send, by SMTP:  swaks --server 127.0.0.1:%[5]s --to %[4]s
+  it lands in:    %[6]s
+  queue and log:  %[7]s -c %[1]s/etc -p; %[1]s/log/mail.log
+
+`, i.dir, filepath.Join(i.binDir, "posthouse"), filepath.Join(i.binDir, "sendmail"), to, port, landing,
+		filepath.Join(i.binDir, "postqueue"))
+	return err
+}

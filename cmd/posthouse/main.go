@@ -1,0 +1,202 @@
+// Posthouse starts, stops and inspects the mail system.
+//
+// # Synopsis
+//
+//	posthouse [-c config_dir] [-v] command [arguments]
+//
+// # Description
+//
+// Posthouse is the administrator's command. It talks to the master process and
+// changes nothing in the queue or the mailboxes by itself.
+//
+// Commands:
+//
+//	start             start the mail system in the background
+//	start-fg          start it in the foreground; as process 1 of a
+//	                  container, also collect orphaned processes
+//	stop              stop it: sessions finish, then processes end
+//	abort             stop it at once
+//	reload            read the configuration again; no session is dropped
+//	status            tell whether it runs (exit status 0) or not (1)
+//	flush             try to deliver all queued mail now
+//	check             look for mistakes in the configuration, and for wrong
+//	                  owners and modes; exit status 1 if there are errors
+//	set-permissions   make the users, directories, owners and modes that an
+//	                  installation needs (as root)
+//	init              make a self-contained instance in a directory
+//	version           print the version
+//
+// # Options
+//
+//	-c config_dir     the directory with main.cf and master.cf, instead of
+//	                  $MAIL_CONFIG or the default
+//	-v                say more
+//
+// Options of init:
+//
+//	--dir DIR         where the instance goes; it may exist already, and
+//	                  files in it are then left as they are
+//	--domain D        the domain it serves (example.test)
+//	--user ADDRESS    make a mailbox; may be given several times
+//	--base-port N     SMTP port on 127.0.0.1 (2525)
+//
+// # Security
+//
+// Start, stop and reload need the rights of the user who owns the instance:
+// root for an installed one. Init and set-permissions write only below the
+// instance and the directories of etc/files. Nothing is read from the network.
+//
+// # Exit status
+//
+// Zero when done. 1 when the mail system is in the wrong state for the
+// command, or when check finds errors; 2 for wrong usage.
+//
+// # See also
+//
+// master(8), postconf(1), postqueue(1), postsuper(1), sendmail(1).
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/pflag"
+
+	"github.com/posthouse-mail/posthouse/pkg/config"
+)
+
+// defaultConfigDir is where a packaged installation has its configuration.
+const defaultConfigDir = "/etc/posthouse"
+
+// errUsage is an error of the command line; it ends with exit status 2.
+var errUsage = errors.New("usage")
+
+// app is one run of the command.
+type app struct {
+	configDir string
+	verbose   bool
+	out, err  io.Writer
+}
+
+// command is one word that the user may type.
+type command struct {
+	name string
+	run  func(*app, []string) error
+}
+
+func commands() []command {
+	return []command{
+		{"start", (*app).start}, {"start-fg", (*app).startForeground},
+		{"stop", (*app).stop}, {"abort", (*app).abort}, {"reload", (*app).reload},
+		{"status", (*app).status}, {"flush", (*app).flush}, {"check", (*app).check},
+		{"set-permissions", (*app).setPermissions}, {"init", (*app).initInstance},
+		{"version", (*app).version},
+	}
+}
+
+func main() {
+	a := &app{out: os.Stdout, err: os.Stderr}
+	err := a.dispatch(os.Args[1:])
+	switch {
+	case err == nil:
+	case errors.Is(err, errUsage):
+		fmt.Fprintf(os.Stderr, "posthouse: %v\n", err)
+		os.Exit(2)
+	case errors.Is(err, errQuiet):
+		os.Exit(1)
+	default:
+		fmt.Fprintf(os.Stderr, "posthouse: fatal: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+// errQuiet ends the command with status 1 when all has been said.
+var errQuiet = errors.New("failed")
+
+func (a *app) dispatch(argv []string) error {
+	flags := pflag.NewFlagSet("posthouse", pflag.ContinueOnError)
+	flags.SetInterspersed(false)
+	flags.Usage = func() {}
+	flags.StringVarP(&a.configDir, "config", "c", "", "")
+	flags.BoolVarP(&a.verbose, "verbose", "v", false, "")
+	if err := flags.Parse(argv); err != nil {
+		return a.usage(err.Error())
+	}
+	if a.configDir == "" {
+		a.configDir = os.Getenv("MAIL_CONFIG")
+	}
+	if a.configDir == "" {
+		a.configDir = defaultConfigDir
+	}
+	dir, err := filepath.Abs(a.configDir)
+	if err != nil {
+		return err
+	}
+	a.configDir = dir
+	if flags.NArg() == 0 {
+		return a.usage("a command is missing")
+	}
+	for _, c := range commands() {
+		if c.name == flags.Arg(0) {
+			return c.run(a, flags.Args()[1:])
+		}
+	}
+	return a.usage(fmt.Sprintf("unknown command %q", flags.Arg(0)))
+}
+
+func (a *app) usage(problem string) error {
+	text := "posthouse [-c config_dir] [-v] "
+	for i, c := range commands() {
+		if i > 0 {
+			text += " | "
+		}
+		text += c.name
+	}
+	return fmt.Errorf("%s\n%w: %s", problem, errUsage, text)
+}
+
+// noArguments refuses what a command would silently ignore.
+func noArguments(name string, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("%w: %s takes no argument, got %q", errUsage, name, args[0])
+	}
+	return nil
+}
+
+// settings are the parameters that this command works with.
+type settings struct {
+	QueueDir    string `param:"queue_directory"`
+	DataDir     string `param:"data_directory"`
+	DaemonDir   string `param:"daemon_directory"`
+	CommandDir  string `param:"command_directory"`
+	MailOwner   string `param:"mail_owner"`
+	SetgidGroup string `param:"setgid_group"`
+	TLSOwner    string `param:"tls_owner"`
+	MaillogFile string `param:"maillog_file"`
+	MailVersion string `param:"mail_version"`
+	MailName    string `param:"mail_name"`
+}
+
+func (a *app) load() (*config.Config, settings, error) {
+	var s settings
+	cfg, err := config.Load(a.configDir)
+	if err != nil {
+		return nil, s, err
+	}
+	if err := cfg.Fill(&s); err != nil {
+		return nil, s, err
+	}
+	return cfg, s, nil
+}
+
+func (a *app) version(args []string) error {
+	if err := noArguments("version", args); err != nil {
+		return err
+	}
+	p, _ := config.Find("mail_version")
+	fmt.Fprintf(a.out, "posthouse %s\n", p.Default)
+	return nil
+}
