@@ -38,7 +38,7 @@ func masterPID(queueDir string) (pid int, running bool, err error) {
 		return 0, false, err
 	}
 	defer f.Close()
-	free, err := safefile.TryLock(f)
+	free, err := safefile.TryFlock(f)
 	if err != nil {
 		return 0, false, fmt.Errorf("lock %s: %w", name, err)
 	}

@@ -1,0 +1,153 @@
+// Package maildir delivers a message into a Maildir.
+//
+// The message is written in tmp, synced, moved to new, and new is synced too:
+// without the last step a power cut can leave the message in tmp, where no
+// reader looks, while the queue file is gone already. The caller has the rights
+// of the mailbox's owner and no more, so a link that the owner puts in the way
+// reaches only the owner's own files; plain mistakes of that kind are refused.
+package maildir
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/posthouse-mail/posthouse/pkg/safefile"
+)
+
+// Mode is the mode of message files.
+const Mode = 0o600
+
+// Deliverer puts messages into Maildirs on behalf of one host.
+type Deliverer struct {
+	// FS does the operations that have to survive a power cut.
+	FS *safefile.FS
+	// Host ends the names of message files; '/' and ':' in it are replaced.
+	Host string
+	// Now is the clock; time.Now if nil.
+	Now func() time.Time
+}
+
+// Deliver writes one message into the Maildir at dir, which is made if it is
+// not there but its parent is. fill writes the message. The name of the file,
+// relative to dir, is returned when message and name are on disk.
+func (d *Deliverer) Deliver(dir string, fill func(io.Writer) error) (string, error) {
+	tmp, f, err := d.create(dir)
+	if err != nil {
+		return "", err
+	}
+	name, err := d.write(f, fill)
+	if err == nil {
+		name = filepath.Join("new", name)
+		err = d.FS.RenameNew(tmp, filepath.Join(dir, name))
+	}
+	if err != nil {
+		_ = d.FS.Remove(tmp)
+		return "", err
+	}
+	if err := d.FS.SyncDir(filepath.Join(dir, "new")); err != nil {
+		// The message is there but may not stay; the caller retries, so
+		// take it back rather than leave two.
+		_ = d.FS.Remove(filepath.Join(dir, name))
+		return "", err
+	}
+	return name, nil
+}
+
+// write fills and syncs the file and returns the name that it must have.
+func (d *Deliverer) write(f *os.File, fill func(io.Writer) error) (string, error) {
+	dev, ino, err := safefile.Inode(f)
+	if err == nil {
+		err = fill(f)
+	}
+	if err != nil {
+		_ = d.FS.Close(f)
+		return "", err
+	}
+	if err := d.FS.SyncClose(f); err != nil {
+		return "", err
+	}
+	now := d.now()
+	return fmt.Sprintf("%d.V%xI%xM%d.%s", now.Unix(), dev, ino, now.Nanosecond()/1000, hostPart(d.Host)), nil
+}
+
+// create opens a file in tmp, and makes the Maildir when it is missing.
+func (d *Deliverer) create(dir string) (string, *os.File, error) {
+	for try := 0; ; try++ {
+		now := d.now()
+		name := filepath.Join(dir, "tmp", fmt.Sprintf("%d.P%d.%s", now.UnixNano(), os.Getpid(), hostPart(d.Host)))
+		f, err := d.FS.Create(name, Mode)
+		switch {
+		case err == nil:
+			if err = checkDirs(dir); err != nil {
+				_ = d.FS.Close(f)
+				_ = d.FS.Remove(name)
+				return "", nil, err
+			}
+			return name, f, nil
+		case errors.Is(err, os.ErrNotExist) && try == 0:
+			if err := d.Make(dir); err != nil {
+				return "", nil, err
+			}
+		case errors.Is(err, os.ErrExist) && try < 10:
+		default:
+			return "", nil, err
+		}
+	}
+}
+
+// checkDirs refuses a Maildir whose parts are links or no directories.
+func checkDirs(dir string) error {
+	for _, sub := range []string{"tmp", "new"} {
+		info, err := os.Lstat(filepath.Join(dir, sub))
+		if err != nil {
+			return err
+		}
+		if !info.IsDir() {
+			return &os.PathError{Op: "deliver to", Path: filepath.Join(dir, sub), Err: safefile.ErrUnsafe}
+		}
+	}
+	return nil
+}
+
+// Make makes the directories of a Maildir durably, with missing parents.
+func (d *Deliverer) Make(dir string) error {
+	if err := d.makeParents(dir, 64); err != nil {
+		return err
+	}
+	for _, sub := range []string{"cur", "new", "tmp"} {
+		if err := d.FS.Mkdir(filepath.Join(dir, sub), 0o700); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *Deliverer) makeParents(dir string, depth int) error {
+	if _, err := os.Lstat(dir); err == nil || depth == 0 {
+		return err
+	}
+	if parent := filepath.Dir(dir); parent != dir {
+		if err := d.makeParents(parent, depth-1); err != nil {
+			return err
+		}
+	}
+	return d.FS.Mkdir(dir, 0o700)
+}
+
+func (d *Deliverer) now() time.Time {
+	if d.Now != nil {
+		return d.Now()
+	}
+	return time.Now()
+}
+
+// hostPart makes a host name fit for a file name: readers take ':' as the
+// start of the flags.
+func hostPart(host string) string {
+	return strings.NewReplacer("/", `\057`, ":", `\072`).Replace(host)
+}
