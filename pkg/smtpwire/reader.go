@@ -122,6 +122,7 @@ func (r *Reader) Total() int64 { return r.total }
 // end is not a line: it is lost, and the error is io.ErrUnexpectedEOF.
 func (r *Reader) ReadLine(limit int) ([]byte, error) {
 	scanned := 0
+	limit = min(limit, largeBuffer/2)
 	for {
 		if i := bytes.IndexByte(r.buf[r.r+scanned:r.w], '\n'); i >= 0 {
 			line := r.cutLine(scanned + i)
@@ -212,6 +213,7 @@ func (r *Reader) room() {
 			r.buf = r.small
 		}
 		r.r, r.w = 0, 0
+	case r.w < len(r.buf):
 	case len(r.buf) < largeBuffer:
 		r.grow()
 	case r.r > 0:
@@ -237,7 +239,9 @@ func (r *Reader) fillLarge() error {
 		return r.err
 	}
 	r.grow()
-	if r.r > 0 {
+	if r.r == r.w {
+		r.r, r.w = 0, 0
+	} else if r.r > 0 && len(r.buf)-r.w < MaxFragment {
 		r.w = copy(r.buf, r.buf[r.r:r.w])
 		r.r = 0
 	}
