@@ -1,0 +1,238 @@
+package text
+
+import (
+	"io"
+	"strings"
+)
+
+// ReadAliases reads a postalias(1) source: "name: value, value". The values
+// go to add as one text in the normal form that Postfix stores, which is
+// tokens with one space after each comma and between words.
+func ReadAliases(r io.Reader, add func(Entry) error, report func(Problem)) error {
+	lines := NewReader(r)
+	for {
+		line, err := lines.Next()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		key, value, problem := SplitAlias(line.Text)
+		if problem != "" {
+			if report != nil {
+				report(Problem{Line: line.First, Text: problem, Skip: true})
+			}
+			continue
+		}
+		if add != nil {
+			if err := add(Entry{Key: key, Value: value, Line: line.First}); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// SplitAlias takes a logical line of an aliases(5) file apart. problem is not
+// empty when there is no usable entry.
+func SplitAlias(line string) (key, value, problem string) {
+	tokens := scan(line)
+	colon := -1
+	for i, t := range tokens {
+		if t.kind == ':' {
+			colon = i
+			break
+		}
+	}
+	if colon < 1 || colon == len(tokens)-1 {
+		return "", "", "need name:value pair"
+	}
+	name := tokens[0]
+	if colon != 1 || name.kind != atom && name.kind != quoted {
+		return "", "", "name must be local"
+	}
+	return name.text, join(tokens[colon+1:]), ""
+}
+
+// LooksLikeAliases reports whether every line of a source can be an alias and
+// at least one cannot be an entry of a postmap(1) source. Indexed files do
+// not say which of the two forms their text has.
+func LooksLikeAliases(r io.Reader) (bool, error) {
+	lines := NewReader(r)
+	seen := false
+	for {
+		line, err := lines.Next()
+		if err == io.EOF {
+			return seen, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		if _, _, problem := SplitAlias(line.Text); problem != "" {
+			return false, nil
+		}
+		if !aliasShape(line.Text) {
+			return false, nil
+		}
+		seen = true
+	}
+}
+
+// aliasShape reports whether the first word of a line ends in a colon, or
+// holds one and could not be the key of a map: "root:admin".
+func aliasShape(line string) bool {
+	if strings.HasPrefix(line, `"`) {
+		_, rest, closed := unquote(line)
+		if i := strings.IndexByte(line[1:], '"'); i >= 0 && strings.HasPrefix(strings.TrimLeft(line[i+2:], Space), ":") {
+			return true
+		}
+		return closed && strings.HasPrefix(strings.TrimLeft(rest, Space), ":")
+	}
+	i := strings.IndexAny(line, Space)
+	if i < 0 {
+		return strings.Contains(line, ":")
+	}
+	word, rest := line[:i], strings.TrimLeft(line[i:], Space)
+	return strings.HasSuffix(word, ":") || strings.HasPrefix(rest, ":") ||
+		strings.Contains(word, ":") && strings.HasSuffix(word, ",")
+}
+
+// Kinds of token; specials are their own character.
+const (
+	atom byte = iota + 1
+	quoted
+	comment
+	literal
+)
+
+type token struct {
+	kind byte
+	text string // without quotes, with backslashes resolved
+}
+
+const specials = "()<>@,;:\\\".[]"
+
+// scan splits text by the lexical rules of RFC 822.
+func scan(s string) []token {
+	var tokens []token
+	for i := 0; i < len(s); {
+		c := s[i]
+		var t token
+		switch {
+		case isSpace(c):
+			i++
+			continue
+		case c == '"':
+			t.kind = quoted
+			t.text, i = scanTo(s, i+1, '"')
+		case c == '[':
+			t.kind = literal
+			t.text, i = scanTo(s, i+1, ']')
+		case c == '(':
+			t.kind = comment
+			t.text, i = scanComment(s, i)
+		case c != '\\' && strings.IndexByte(specials, c) >= 0:
+			t.kind = c
+			i++
+		default:
+			t.kind = atom
+			t.text, i = scanAtom(s, i)
+		}
+		tokens = append(tokens, t)
+	}
+	return tokens
+}
+
+func scanTo(s string, i int, end byte) (string, int) {
+	var b strings.Builder
+	for ; i < len(s); i++ {
+		switch {
+		case s[i] == end:
+			return b.String(), i + 1
+		case s[i] == '\\' && i+1 < len(s):
+			i++
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String(), i
+}
+
+func scanComment(s string, start int) (string, int) {
+	depth := 0
+	for i := start; i < len(s); i++ {
+		switch s[i] {
+		case '\\':
+			i++
+		case '(':
+			depth++
+		case ')':
+			depth--
+			if depth == 0 {
+				return s[start : i+1], i + 1
+			}
+		}
+	}
+	return s[start:], len(s)
+}
+
+func scanAtom(s string, i int) (string, int) {
+	var b strings.Builder
+	for ; i < len(s); i++ {
+		c := s[i]
+		if c == '\\' {
+			if i+1 < len(s) {
+				i++
+				b.WriteByte(s[i])
+			}
+			continue
+		}
+		if isSpace(c) || strings.IndexByte(specials, c) >= 0 {
+			break
+		}
+		b.WriteByte(c)
+	}
+	return b.String(), i
+}
+
+// join writes tokens in the form that Postfix keeps in its index files.
+func join(tokens []token) string {
+	var b strings.Builder
+	for i, t := range tokens {
+		switch t.kind {
+		case atom, comment:
+			b.WriteString(t.text)
+		case quoted:
+			writeQuoted(&b, t.text)
+		case literal:
+			b.WriteString("[" + t.text + "]")
+		default:
+			b.WriteByte(t.kind)
+		}
+		if i+1 < len(tokens) && spaceBetween(t.kind, tokens[i+1].kind) {
+			b.WriteByte(' ')
+		}
+	}
+	return b.String()
+}
+
+func writeQuoted(b *strings.Builder, s string) {
+	b.WriteByte('"')
+	for i := 0; i < len(s); i++ {
+		if s[i] == '"' || s[i] == '\\' || s[i] == '\r' {
+			b.WriteByte('\\')
+		}
+		b.WriteByte(s[i])
+	}
+	b.WriteByte('"')
+}
+
+func spaceBetween(a, b byte) bool {
+	if a == ',' {
+		return true
+	}
+	return word(a, '>') && word(b, '<')
+}
+
+func word(kind, edge byte) bool {
+	return kind <= literal || kind == edge
+}
