@@ -1,0 +1,84 @@
+package queue
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+)
+
+// Content reads the lines of a message.
+type Content struct {
+	r    *RecordReader
+	name string
+	done bool
+}
+
+// Content returns a reader of the message, from its first header line. Edits
+// that were made through pointer records are seen as the result.
+func (m *Message) Content() *Content {
+	r := newFileReader(m.f, m.FileSize)
+	c := &Content{r: r, name: m.f.Name()}
+	if err := r.seek(m.DataOffset); err != nil {
+		c.done = true
+	}
+	return c
+}
+
+// Next returns the next piece of a line. eol tells whether the line ends with
+// it; a long line comes in pieces. The data is valid until the next call. The
+// error is io.EOF, bare, at the end of the message.
+func (c *Content) Next() (data []byte, eol bool, err error) {
+	if c.done {
+		return nil, false, io.EOF
+	}
+	rec, err := c.r.NextFollow()
+	if err == io.EOF {
+		err = fmt.Errorf("%w: missing end of content", ErrCorrupt)
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("%s: %w", c.name, err)
+	}
+	switch rec.Type {
+	case RecNorm:
+		return rec.Data, true, nil
+	case RecCont:
+		return rec.Data, false, nil
+	case RecXtra:
+		c.done = true
+		return nil, false, io.EOF
+	}
+	return nil, false, fmt.Errorf("%s: %w: record %q in content", c.name, ErrCorrupt, rec.Type)
+}
+
+// WriteContentTo writes the message with the given line end.
+func (m *Message) WriteContentTo(w io.Writer, eol string) error {
+	bw, ok := w.(*bufio.Writer)
+	if !ok {
+		bw = bufio.NewWriterSize(w, writeBuffer)
+	}
+	c := m.Content()
+	open := false
+	for {
+		data, end, err := c.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		if _, err := bw.Write(data); err != nil {
+			return err
+		}
+		if open = !end; end {
+			if _, err := bw.WriteString(eol); err != nil {
+				return err
+			}
+		}
+	}
+	if open {
+		if _, err := bw.WriteString(eol); err != nil {
+			return err
+		}
+	}
+	return bw.Flush()
+}

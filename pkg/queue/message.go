@@ -1,0 +1,229 @@
+package queue
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/posthouse-mail/posthouse/pkg/envelope"
+	"github.com/posthouse-mail/posthouse/pkg/safefile"
+)
+
+// ErrNotReady reports a file that is still being written, or was left so.
+var ErrNotReady = errors.New("queue file is not complete")
+
+// Size is the first record of a queue file.
+type Size struct {
+	DataSize      int64 // bytes of records between M and X
+	DataOffset    int64 // of the first content record
+	RcptCount     int64 // at arrival
+	QmgrHints     int64 // HintMixed
+	ContentLength int64 // bytes of the message itself
+	UTF8Flags     int64 // envelope.UTF8...
+}
+
+// HintMixed says that recipient records stand between other records, so that
+// all must be read before the first delivery.
+const HintMixed = 1
+
+func (s Size) appendTo(dst []byte) []byte {
+	for i, n := range [...]int64{s.DataSize, s.DataOffset, s.RcptCount, s.QmgrHints, s.ContentLength, s.UTF8Flags} {
+		if i > 0 {
+			dst = append(dst, ' ')
+		}
+		dst = AppendFixed(dst, n)
+	}
+	return dst
+}
+
+// AppendFixed appends n in the 15 columns of the fields that are rewritten in
+// place.
+func AppendFixed(dst []byte, n int64) []byte {
+	var tmp [20]byte
+	digits := strconv.AppendInt(tmp[:0], n, 10)
+	for i := len(digits); i < 15; i++ {
+		dst = append(dst, ' ')
+	}
+	return append(dst, digits...)
+}
+
+// parseSize reads a size record. Files of older Postfix versions have fewer
+// fields.
+func parseSize(data []byte) (Size, error) {
+	fields := bytes.Fields(data)
+	if len(fields) < 3 {
+		return Size{}, fmt.Errorf("%w: size record %q", ErrCorrupt, data)
+	}
+	var s Size
+	for i, p := range []*int64{&s.DataSize, &s.DataOffset, &s.RcptCount, &s.QmgrHints, &s.ContentLength, &s.UTF8Flags} {
+		if i >= len(fields) {
+			break
+		}
+		n, err := parseNumber(fields[i])
+		if err != nil {
+			return Size{}, fmt.Errorf("%w: size record %q", ErrCorrupt, data)
+		}
+		*p = n
+	}
+	if s.DataSize <= 0 || s.DataOffset <= 0 || s.QmgrHints&^HintMixed != 0 {
+		return Size{}, fmt.Errorf("%w: size record %q", ErrCorrupt, data)
+	}
+	if s.ContentLength == 0 {
+		s.ContentLength = s.DataSize
+	}
+	return s, nil
+}
+
+// Message is an open queue file. It is used by one goroutine at a time, except
+// MarkDone, which may be called by several.
+type Message struct {
+	ID       ID
+	Queue    string
+	Mode     os.FileMode // state and hints
+	ModTime  time.Time   // time before which it is not to be tried
+	FileSize int64
+
+	Size
+	Arrival    time.Time // when the file was made
+	Created    time.Time // when the message was first handed in
+	Sender     envelope.Sender
+	Client     envelope.Client
+	FullName   string
+	Encoding   string // envelope.Encoding7bit, Encoding8bit or ""
+	Filter     string // content filter: transport:nexthop
+	Inspect    string
+	Redirect   string
+	Verp       string
+	TraceFlags int
+	WarnTime   time.Time // when to send a delay notice; zero is never
+
+	// Warnings are oddities of the file that do not spoil it.
+	Warnings []string
+
+	f           *os.File
+	fs          *safefile.FS
+	warnOffset  int64
+	traceOffset int64
+	first       []envelope.Recipient // the first recipients, read with the rest
+	firstNext   int64                // where the next ones are; 0 = none
+}
+
+// OpenMessage opens a complete message and reads its envelope.
+//
+// The error is os.ErrNotExist if there is no such file, [ErrNotReady] if it is
+// not complete, [ErrCorrupt] if its content is malformed and
+// [safefile.ErrUnsafe] if it is not a plain file of the queue's owner.
+func (q *Queue) OpenMessage(queueName string, id ID) (*Message, error) {
+	if err := checkNames(id, queueName); err != nil {
+		return nil, err
+	}
+	return q.OpenPath(queueName, id, q.Path(queueName, id))
+}
+
+// OpenPath is OpenMessage for a file that a scan found at another place than
+// its own.
+func (q *Queue) OpenPath(queueName string, id ID, path string) (*Message, error) {
+	f, st, err := q.fs.Open(path, os.O_RDWR, safefile.Check{Owner: q.owner})
+	if err != nil {
+		return nil, err
+	}
+	if st.Mode&unix.S_IRWXU != ModeReady {
+		_ = f.Close()
+		return nil, &os.PathError{Op: "open", Path: path, Err: ErrNotReady}
+	}
+	return newMessage(f, q.fs, queueName, id, st)
+}
+
+// NewMessage reads the envelope of an open queue file, such as one that was
+// passed by another process.
+func NewMessage(f *os.File, queueName string, id ID) (*Message, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return nil, &os.PathError{Op: "fstat", Path: f.Name(), Err: err}
+	}
+	return newMessage(f, new(safefile.FS), queueName, id, &st)
+}
+
+func newMessage(f *os.File, fs *safefile.FS, queueName string, id ID, st *unix.Stat_t) (*Message, error) {
+	m := &Message{ID: id, Queue: queueName, Mode: os.FileMode(st.Mode & 0o777), FileSize: st.Size,
+		ModTime: time.Unix(st.Mtim.Unix()), f: f, fs: fs}
+	if err := m.readEnvelope(); err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("%s: %w", f.Name(), err)
+	}
+	return m, nil
+}
+
+// File returns the open file, to be passed to another process.
+func (m *Message) File() *os.File { return m.f }
+
+// Close closes the file, which gives up the lock.
+func (m *Message) Close() error { return m.f.Close() }
+
+// TryLock takes the lock that a delivery agent holds while it works on the
+// message, and reports whether it got it.
+func (m *Message) TryLock() (bool, error) { return safefile.TryFlock(m.f) }
+
+// Unlock gives up the lock.
+func (m *Message) Unlock() error { return safefile.Unflock(m.f) }
+
+// MarkDone marks the recipient whose record is at offset as done. It is not
+// synced: a lost mark means a second delivery, not a lost one.
+func (m *Message) MarkDone(offset int64) error { return m.retype(offset, RecRcpt, RecDone) }
+
+// retype changes the type of the record at an offset, once it has seen that
+// there is one of the old type.
+func (m *Message) retype(offset int64, from, to byte) error {
+	var b [1]byte
+	if _, err := m.f.ReadAt(b[:], offset); err != nil {
+		return fmt.Errorf("record at offset %d of %s: %w", offset, m.f.Name(), err)
+	}
+	if b[0] == to {
+		return nil
+	}
+	if b[0] != from || offset <= 0 {
+		return fmt.Errorf("%w: no %q record at offset %d of %s", ErrCorrupt, from, offset, m.f.Name())
+	}
+	b[0] = to
+	return m.fs.Write(m.f, b[:], offset)
+}
+
+// ClearWarn records that the delay notice was sent.
+func (m *Message) ClearWarn() error {
+	if m.warnOffset == 0 {
+		return nil
+	}
+	m.WarnTime = time.Time{}
+	return m.fs.Write(m.f, AppendRecord(nil, RecWarn, AppendFixed(nil, 0)), m.warnOffset)
+}
+
+// KillTrace records that the delivery report was sent.
+func (m *Message) KillTrace() error {
+	if m.traceOffset == 0 {
+		return nil
+	}
+	m.TraceFlags = 0
+	return m.retype(m.traceOffset, RecAttr, RecKill)
+}
+
+// SetTime sets the time before which the message is not tried again.
+func (m *Message) SetTime(t time.Time) error {
+	tv := unix.NsecToTimeval(t.UnixNano())
+	if err := unix.Futimes(int(m.f.Fd()), []unix.Timeval{tv, tv}); err != nil {
+		return &os.PathError{Op: "utimes", Path: m.f.Name(), Err: err}
+	}
+	return nil
+}
+
+// splitAttr splits "name=value" of an attribute record.
+func splitAttr(data []byte) (name, value string, ok bool) {
+	n, v, ok := strings.Cut(string(data), "=")
+	n = strings.TrimSpace(n)
+	return n, strings.TrimSpace(v), ok && n != ""
+}

@@ -1,0 +1,145 @@
+// Package queue knows Postfix's queue: its directories, its ids and the
+// on-disk format of its files, bit for bit, so that either suite can work on
+// the other's queue.
+//
+// A queue file is a sequence of records: a type byte, a length in groups of
+// seven bits with the lowest first, and that many bytes. The envelope comes
+// first and ends with [RecMesg]; the content ends with [RecXtra]; what was
+// taken from the headers follows and ends with [RecEnd]. The first record,
+// [RecSize], has fixed-width fields and is written last, in place. Pointer
+// records ([RecPtr]) let later text replace earlier text without moving it.
+//
+// The mode of a file is its state: 0600 while it is written, 0700 when it is
+// complete. A recipient is marked as done by overwriting the type byte of its
+// record. Whatever is read from a file is checked: sizes are limited, a
+// pointer cannot make a reader loop, and a malformed file is an error that
+// satisfies errors.Is(err, [ErrCorrupt]).
+package queue
+
+// Record types. RecFilt and RecCont are the same letter: the first appears in
+// an envelope, the second in content.
+const (
+	RecSize    byte = 'C' // first record: sizes, offsets, counts; fixed width
+	RecTime    byte = 'T' // arrival time, "seconds microseconds"
+	RecCtime   byte = 'c' // creation time, in place of attribute create_time
+	RecFull    byte = 'F' // full name of the local sender
+	RecInsp    byte = 'I' // inspector transport
+	RecFilt    byte = 'L' // content filter transport
+	RecFrom    byte = 'S' // sender
+	RecDone    byte = 'D' // recipient that is done
+	RecRcpt    byte = 'R' // recipient to do
+	RecOrcp    byte = 'O' // original recipient of the next R record
+	RecDrcp    byte = '/' // recipient that was cancelled
+	RecWarn    byte = 'W' // time of the delay notice; fixed width
+	RecAttr    byte = 'A' // "name=value"
+	RecKill    byte = 'K' // record that was cancelled
+	RecRdr     byte = '>' // redirect: the address that gets all
+	RecFlgs    byte = 'f' // cleanup flags
+	RecDelay   byte = 'd' // seconds to wait before the first delivery
+	RecMesg    byte = 'M' // end of envelope, start of content
+	RecCont    byte = 'L' // part of a long line, without its end
+	RecNorm    byte = 'N' // line, or the rest of one
+	RecDtxt    byte = 'w' // content that was deleted
+	RecXtra    byte = 'X' // end of content, start of extracted records
+	RecRrto    byte = 'r' // Return-Receipt-To
+	RecErto    byte = 'e' // Errors-To
+	RecPrio    byte = 'P' // priority
+	RecPtr     byte = 'p' // offset at which reading continues; fixed width
+	RecVerp    byte = 'V' // VERP delimiters
+	RecDSNRet  byte = '<' // RET, in place of attribute ret_flags
+	RecDSNEnv  byte = 'i' // ENVID, in place of attribute envelope_id
+	RecDSNOrcp byte = 'o' // ORCPT, in place of attribute dsn_orig_rcpt
+	RecDSNNote byte = 'n' // NOTIFY, in place of attribute notify_flags
+	RecMilt    byte = 'm' // milter counters
+	RecEnd     byte = 'E' // last record
+)
+
+// Which record types each part of a message may have. The first letter ends
+// the part. The Post sets are what local users may hand in through postdrop.
+const (
+	EnvelopeRecords     = "MCTcFILSDRO/WVA>K<ion"
+	ContentRecords      = "XLNw"
+	ExtractRecords      = "EDRO/PreAFIL>Kon"
+	PostEnvelopeRecords = "MFSRVAin"
+	PostContentRecords  = "XLN"
+	PostExtractRecords  = "EAR"
+)
+
+// Attributes that appear in A records.
+const (
+	AttrEncoding       = "encoding"
+	AttrCreateTime     = "create_time"
+	AttrRewriteContext = "rewrite_context"
+	AttrTraceFlags     = "trace_flags"
+	AttrDSNOrcpt       = "dsn_orig_rcpt"
+	AttrDSNNotify      = "notify_flags"
+	AttrDSNEnvID       = "envelope_id"
+	AttrDSNRet         = "ret_flags"
+	AttrSMTPUTF8       = "smtputf8"
+
+	AttrLogClientName = "log_client_name"
+	AttrLogClientAddr = "log_client_address"
+	AttrLogClientPort = "log_client_port"
+	AttrLogHelo       = "log_helo_name"
+	AttrLogProto      = "log_protocol_name"
+	AttrLogOrigin     = "log_message_origin"
+	AttrLogIdent      = "log_ident"
+
+	AttrClientName  = "client_name"
+	AttrClientAddr  = "client_address"
+	AttrClientPort  = "client_port"
+	AttrClientAF    = "client_address_type"
+	AttrReverseName = "reverse_client_name"
+	AttrHelo        = "helo_name"
+	AttrProto       = "protocol_name"
+	AttrServerAddr  = "server_address"
+	AttrServerPort  = "server_port"
+
+	AttrSASLMethod   = "sasl_method"
+	AttrSASLUser     = "sasl_username"
+	AttrSASLSender   = "sasl_sender"
+	AttrLocalOrigin  = "local"
+	AttrRemoteOrigin = "remote"
+)
+
+// pseudoType gives the record type that an attribute stands for, or 0. Such
+// records are written as attributes, which older programs skip.
+func pseudoType(name string) byte {
+	switch name {
+	case AttrDSNOrcpt:
+		return RecDSNOrcp
+	case AttrDSNNotify:
+		return RecDSNNote
+	case AttrDSNEnvID:
+		return RecDSNEnv
+	case AttrDSNRet:
+		return RecDSNRet
+	case AttrCreateTime:
+		return RecCtime
+	}
+	return 0
+}
+
+// Names of the queues.
+const (
+	Maildrop = "maildrop"
+	Incoming = "incoming"
+	Active   = "active"
+	Deferred = "deferred"
+	Hold     = "hold"
+	Corrupt  = "corrupt"
+	Bounce   = "bounce"
+	Defer    = "defer"
+	Trace    = "trace"
+	Flush    = "flush"
+	Saved    = "saved"
+)
+
+// Modes of queue files: what a file is.
+const (
+	ModeNew     = 0o600 // being written
+	ModeReady   = 0o700 // complete
+	ModeCorrupt = 0o400 // not to be looked at again
+	ModeExpire  = 0o010 // hint: expire at the next try
+	ModeUnflush = 0o040 // hint: forget that the destination was dead
+)

@@ -1,0 +1,141 @@
+package safefile
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrUnsafe reports a file that is not what it has to be: not a regular file,
+// with a second name, or with the wrong owner or mode.
+var ErrUnsafe = errors.New("unsafe file")
+
+// AnyOwner is the Owner of a [Check] that accepts every owner.
+const AnyOwner = -1
+
+// Check says what an opened file must be. A regular file with one name is
+// always demanded.
+type Check struct {
+	Owner     int         // the uid that must own the file, or AnyOwner
+	Forbidden os.FileMode // permission bits that must be off
+	Links     bool        // more than one name is fine
+}
+
+// Open opens an existing file that others may have prepared. It follows no
+// symbolic link at the end of path, does not wait on a FIFO or a device, and
+// checks what it got before it returns. flag is os.O_RDONLY, O_WRONLY or
+// O_RDWR, with O_APPEND.
+func (fs *FS) Open(path string, flag int, c Check) (*os.File, *unix.Stat_t, error) {
+	if err := fs.fault(OpOpen, path); err != nil {
+		return nil, nil, err
+	}
+	fd, err := open(path, flag|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	if err != nil {
+		if err == unix.ELOOP {
+			err = fmt.Errorf("%w: symbolic link", ErrUnsafe)
+		}
+		return nil, nil, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		_ = unix.Close(fd)
+		return nil, nil, &os.PathError{Op: "fstat", Path: path, Err: err}
+	}
+	if err := c.Verify(&st); err != nil {
+		_ = unix.Close(fd)
+		return nil, nil, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	return newRegular(fd, path, flag), &st, nil
+}
+
+// newRegular wraps the descriptor of a regular file, for which O_NONBLOCK has
+// no effect: it is taken off only so that os.File does not try the poller.
+func newRegular(fd int, path string, flag int) *os.File {
+	_, _ = unix.FcntlInt(uintptr(fd), unix.F_SETFL, flag&unix.O_APPEND)
+	return os.NewFile(uintptr(fd), path)
+}
+
+// Verify reports as [ErrUnsafe] in what the file differs from c.
+func (c Check) Verify(st *unix.Stat_t) error {
+	switch {
+	case st.Mode&unix.S_IFMT != unix.S_IFREG:
+		return fmt.Errorf("%w: not a regular file", ErrUnsafe)
+	case st.Nlink != 1 && !(c.Links && st.Nlink > 1):
+		return fmt.Errorf("%w: %d links", ErrUnsafe, st.Nlink)
+	case c.Owner != AnyOwner && int(st.Uid) != c.Owner:
+		return fmt.Errorf("%w: owner is uid %d", ErrUnsafe, st.Uid)
+	case os.FileMode(st.Mode)&c.Forbidden.Perm() != 0:
+		return fmt.Errorf("%w: mode is %#o", ErrUnsafe, st.Mode&0o7777)
+	}
+	return nil
+}
+
+// TryFlock takes an exclusive flock lock, the kind that Postfix uses on queue
+// files on Linux, and reports whether it got it. The lock ends when all
+// copies of the descriptor are closed.
+func TryFlock(f *os.File) (bool, error) {
+	for {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		switch err {
+		case nil:
+			return true, nil
+		case unix.EINTR:
+		case unix.EWOULDBLOCK:
+			return false, nil
+		default:
+			return false, &os.PathError{Op: "flock", Path: f.Name(), Err: err}
+		}
+	}
+}
+
+// Unflock gives up a lock of [TryFlock].
+func Unflock(f *os.File) error {
+	return unix.Flock(int(f.Fd()), unix.LOCK_UN)
+}
+
+// TryLockOFD takes an exclusive lock on the whole file that excludes the fcntl
+// locks of other programs, as for mailboxes, and yet belongs to this open file
+// and not to the process. It reports whether it got it.
+func TryLockOFD(f *os.File) (bool, error) {
+	lk := unix.Flock_t{Type: unix.F_WRLCK}
+	for {
+		err := unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &lk)
+		switch err {
+		case nil:
+			return true, nil
+		case unix.EINTR:
+		case unix.EAGAIN, unix.EACCES:
+			return false, nil
+		default:
+			return false, &os.PathError{Op: "lock", Path: f.Name(), Err: err}
+		}
+	}
+}
+
+// UnlockOFD gives up a lock of [TryLockOFD].
+func UnlockOFD(f *os.File) error {
+	lk := unix.Flock_t{Type: unix.F_UNLCK}
+	return unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &lk)
+}
+
+// Inode returns the device and inode number of an open file.
+func Inode(f *os.File) (dev, ino uint64, err error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return 0, 0, &os.PathError{Op: "fstat", Path: f.Name(), Err: err}
+	}
+	return uint64(st.Dev), st.Ino, nil
+}
+
+// SetTimes sets access and modification time of a file by name.
+func (fs *FS) SetTimes(path string, t time.Time) error {
+	ts := unix.NsecToTimespec(t.UnixNano())
+	err := unix.UtimesNanoAt(unix.AT_FDCWD, path, []unix.Timespec{ts, ts}, unix.AT_SYMLINK_NOFOLLOW)
+	if err != nil {
+		return &os.PathError{Op: "utimes", Path: path, Err: err}
+	}
+	return nil
+}

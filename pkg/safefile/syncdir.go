@@ -1,0 +1,104 @@
+package safefile
+
+import (
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// dirState is the group commit of one directory: at most one fsync runs, and
+// those who come while it runs wait for the next, as theirs must start after
+// they came.
+type dirState struct {
+	running bool
+	next    *dirBatch
+}
+
+type dirBatch struct {
+	done chan struct{} // closed when err is valid
+	lead chan struct{} // receives one value: its reader does the fsync
+	size int
+	err  error
+}
+
+// SyncDir makes the names in a directory durable: created, renamed and linked
+// files before the call are found after a power cut.
+func (fs *FS) SyncDir(dir string) error {
+	fs.counts[cntDirReq].Add(1)
+	if dir == "" {
+		dir = "."
+	}
+	fs.mu.Lock()
+	if fs.dirs == nil {
+		fs.dirs = make(map[string]*dirState)
+	}
+	st := fs.dirs[dir]
+	if st == nil {
+		st = new(dirState)
+		fs.dirs[dir] = st
+	}
+	b := st.next
+	if b == nil {
+		b = &dirBatch{done: make(chan struct{}), lead: make(chan struct{}, 1)}
+		st.next = b
+	}
+	b.size++
+	if !st.running {
+		st.running = true
+		b.lead <- struct{}{}
+	}
+	fs.mu.Unlock()
+
+	select {
+	case <-b.lead:
+		fs.leadSync(dir, st, b)
+	case <-b.done:
+	}
+	return b.err
+}
+
+// leadSync does the fsync for all of b and then starts the batch that formed
+// meanwhile.
+func (fs *FS) leadSync(dir string, st *dirState, b *dirBatch) {
+	fs.mu.Lock()
+	st.next = nil
+	fs.mu.Unlock()
+
+	b.err = fs.syncDirNow(dir)
+	close(b.done)
+
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if st.next != nil {
+		st.next.lead <- struct{}{}
+		return
+	}
+	st.running = false
+	delete(fs.dirs, dir)
+}
+
+func (fs *FS) syncDirNow(dir string) error {
+	if err := fs.fault(OpSyncDir, dir); err != nil {
+		return err
+	}
+	fs.counts[cntDir].Add(1)
+	fd, err := open(dir, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return &os.PathError{Op: "open", Path: dir, Err: err}
+	}
+	for {
+		err = unix.Fsync(fd)
+		if err != unix.EINTR {
+			break
+		}
+	}
+	cerr := unix.Close(fd)
+	if err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return fmt.Errorf("fsync directory %s: %w", dir, err)
+	}
+	return nil
+}
