@@ -1,0 +1,138 @@
+package address
+
+import "strings"
+
+// Mailbox is one address in a header's address list.
+type Mailbox struct {
+	// Start and End delimit the address in the header's value: what is
+	// between '<' and '>', or the bare address.
+	Start, End int
+	// Tokens are those of the address, comments included.
+	Tokens []Token
+}
+
+// External returns the address in external form, without comments.
+func (m Mailbox) External() string { return External(m.Tokens) }
+
+// Internal returns the address in internal form.
+func (m Mailbox) Internal() string { return Internal(m.Tokens) }
+
+// ScanList finds the addresses in the value of an address header such as To,
+// without regard to whether it is well formed: groups are entered, comments
+// skipped, and elements without an address left out (RFC 5322 3.4).
+func ScanList(value string) []Mailbox {
+	var list []Mailbox
+	tokens := Tokenize(value)
+	start := 0
+	for i := 0; i < len(tokens); i++ {
+		switch tokens[i].Kind {
+		case ',', ';':
+			list = appendBare(list, tokens[start:i])
+			start = i + 1
+		case ':':
+			// The end of a group's name. Inside of an address it is
+			// a source route, which only brackets can hold.
+			start = i + 1
+		case '<':
+			end := closing(tokens, i+1)
+			list = appendAddr(list, tokens[i+1:end])
+			i = end
+			// What follows up to the next comma is not an address.
+			for i+1 < len(tokens) && tokens[i+1].Kind != ',' && tokens[i+1].Kind != ';' {
+				i++
+			}
+			start = i + 1
+		}
+	}
+	if start < len(tokens) && len(tokens) < MaxTokens {
+		list = appendBare(list, tokens[start:])
+	}
+	return list
+}
+
+// closing returns the index of the '>' that ends an address, or of what ends
+// it in its place.
+func closing(tokens []Token, i int) int {
+	route := i < len(tokens) && tokens[i].Kind == '@'
+	for ; i < len(tokens); i++ {
+		switch tokens[i].Kind {
+		case '>':
+			return i
+		case ':':
+			route = false
+		case ',':
+			if !route {
+				return i - 1
+			}
+		}
+	}
+	return len(tokens)
+}
+
+func appendAddr(list []Mailbox, tokens []Token) []Mailbox {
+	first, last := -1, -1
+	for i, t := range tokens {
+		if t.Kind == Comment {
+			continue
+		}
+		if first < 0 {
+			first = i
+		}
+		last = i
+	}
+	if first < 0 {
+		return list
+	}
+	tokens = tokens[first : last+1]
+	return append(list, Mailbox{tokens[0].Start, tokens[len(tokens)-1].End, tokens})
+}
+
+// appendBare is appendAddr for an element without brackets.
+func appendBare(list []Mailbox, tokens []Token) []Mailbox {
+	for _, t := range tokens {
+		if t.Kind == '>' {
+			return list
+		}
+	}
+	return appendAddr(list, tokens)
+}
+
+// RewriteList calls fn with each address of a header's value, in external
+// form, and puts its result in the address's place. All other bytes stay. It
+// returns value itself if nothing changed.
+func RewriteList(value string, fn func(external string) (string, error)) (string, error) {
+	var b strings.Builder
+	done := 0
+	for _, m := range ScanList(value) {
+		old := m.External()
+		repl, err := fn(old)
+		if err != nil {
+			return "", err
+		}
+		if repl == old {
+			continue
+		}
+		b.WriteString(value[done:m.Start])
+		b.WriteString(repl)
+		done = m.End
+	}
+	if done == 0 {
+		return value, nil
+	}
+	b.WriteString(value[done:])
+	return b.String(), nil
+}
+
+// ListAddresses returns the addresses of a header's value in internal form,
+// at most limit of them if limit is not 0.
+func ListAddresses(value string, limit int) []string {
+	list := ScanList(value)
+	if limit > 0 && len(list) > limit {
+		list = list[:limit]
+	}
+	addrs := make([]string, len(list))
+	for i, m := range list {
+		addrs[i] = m.Internal()
+	}
+	return addrs
+}
