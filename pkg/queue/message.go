@@ -23,7 +23,7 @@ type Size struct {
 	DataSize      int64 // bytes of records between M and X
 	DataOffset    int64 // of the first content record
 	RcptCount     int64 // at arrival
-	QmgrHints     int64 // HintMixed
+	QmgrHints     int64 // HintMixed, and HintNotify of all recipients
 	ContentLength int64 // bytes of the message itself
 	UTF8Flags     int64 // envelope.UTF8...
 }
@@ -31,6 +31,14 @@ type Size struct {
 // HintMixed says that recipient records stand between other records, so that
 // all must be read before the first delivery.
 const HintMixed = 1
+
+// HintNotify returns the hint that a recipient has asked for notices.
+func HintNotify(n envelope.Notify) int64 { return int64(n&allNotify) << 1 }
+
+const (
+	allNotify = envelope.NotifyNever | envelope.NotifySuccess | envelope.NotifyFailure | envelope.NotifyDelay
+	allHints  = HintMixed | int64(allNotify)<<1
+)
 
 func (s Size) appendTo(dst []byte) []byte {
 	for i, n := range [...]int64{s.DataSize, s.DataOffset, s.RcptCount, s.QmgrHints, s.ContentLength, s.UTF8Flags} {
@@ -71,7 +79,7 @@ func parseSize(data []byte) (Size, error) {
 		}
 		*p = n
 	}
-	if s.DataSize <= 0 || s.DataOffset <= 0 || s.QmgrHints&^HintMixed != 0 {
+	if s.DataSize <= 0 || s.DataOffset <= 0 || s.QmgrHints&^allHints != 0 {
 		return Size{}, fmt.Errorf("%w: size record %q", ErrCorrupt, data)
 	}
 	if s.ContentLength == 0 {
