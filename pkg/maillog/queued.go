@@ -1,0 +1,219 @@
+package maillog
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Bounds of what a process holds back while its log cannot be written.
+const (
+	maxWaiting  = 4096            // lines
+	retryEvery  = time.Second     // between attempts to connect
+	sendWait    = 2 * time.Second // for a slow receiver, by the drainer
+	closeWait   = 3 * time.Second // for all that is queued at the end
+	drainPeriod = 20 * time.Millisecond
+)
+
+// queued is a datagram socket with a bounded queue. A line is sent at once if
+// the receiver takes it. Otherwise it waits, and a drainer goroutine, which
+// exists only while lines wait, sends it in order.
+type queued struct {
+	path     string
+	encode   func(Entry) []byte
+	fallback func(Entry) error
+	now      func() time.Time
+
+	mu       sync.Mutex
+	conn     *net.UnixConn
+	lastDial time.Time
+	waiting  []Entry
+	draining bool
+	drained  chan struct{} // closed when the drainer ends
+	dropped  int
+	closed   bool
+}
+
+func newQueued(path string, encode func(Entry) []byte) *queued {
+	return &queued{path: path, encode: encode, now: time.Now}
+}
+
+// connect dials if it is time to. It needs q.mu or the only reference.
+func (q *queued) connect() error {
+	if q.conn != nil {
+		return nil
+	}
+	if since := q.now().Sub(q.lastDial); since >= 0 && since < retryEvery {
+		return errAway
+	}
+	q.lastDial = q.now()
+	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: q.path, Net: "unixgram"})
+	if err != nil {
+		return fmt.Errorf("connect to %s: %w", q.path, err)
+	}
+	// The default of some 200 kB is enough for bursts; more would only
+	// move the queue into the kernel.
+	q.conn = conn
+	return nil
+}
+
+// errAway means that connecting failed a moment ago.
+var errAway = errors.New("log destination is away")
+
+func (q *queued) send(e Entry) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.waiting) == 0 && !q.draining {
+		err := q.try(e)
+		if !errors.Is(err, syscall.EAGAIN) {
+			return err
+		}
+	}
+	if len(q.waiting) >= maxWaiting || q.closed {
+		q.dropped++
+		return errAway
+	}
+	q.waiting = append(q.waiting, e)
+	if !q.draining {
+		q.draining = true
+		q.drained = make(chan struct{})
+		go q.drain(q.drained)
+	}
+	return nil
+}
+
+// try sends one entry without waiting. EAGAIN means that the receiver is slow
+// and that the entry should wait; after any other error it is lost and counted.
+func (q *queued) try(e Entry) error {
+	err := q.sendNow(e)
+	if err == nil || errors.Is(err, syscall.EAGAIN) {
+		return err
+	}
+	if q.fallback != nil {
+		if err := q.fallback(e); err == nil {
+			return nil
+		}
+	}
+	q.dropped++
+	return err
+}
+
+// sendNow sends one entry, on a second connection if the first one is dead.
+func (q *queued) sendNow(e Entry) error {
+	for attempt := 0; ; attempt++ {
+		if err := q.connect(); err != nil {
+			return err
+		}
+		err := q.reportDropped(e)
+		if err == nil {
+			err = write(q.conn, q.encode(e))
+		}
+		if err == nil || errors.Is(err, syscall.EAGAIN) {
+			return err
+		}
+		q.conn.Close()
+		q.conn = nil
+		if attempt > 0 {
+			return err
+		}
+		q.lastDial = time.Time{}
+	}
+}
+
+// reportDropped tells the postmaster what is missing, ahead of the first line
+// that passes again.
+func (q *queued) reportDropped(e Entry) error {
+	if q.dropped == 0 {
+		return nil
+	}
+	e.Severity = SevWarning
+	e.Text = fmt.Sprintf("warning: %d log lines were lost: %s was not reachable or too slow", q.dropped, q.path)
+	err := write(q.conn, q.encode(e))
+	if err == nil {
+		q.dropped = 0
+	}
+	return err
+}
+
+// write sends one datagram and never waits: net.Conn would.
+func write(conn *net.UnixConn, b []byte) error {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var werr error
+	err = raw.Control(func(fd uintptr) {
+		_, werr = syscall.Write(int(fd), b)
+		for werr == syscall.EINTR {
+			_, werr = syscall.Write(int(fd), b)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	if werr == syscall.ENOBUFS {
+		werr = syscall.EAGAIN
+	}
+	return werr
+}
+
+// drain sends what waits, in order, until nothing does.
+func (q *queued) drain(done chan struct{}) {
+	defer close(done)
+	var stuckSince time.Time
+	for {
+		q.mu.Lock()
+		for len(q.waiting) > 0 {
+			if err := q.try(q.waiting[0]); errors.Is(err, syscall.EAGAIN) {
+				break
+			}
+			q.waiting = q.waiting[1:]
+			stuckSince = time.Time{}
+		}
+		if len(q.waiting) == 0 {
+			q.waiting = nil
+			q.draining = false
+			q.mu.Unlock()
+			return
+		}
+		q.mu.Unlock()
+		now := q.now()
+		if stuckSince.IsZero() {
+			stuckSince = now
+		}
+		pause := drainPeriod
+		if now.Sub(stuckSince) > sendWait {
+			pause = 10 * drainPeriod
+		}
+		time.Sleep(pause)
+	}
+}
+
+// close waits up to closeWait for the drainer. What is then left is lost.
+func (q *queued) close() error {
+	q.mu.Lock()
+	q.closed = true
+	done := q.drained
+	draining := q.draining
+	q.mu.Unlock()
+	if draining {
+		select {
+		case <-done:
+		case <-time.After(closeWait):
+		}
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	left := len(q.waiting)
+	if q.conn != nil && !q.draining {
+		q.conn.Close()
+		q.conn = nil
+	}
+	if left > 0 {
+		return fmt.Errorf("%d log lines lost: %s too slow", left, q.path)
+	}
+	return nil
+}
