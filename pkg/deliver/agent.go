@@ -124,12 +124,15 @@ func (a *Agent) open(req *Request) (*Delivery, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open %s %s: %w", req.QueueName, req.QueueID, err)
 	}
-	if err := msg.TryLockShared(); err != nil {
-		msg.Close()
-		return nil, fmt.Errorf("lock %s %s: %w", req.QueueName, req.QueueID, err)
+	locked, err := msg.TryLockShared()
+	if err == nil && !locked {
+		err = fmt.Errorf("lock %s %s: held by another process", req.QueueName, req.QueueID)
 	}
-	// The name may have gone to another message between open and lock.
-	if err := a.queue.Same(req.QueueName, req.QueueID, msg); err != nil {
+	if err == nil {
+		// It may have been removed between open and lock.
+		err = msg.Exists()
+	}
+	if err != nil {
 		msg.Close()
 		return nil, err
 	}
@@ -138,4 +141,3 @@ func (a *Agent) open(req *Request) (*Delivery, error) {
 
 // statusInternal is what a sender learns about an error of ours.
 var statusInternal = status.New(0, "4.3.0", "mail system error")
-
