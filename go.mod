@@ -14,3 +14,8 @@ require (
 	golang.org/x/net v0.57.0
 	golang.org/x/sys v0.49.0
 )
+
+require (
+	golang.org/x/text v0.40.0 // indirect
+	kernel.org/pub/linux/libs/security/libcap/psx v1.2.77 // indirect
+)

@@ -1,0 +1,321 @@
+// Package worker runs jobs with the rights of a user.
+//
+// A Go process has one user id for all of its goroutines, so a delivery agent
+// does not become a recipient for the length of a delivery, as Postfix's
+// does. It starts a worker process, asuser, under the recipient's uid and
+// sends it jobs over a socket pair: what to do as an attribute list, and the
+// message as an open file. A worker serves one uid, several jobs at once, and
+// is kept for a while after its last one, since a start costs milliseconds.
+//
+// The agent, which is root, neither opens a user's file nor reads a message;
+// the worker, which does, can reach only what its user can.
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/posthouse-mail/posthouse/pkg/ipc"
+)
+
+// Identity is with which rights a worker runs.
+type Identity struct {
+	UID, GID int
+	// Dirs are the directories that the worker may use, enforced by
+	// landlock. A worker without any is not confined: commands from
+	// .forward need the rights that their user has.
+	Dirs []string
+}
+
+func (id Identity) key() string {
+	return fmt.Sprint(id.UID, ":", id.GID, ":", strings.Join(id.Dirs, ":"))
+}
+
+// Job is what a worker is asked to do, and for how long at most.
+type Job struct {
+	Request ipc.List
+	File    *os.File // passed along if not nil
+	Timeout time.Duration
+}
+
+// ErrGone reports a worker that ended, or did not answer in time. Whether the
+// job was done is not known.
+var ErrGone = errors.New("worker process is gone")
+
+// Pool starts workers and keeps them.
+type Pool struct {
+	program string
+	idle    time.Duration
+	dir     string // working directory: the queue directory
+
+	mu      sync.Mutex
+	workers map[string]*process
+	closed  bool
+}
+
+// NewPool returns a pool of workers that run program, the path of asuser. One
+// that had no job for idle is ended.
+func NewPool(program string, idle time.Duration) *Pool {
+	return &Pool{program: program, idle: idle, workers: make(map[string]*process)}
+}
+
+// Do has a job done with the rights of id and returns the reply. The error is
+// about the worker; what became of the job is in the reply.
+func (p *Pool) Do(ctx context.Context, id Identity, job Job) (ipc.List, error) {
+	for try := 0; ; try++ {
+		w, err := p.get(id)
+		if err != nil {
+			return nil, err
+		}
+		reply, err := w.do(ctx, job)
+		p.release(w)
+		// A kept worker may have been on its way out: it never saw the job.
+		if errors.Is(err, errNotSent) && try == 0 {
+			p.discard(w)
+			continue
+		}
+		if err != nil {
+			p.discard(w)
+			return nil, fmt.Errorf("%w: %w", ErrGone, err)
+		}
+		return reply, nil
+	}
+}
+
+// get returns a running worker for id, with one more user.
+func (p *Pool) get(id Identity) (*process, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil, net.ErrClosed
+	}
+	w := p.workers[id.key()]
+	if w == nil {
+		var err error
+		if w, err = start(p.program, id); err != nil {
+			return nil, fmt.Errorf("start %s as uid %d: %w", p.program, id.UID, err)
+		}
+		p.workers[id.key()] = w
+	}
+	w.users++
+	if w.timer != nil {
+		w.timer.Stop()
+	}
+	return w, nil
+}
+
+func (p *Pool) release(w *process) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	w.users--
+	if w.users > 0 {
+		return
+	}
+	w.timer = time.AfterFunc(p.idle, func() {
+		p.mu.Lock()
+		unused := w.users == 0
+		if unused && p.workers[w.key] == w {
+			delete(p.workers, w.key)
+		}
+		p.mu.Unlock()
+		if unused {
+			w.end()
+		}
+	})
+}
+
+// discard forgets a worker and ends it; jobs that it still has fail.
+func (p *Pool) discard(w *process) {
+	p.mu.Lock()
+	if p.workers[w.key] == w {
+		delete(p.workers, w.key)
+	}
+	p.mu.Unlock()
+	w.end()
+}
+
+// Close ends all workers.
+func (p *Pool) Close() {
+	p.mu.Lock()
+	p.closed = true
+	workers := p.workers
+	p.workers = nil
+	p.mu.Unlock()
+	for _, w := range workers {
+		w.end()
+	}
+}
+
+// process is one running worker.
+type process struct {
+	key   string
+	cmd   *exec.Cmd
+	conn  *ipc.Conn     // jobs and replies
+	files *net.UnixConn // the files of jobs
+
+	users int // under the pool's lock
+	timer *time.Timer
+
+	mu      sync.Mutex // also orders a job with its file
+	next    int64
+	waiting map[int64]chan ipc.List
+	err     error
+	once    sync.Once
+}
+
+// start runs a worker. Its sockets are descriptors 3 and 4, and it has no
+// others, no environment and no supplementary groups.
+func start(program string, id Identity) (*process, error) {
+	jobs, jobsChild, err := socketPair()
+	if err != nil {
+		return nil, err
+	}
+	defer jobsChild.Close()
+	files, filesChild, err := socketPair()
+	if err != nil {
+		jobs.Close()
+		return nil, err
+	}
+	defer filesChild.Close()
+	cmd := exec.Command(program, id.Dirs...)
+	cmd.Env = []string{"PATH=/usr/bin:/bin"}
+	if tz, ok := os.LookupEnv("TZ"); ok {
+		cmd.Env = append(cmd.Env, "TZ="+tz)
+	}
+	cmd.ExtraFiles = []*os.File{jobsChild, filesChild}
+	if os.Geteuid() == 0 {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: &syscall.Credential{
+			Uid: uint32(id.UID), Gid: uint32(id.GID), Groups: []uint32{uint32(id.GID)}}}
+	} else if id.UID != os.Geteuid() {
+		err = errors.New("only root can start a worker for another user")
+	}
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		jobs.Close()
+		files.Close()
+		return nil, err
+	}
+	w := &process{key: id.key(), cmd: cmd, conn: ipc.NewConn(jobs), files: files, waiting: make(map[int64]chan ipc.List)}
+	go w.read()
+	return w, nil
+}
+
+// socketPair returns one end as a connection and the other as a file.
+func socketPair() (*net.UnixConn, *os.File, error) {
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, os.NewSyscallError("socketpair", err)
+	}
+	f := os.NewFile(uintptr(fds[0]), "worker")
+	defer f.Close()
+	conn, err := net.FileConn(f)
+	if err != nil {
+		syscall.Close(fds[1])
+		return nil, nil, err
+	}
+	return conn.(*net.UnixConn), os.NewFile(uintptr(fds[1]), "worker"), nil
+}
+
+// errNotSent reports a job that the worker did not get.
+var errNotSent = errors.New("job not sent")
+
+func (w *process) do(ctx context.Context, job Job) (ipc.List, error) {
+	id, answer, err := w.send(job)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		w.mu.Lock()
+		delete(w.waiting, id)
+		w.mu.Unlock()
+	}()
+	timeout := time.NewTimer(job.Timeout)
+	defer timeout.Stop()
+	select {
+	case reply, ok := <-answer:
+		if !ok {
+			return nil, errors.New("no answer")
+		}
+		return reply, nil
+	case <-timeout.C:
+		return nil, fmt.Errorf("no answer within %v", job.Timeout)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (w *process) send(job Job) (int64, chan ipc.List, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err != nil {
+		return 0, nil, fmt.Errorf("%w: %w", errNotSent, w.err)
+	}
+	w.next++
+	id := w.next
+	l := append(ipc.List{}.Str("job", strconv.FormatInt(id, 10)).Bool("file", job.File != nil), job.Request...)
+	w.conn.SetWriteDeadline(time.Now().Add(time.Minute))
+	err := w.conn.WriteList(l)
+	if err == nil {
+		err = w.conn.Writer().Flush()
+	}
+	if err == nil && job.File != nil {
+		w.files.SetWriteDeadline(time.Now().Add(time.Minute))
+		err = ipc.SendFile(w.files, job.File)
+	}
+	if err != nil {
+		w.err = err
+		return 0, nil, fmt.Errorf("%w: %w", errNotSent, err)
+	}
+	answer := make(chan ipc.List, 1)
+	w.waiting[id] = answer
+	return id, answer, nil
+}
+
+// read hands out replies until the worker ends; then all that wait are told.
+func (w *process) read() {
+	for {
+		l, err := ipc.ReadList(w.conn.Reader())
+		var id int64
+		if err == nil {
+			id, err = l.GetInt("job")
+		}
+		w.mu.Lock()
+		if err != nil {
+			w.err = err
+			for id, answer := range w.waiting {
+				close(answer)
+				delete(w.waiting, id)
+			}
+			w.mu.Unlock()
+			break
+		}
+		if answer := w.waiting[id]; answer != nil {
+			answer <- l
+			delete(w.waiting, id)
+		}
+		w.mu.Unlock()
+	}
+	w.end()
+	w.cmd.Wait()
+}
+
+// end closes the sockets, upon which the worker exits, and makes sure that it
+// does.
+func (w *process) end() {
+	w.once.Do(func() {
+		w.conn.Close()
+		w.files.Close()
+		time.AfterFunc(time.Second, func() { w.cmd.Process.Kill() })
+	})
+}
