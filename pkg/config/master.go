@@ -1,0 +1,267 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Master is a parsed master.cf.
+type Master struct {
+	File     string
+	Services []Service
+	Warnings []Warning
+}
+
+// Service is one entry of master.cf.
+type Service struct {
+	Name, Type string
+	Private    bool
+	Unpriv     bool
+	Chroot     bool
+	// ChrootDefault says that the column is "-", so that Chroot is no from
+	// compatibility level 1 on and yes below.
+	ChrootDefault bool
+	Wakeup        time.Duration // 0 = never
+	WakeupIfUsed  bool          // wake only after somebody used the service
+	MaxProc       int           // 0 = no limit, MaxProcDefault = default_process_limit
+	Program       string
+	Args          []string // words after the program, without -o settings, braces removed
+	Overrides     []Override
+	File          string
+	Line          int
+	Fields        [8]string // the columns as written
+	RawArgs       []string  // all words after the program, braces removed
+}
+
+// MaxProcDefault is the MaxProc of an entry that leaves it to
+// default_process_limit.
+const MaxProcDefault = -1
+
+// LoadMaster parses the master.cf at path.
+func LoadMaster(path string) (*Master, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, errors.Unwrap(err))
+	}
+	defer f.Close()
+	return ParseMaster(f, path)
+}
+
+// ParseMaster parses master.cf. The name of the file is for messages. The
+// first entry that makes no sense is an error with file and line.
+func ParseMaster(r io.Reader, name string) (*Master, error) {
+	m := &Master{File: name}
+	lines := newLogicalReader(r, name)
+	seen := map[string]int{}
+	for {
+		line, err := lines.next()
+		if err == io.EOF {
+			m.Warnings = append(lines.warnings, m.Warnings...)
+			return m, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		s, err := parseService(line)
+		if err != nil {
+			pos := line.at(0)
+			return nil, fmt.Errorf("%s:%d: %w", pos.File, pos.Line, err)
+		}
+		key := s.Type + " " + s.Name
+		if first, ok := seen[key]; ok {
+			return nil, fmt.Errorf("%s:%d: duplicate entry for %s/%s, first on line %d",
+				s.File, s.Line, s.Name, s.Type, first)
+		}
+		seen[key] = s.Line
+		m.Services = append(m.Services, *s)
+	}
+}
+
+// Find returns the entry of a service, or nil.
+func (m *Master) Find(name, typ string) *Service {
+	for i := range m.Services {
+		if m.Services[i].Name == name && m.Services[i].Type == typ {
+			return &m.Services[i]
+		}
+	}
+	return nil
+}
+
+// parseService parses one logical line of master.cf.
+func parseService(line *logicalLine) (*Service, error) {
+	words, err := splitWords(line.text)
+	if err != nil {
+		return nil, err
+	}
+	if len(words) < 8 {
+		return nil, fmt.Errorf("%d columns, want 8: %q", len(words), abridge(line.text))
+	}
+	s := &Service{File: line.file, Line: line.at(0).Line, RawArgs: words[8:]}
+	copy(s.Fields[:], words)
+	s.Name, s.Type, s.Program = words[0], words[1], words[7]
+	if err := s.columns(); err != nil {
+		return nil, err
+	}
+	return s, s.arguments()
+}
+
+// columns checks the eight columns and sets the fields from them.
+func (s *Service) columns() error {
+	if err := s.endpoint(); err != nil {
+		return err
+	}
+	var err error
+	if s.Private, err = flagColumn(s.Fields[2], "private", true); err != nil {
+		return err
+	}
+	if s.Unpriv, err = flagColumn(s.Fields[3], "unprivileged", true); err != nil {
+		return err
+	}
+	s.ChrootDefault = s.Fields[4] == "-"
+	if s.Chroot, err = flagColumn(s.Fields[4], "chroot", false); err != nil {
+		return err
+	}
+	if err := s.wakeup(); err != nil {
+		return err
+	}
+	s.MaxProc = MaxProcDefault
+	if s.Fields[6] != "-" {
+		if s.MaxProc, err = strconv.Atoi(s.Fields[6]); err != nil || s.MaxProc < 0 {
+			return fmt.Errorf("field \"max_proc\": bad value: %q", s.Fields[6])
+		}
+	}
+	if s.Program == "" || strings.HasPrefix(s.Program, "-") || strings.Contains(s.Program, "=") {
+		return fmt.Errorf("field \"command\": bad value: %q", s.Program)
+	}
+	return nil
+}
+
+// endpoint checks name and type.
+func (s *Service) endpoint() error {
+	switch s.Type {
+	case "inet":
+		if s.Fields[2] == "y" {
+			return errors.New("inet service cannot be private")
+		}
+		return checkInetName(s.Name)
+	case "unix", "fifo", "pass", "unix-dgram":
+		if s.Name == "" || strings.HasPrefix(s.Name, "/") || hasDotDot(s.Name) {
+			return fmt.Errorf("field \"service\": bad value: %q", s.Name)
+		}
+		return nil
+	}
+	return fmt.Errorf("field \"type\": bad value: %q", s.Type)
+}
+
+// hasDotDot tells whether a path would leave its directory.
+func hasDotDot(path string) bool {
+	for _, part := range strings.Split(path, "/") {
+		if part == ".." {
+			return true
+		}
+	}
+	return false
+}
+
+// checkInetName checks the form of port, host:port and [host]:port.
+func checkInetName(name string) error {
+	port := name
+	if i := strings.LastIndexByte(name, ':'); i >= 0 {
+		port = name[i+1:]
+	}
+	if port == "" || strings.ContainsAny(port, "[]/ ") {
+		return fmt.Errorf("field \"service\": bad value: %q", name)
+	}
+	if n, err := strconv.Atoi(port); err == nil && (n < 1 || n > 65535) {
+		return fmt.Errorf("field \"service\": bad port: %q", name)
+	}
+	return nil
+}
+
+// wakeup parses the wakeup column.
+func (s *Service) wakeup() error {
+	text := s.Fields[5]
+	if text == "-" {
+		return nil
+	}
+	text, s.WakeupIfUsed = strings.CutSuffix(text, "?")
+	d, err := ParseTime(text, 's')
+	if err != nil || d < 0 {
+		return fmt.Errorf("field \"wakeup_time\": bad value: %q", s.Fields[5])
+	}
+	s.Wakeup = d
+	return nil
+}
+
+// flagColumn parses y, n and -.
+func flagColumn(text, name string, def bool) (bool, error) {
+	switch text {
+	case "y":
+		return true, nil
+	case "n":
+		return false, nil
+	case "-":
+		return def, nil
+	}
+	return false, fmt.Errorf("field %q: bad value: %q", name, text)
+}
+
+// arguments takes the -o settings out of the arguments.
+func (s *Service) arguments() error {
+	words := s.RawArgs
+	for i := 0; i < len(words); i++ {
+		setting, ok := strings.CutPrefix(words[i], "-o")
+		if !ok {
+			// The program's own arguments follow: -o of the command that
+			// pipe runs is not ours.
+			if !strings.HasPrefix(words[i], "-") {
+				s.Args = append(s.Args, words[i:]...)
+				return nil
+			}
+			s.Args = append(s.Args, words[i])
+			continue
+		}
+		if setting == "" {
+			if i++; i == len(words) {
+				return errors.New("option -o needs name=value")
+			}
+			setting = words[i]
+		}
+		name, value, _, _, err := splitNameValue(setting)
+		if err != nil {
+			return fmt.Errorf("option -o: %w: %q", err, setting)
+		}
+		s.Overrides = append(s.Overrides, Override{Name: name, Value: value})
+	}
+	return nil
+}
+
+// splitWords splits at white space; a word in braces may contain any.
+func splitWords(text string) ([]string, error) {
+	var words []string
+	for i := skipSpace(text, 0); i < len(text); i = skipSpace(text, i) {
+		if text[i] == '{' {
+			n := matchBrace(text[i:])
+			if n == 0 {
+				return nil, fmt.Errorf("missing '}' in %q", abridge(text[i:]))
+			}
+			if end := i + n; end < len(text) && !isSpace(text[end]) {
+				return nil, fmt.Errorf("syntax error after '}' in %q", abridge(text[i:]))
+			}
+			words = append(words, strings.Trim(text[i+1:i+n-1], spaces))
+			i += n
+			continue
+		}
+		start := i
+		for i < len(text) && !isSpace(text[i]) {
+			i++
+		}
+		words = append(words, text[start:i])
+	}
+	return words, nil
+}

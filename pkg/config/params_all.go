@@ -1,0 +1,29 @@
+package config
+
+// allRows returns the table of parameters, area by area.
+func allRows() [][]row {
+	return [][]row{
+		rowsBounce(),
+		rowsCleanup(),
+		rowsCore(),
+		rowsInstall(),
+		rowsLmtp(),
+		rowsLocal(),
+		rowsLogging(),
+		rowsMilter(),
+		rowsOwn(),
+		rowsPostscreen(),
+		rowsQueue(),
+		rowsRewriting(),
+		rowsRouting(),
+		rowsSasl(),
+		rowsSmtp(),
+		rowsSmtpd(),
+		rowsSmtpdPolicy(),
+		rowsTables(),
+		rowsTlsClient(),
+		rowsTlsCommon(),
+		rowsTlsServer(),
+		rowsVerify(),
+	}
+}
