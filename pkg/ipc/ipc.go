@@ -144,13 +144,45 @@ func (c *Conn) Send(l List) error {
 	return c.w.Flush()
 }
 
+// Waiter is a connection whose server wants to know when a session waits for
+// its next request, so that it can end kept connections that nobody uses.
+type Waiter interface {
+	// Wait is called before waiting; false means that the session is over.
+	Wait() bool
+	// Wake is called after waiting; false means that the server ended the
+	// wait.
+	Wake() bool
+}
+
 // Receive reads one list. It returns io.EOF, bare, when the peer closed the
-// connection between two lists.
+// connection between two lists, or when the server of a [Waiter] did.
 func (c *Conn) Receive() (List, error) {
 	if err := c.Extend(); err != nil {
 		return nil, err
 	}
+	if w, ok := c.Conn.(Waiter); ok && c.r.Buffered() == 0 {
+		if err := c.await(w); err != nil {
+			return nil, err
+		}
+	}
 	return ReadList(c.r)
+}
+
+// await waits for the first byte of a list.
+func (c *Conn) await(w Waiter) error {
+	if !w.Wait() {
+		return io.EOF
+	}
+	_, err := c.r.Peek(1)
+	if !w.Wake() && err != nil {
+		return io.EOF
+	}
+	if err != nil {
+		return err
+	}
+	// Ending the wait may have shortened the deadline, although a request
+	// came at the same moment.
+	return c.Extend()
 }
 
 // Call sends a request and returns the reply.

@@ -3,6 +3,7 @@ package ipc
 import (
 	"fmt"
 	"net"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,8 +16,8 @@ type Cred struct {
 
 // PeerCred returns the identity of the process that connected conn.
 func PeerCred(conn net.Conn) (Cred, error) {
-	uc, ok := conn.(*net.UnixConn)
-	if !ok {
+	uc, ok := conn.(syscall.Conn)
+	if !ok || conn.LocalAddr().Network() != "unix" {
 		return Cred{}, fmt.Errorf("peer credentials: %T is not a Unix socket", conn)
 	}
 	raw, err := uc.SyscallConn()

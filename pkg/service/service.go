@@ -1,0 +1,137 @@
+// Package service is what every daemon has in common: it is started by
+// master(8), gives up rights, serves clients and goes away again.
+//
+// A daemon is one declaration:
+//
+//	func main() {
+//		service.Main(service.Daemon{Name: "discard", Jail: jail.QueueOnly, Prepare: prepare})
+//	}
+//
+// [Main] does, in this order and nowhere else: parse the generic options; read
+// main.cf and check every parameter; connect the log; adopt the listeners that
+// master passed; preload the time zone and the users; run Prepare, in which the
+// daemon reads its parameters and opens its tables; enter the jail; log what
+// was applied; run Ready; tell master; serve until max_use, max_idle, a reload
+// or a signal; drain; exit.
+//
+// One process serves many clients, each on a goroutine, up to the parameter
+// client_limit; with client_limit=1 it is Postfix's one process per client. A
+// panic in one session is caught at its boundary and logged, and the process
+// retires after its other sessions, since state after a panic is not trusted.
+package service
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+
+	"github.com/posthouse-mail/posthouse/pkg/config"
+	"github.com/posthouse-mail/posthouse/pkg/jail"
+	"github.com/posthouse-mail/posthouse/pkg/maillog"
+)
+
+// Kind is how clients reach a daemon.
+type Kind int
+
+// The kinds.
+const (
+	Stream   Kind = iota // a connection per client
+	Trigger              // a few bytes through a FIFO or a socket: look for work
+	Datagram             // messages without a reply
+)
+
+// Daemon is the declaration of a daemon.
+type Daemon struct {
+	Name string       // of the program, as it is logged
+	Kind Kind         // how clients reach it
+	Jail jail.Profile // what it may do after Prepare
+	// Solitary: there must never be two processes of the service; master.cf
+	// must say maxproc 1, and a successor waits until this one has exited.
+	Solitary bool
+	// Permanent: never retires because of max_use or max_idle.
+	Permanent bool
+	// Prepare runs before the jail: it reads parameters, opens tables and
+	// files, looks up users. What it returns runs inside the jail.
+	Prepare func(env *Env) (*Hooks, error)
+}
+
+// Hooks are what a daemon does inside the jail. Only the one for the kind of
+// the daemon is required.
+type Hooks struct {
+	// Ready runs after the jail and before the first client. Background work
+	// that it starts must end when ctx is done.
+	Ready func(ctx context.Context) error
+	// Session serves one connection of a Stream daemon, on a goroutine of
+	// its own. The connection is closed afterwards. When ctx is done, the
+	// process must end within seconds; see also [Stopping].
+	Session func(ctx context.Context, conn net.Conn) error
+	// Trigger gets the bytes that arrived, one call at a time.
+	Trigger func(ctx context.Context, request []byte)
+	// Packet gets one datagram, one call at a time. It may not keep data.
+	Packet func(ctx context.Context, data []byte)
+	// Changed is polled now and then; true means that a table changed, and
+	// the process retires so that its successor reads it.
+	Changed func() bool
+	// Drain runs last, when no session is left and ctx is done. It waits for
+	// what Ready started.
+	Drain func()
+}
+
+// Env is what a daemon knows when Prepare runs. The working directory is the
+// queue directory, before and after the jail, so paths to queue files and
+// sockets are relative.
+type Env struct {
+	Config  *config.Config
+	Log     *maillog.Logger
+	Service string   // name in master.cf
+	Type    string   // type in master.cf: inet, unix, fifo, pass, unix-dgram
+	Program string   // name of the program
+	Args    []string // words of master.cf that are not generic options
+	Stress  bool     // master started this process under overload
+	Verbose bool     // -v
+	Private bool     // the endpoint is for our own processes only
+	// Jailed reports whether the process will change its root directory or
+	// its user. A process that is not root keeps both.
+	Jailed bool
+	// UID and GID are who this process will run as.
+	UID, GID int
+	// QueueDir is the absolute name of the queue directory outside the jail.
+	QueueDir string
+	// MaxProc1 reports whether master.cf allows one process only.
+	MaxProc1 bool
+	// StandAlone reports that no master started this process (--listen).
+	StandAlone bool
+}
+
+// Main runs a daemon and does not return.
+func Main(d Daemon) {
+	os.Exit(run(d, os.Args))
+}
+
+// run is Main with an exit status.
+func run(d Daemon, argv []string) int {
+	p := &process{daemon: d, env: &Env{Program: d.Name}}
+	if err := p.start(argv); err != nil {
+		p.env.Log.Fatal("", "%v", err)
+		if p.env.Log == nil || p.opts.listen != "" {
+			fmt.Fprintf(os.Stderr, "%s: fatal: %v\n", d.Name, err)
+		}
+		p.env.Log.Close()
+		return 1
+	}
+	status := p.serve()
+	p.env.Log.Close()
+	return status
+}
+
+type stoppingKey struct{}
+
+// Stopping returns a channel that is closed when the process was told to end
+// now. A session that waits for its client should then take leave (SMTP: 421);
+// one that is in the middle of something has a few seconds before ctx is done.
+// It is not closed for a process that merely retires.
+func Stopping(ctx context.Context) <-chan struct{} {
+	c, _ := ctx.Value(stoppingKey{}).(chan struct{})
+	return c
+}

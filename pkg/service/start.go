@@ -1,0 +1,217 @@
+package service
+
+import (
+	"fmt"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/posthouse-mail/posthouse/pkg/config"
+	"github.com/posthouse-mail/posthouse/pkg/jail"
+	"github.com/posthouse-mail/posthouse/pkg/maillog"
+)
+
+// settings are the parameters that every daemon obeys.
+type settings struct {
+	QueueDir       string        `param:"queue_directory"`
+	DataDir        string        `param:"data_directory"`
+	MailOwner      string        `param:"mail_owner"`
+	TLSOwner       string        `param:"tls_owner"`
+	MaxUse         int           `param:"max_use"`
+	MaxIdle        time.Duration `param:"max_idle"`
+	DaemonTimeout  time.Duration `param:"daemon_timeout"`
+	ClientLimit    int           `param:"client_limit"`
+	SyslogName     string        `param:"syslog_name"`
+	SyslogFacility string        `param:"syslog_facility"`
+	MaillogFile    string        `param:"maillog_file"`
+}
+
+// process is a daemon from its first instruction to its last.
+type process struct {
+	daemon   Daemon
+	env      *Env
+	opts     options
+	set      settings
+	hooks    *Hooks
+	endpoint endpoint
+	link     *link
+	owners   []int // uids that may use a private endpoint
+}
+
+// start brings the process from its command line into its jail.
+func (p *process) start(argv []string) error {
+	var err error
+	if p.opts, err = parseOptions(argv); err != nil {
+		return err
+	}
+	for _, step := range []func() error{
+		p.loadConfig, p.openLog, p.adopt, p.preload, p.prepare, p.enterJail,
+	} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *process) loadConfig() error {
+	dir, err := filepath.Abs(p.opts.configDir)
+	if err != nil {
+		return err
+	}
+	if p.opts.service == "" {
+		p.opts.service = p.daemon.Name
+	}
+	p.env.Service, p.env.Type, p.env.Args = p.opts.service, p.opts.typ, p.opts.args
+	p.env.Stress, p.env.Verbose = p.opts.stress, p.opts.verbose > 0
+	p.env.Private, p.env.MaxProc1 = p.opts.private, p.opts.single
+	p.env.StandAlone = p.opts.listen != ""
+	p.env.Config, err = config.Load(dir,
+		config.WithOverrides(p.opts.overrides),
+		config.WithStress(p.opts.stress),
+		config.WithService(p.opts.service, p.daemon.Name))
+	if err != nil {
+		return err
+	}
+	return p.env.Config.Fill(&p.set)
+}
+
+// openLog goes to the queue directory and connects the log. The order matters:
+// the name of postlogd's socket is relative, so that it can be found again
+// from inside the jail.
+func (p *process) openLog() error {
+	if err := p.listenPathAbsolute(); err != nil {
+		return err
+	}
+	if err := os.Chdir(p.set.QueueDir); err != nil {
+		return fmt.Errorf("queue_directory: %w", err)
+	}
+	file := p.set.MaillogFile
+	if p.daemon.Name == "postlogd" {
+		file = "" // it cannot log through itself
+	}
+	o := maillog.Options{
+		Program: p.daemon.Name, Name: p.set.SyslogName, Facility: p.set.SyslogFacility,
+		File: file, Stderr: p.env.StandAlone, Verbose: p.env.Verbose,
+	}
+	p.env.Log = maillog.Open(o)
+	return nil
+}
+
+// listenPathAbsolute keeps the meaning of --listen when the working directory
+// changes.
+func (p *process) listenPathAbsolute() error {
+	if p.opts.listen == "" || p.opts.typ == "inet" {
+		return nil
+	}
+	abs, err := filepath.Abs(p.opts.listen)
+	if err != nil {
+		return err
+	}
+	p.opts.listen = abs
+	return nil
+}
+
+func (p *process) adopt() error {
+	var err error
+	if p.env.StandAlone {
+		p.endpoint, err = makeEndpoint(p.daemon.Kind, p.opts.typ, p.opts.listen)
+		return err
+	}
+	if p.link, err = openLink(p.opts.generation, p.daemon.Solitary); err != nil {
+		return err
+	}
+	p.endpoint, err = adoptEndpoint(p.daemon.Kind, p.opts.typ, p.opts.sockets)
+	return err
+}
+
+// preload reads what cannot be reached from inside the jail. The time zone is
+// loaded with the log; the resolver belongs to the daemons that have one.
+func (p *process) preload() error {
+	if p.daemon.Solitary && !p.env.StandAlone && !p.opts.single {
+		return fmt.Errorf("service %s must have a process limit of 1 in master.cf", p.env.Service)
+	}
+	p.env.QueueDir = p.set.QueueDir
+	p.env.UID, p.env.GID = os.Getuid(), os.Getgid()
+	p.owners = []int{0, os.Getuid()}
+	if os.Getuid() != 0 {
+		return nil
+	}
+	p.env.Jailed = p.opts.chroot || p.opts.unpriv
+	if p.env.StandAlone && !p.env.Jailed {
+		return nil
+	}
+	mail, err := lookup("mail_owner", p.set.MailOwner)
+	if err != nil {
+		return err
+	}
+	run := mail
+	if p.daemon.Jail.RunsAsTLSOwner() {
+		if run, err = lookup("tls_owner", p.set.TLSOwner); err != nil {
+			return err
+		}
+	}
+	p.owners = append(p.owners, mail[0], run[0])
+	if p.opts.unpriv || !p.daemon.Jail.KeepsRoot() {
+		p.env.UID, p.env.GID = run[0], run[1]
+		p.env.Jailed = true
+	}
+	return nil
+}
+
+// lookup returns the uid and gid of a user that a parameter names.
+func lookup(param, name string) ([2]int, error) {
+	u, err := user.Lookup(name)
+	if err != nil {
+		return [2]int{}, fmt.Errorf("%s = %s: %w", param, name, err)
+	}
+	uid, err := strconv.Atoi(u.Uid)
+	if err != nil {
+		return [2]int{}, fmt.Errorf("%s = %s: uid %q", param, name, u.Uid)
+	}
+	gid, err := strconv.Atoi(u.Gid)
+	if err != nil {
+		return [2]int{}, fmt.Errorf("%s = %s: gid %q", param, name, u.Gid)
+	}
+	if uid == 0 || gid == 0 {
+		return [2]int{}, fmt.Errorf("%s = %s: must not be root", param, name)
+	}
+	return [2]int{uid, gid}, nil
+}
+
+func (p *process) prepare() error {
+	if p.daemon.Prepare == nil {
+		return fmt.Errorf("program %s has no Prepare function", p.daemon.Name)
+	}
+	hooks, err := p.daemon.Prepare(p.env)
+	if err != nil {
+		return err
+	}
+	p.hooks = hooks
+	missing := p.daemon.Kind == Stream && hooks.Session == nil ||
+		p.daemon.Kind == Trigger && hooks.Trigger == nil ||
+		p.daemon.Kind == Datagram && hooks.Packet == nil
+	if missing {
+		return fmt.Errorf("program %s has no function for its kind of requests", p.daemon.Name)
+	}
+	return nil
+}
+
+// enterJail gives up rights. A run without master, which is for tests and
+// debugging, keeps them unless it is asked with -u or -j.
+func (p *process) enterJail() error {
+	if p.env.StandAlone && !p.opts.unpriv && !p.opts.chroot {
+		return nil
+	}
+	applied, err := jail.Enter(p.daemon.Jail, jail.Options{
+		QueueDir: p.set.QueueDir, DataDir: p.set.DataDir, Chroot: p.opts.chroot,
+		UID: p.env.UID, GID: p.env.GID, Unprivileged: p.opts.unpriv,
+	})
+	if err != nil {
+		return fmt.Errorf("enter jail: %w", err)
+	}
+	p.env.Log.Info("", "%s", applied)
+	return nil
+}
