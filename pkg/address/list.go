@@ -12,10 +12,10 @@ type Mailbox struct {
 }
 
 // External returns the address in external form, without comments.
-func (m Mailbox) External() string { return External(m.Tokens) }
+func (m Mailbox) External() string { return External(DropComments(m.Tokens)) }
 
 // Internal returns the address in internal form.
-func (m Mailbox) Internal() string { return Internal(m.Tokens) }
+func (m Mailbox) Internal() string { return Internal(DropComments(m.Tokens)) }
 
 // ScanList finds the addresses in the value of an address header such as To,
 // without regard to whether it is well formed: groups are entered, comments

@@ -5,13 +5,23 @@ import "strings"
 // Quote returns an address in external form: the local part becomes a quoted
 // string where it is not a dot-atom (RFC 5321 4.1.2). UTF-8 is atom text (RFC
 // 6531 3.3). The domain is kept as it is.
+//
+// A source route in front, "@a,@b:", is kept as it is too, and an address
+// that is nothing but a domain gets an empty quoted string.
 func Quote(addr string) string {
-	i := strings.LastIndexByte(addr, '@')
-	local, domain := addr, ""
-	if i >= 0 {
-		local, domain = addr[:i], addr[i:]
+	route := ""
+	if strings.HasPrefix(addr, "@") {
+		i := strings.IndexByte(addr, ':') + 1
+		route, addr = addr[:i], addr[i:]
 	}
-	return QuoteLocal(local) + domain
+	i := strings.LastIndexByte(addr, '@')
+	if i < 0 {
+		return route + QuoteLocal(addr)
+	}
+	if i == 0 {
+		return route + `""` + addr
+	}
+	return route + QuoteLocal(addr[:i]) + addr[i:]
 }
 
 // QuoteLocal returns a local part in external form. The empty local part

@@ -169,49 +169,48 @@ func readAtom(s string, i int) (string, int) {
 func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
 
 // word reports tokens that need a blank between them.
-func (t Token) word() bool { return t.Kind == Atom || t.Kind == Quoted || t.Kind == Literal }
+func (t Token) word() bool { return t.Kind >= 'a' }
 
-// Internal returns tokens as text in internal form, comments left out.
-func Internal(tokens []Token) string { return join(tokens, false) }
+// DropComments returns tokens without comments.
+func DropComments(tokens []Token) []Token {
+	for i := range tokens {
+		if tokens[i].Kind != Comment {
+			continue
+		}
+		out := append([]Token(nil), tokens[:i]...)
+		for _, t := range tokens[i:] {
+			if t.Kind != Comment {
+				out = append(out, t)
+			}
+		}
+		return out
+	}
+	return tokens
+}
 
-// External returns tokens as text in external form, comments left out.
-func External(tokens []Token) string { return join(tokens, true) }
+// Internal returns tokens as text in internal form.
+func Internal(tokens []Token) string { return join(tokens) }
 
-func join(tokens []Token, external bool) string {
+// External returns the tokens of one address as text in external form.
+func External(tokens []Token) string { return Quote(Internal(tokens)) }
+
+func join(tokens []Token) string {
 	var b strings.Builder
 	prev := false
 	for _, t := range tokens {
-		if t.Kind == Comment {
-			continue
-		}
 		if prev && t.word() {
 			b.WriteByte(' ')
 		}
 		prev = t.word()
-		switch {
-		case external && t.Kind == Quoted:
-			writeQuoted(&b, t.Text)
-		case external && t.Kind == Atom && strings.ContainsAny(t.Text, " \t\r\n\"\\()[]"+operators):
-			writeQuoted(&b, t.Text) // had a backslash
-		default:
-			b.WriteString(t.Text)
+		b.WriteString(t.Text)
+		if t.Kind == ',' {
+			b.WriteByte(' ')
 		}
 	}
 	return b.String()
 }
 
-func writeQuoted(b *strings.Builder, s string) {
-	b.WriteByte('"')
-	for i := 0; i < len(s); i++ {
-		if c := s[i]; c == '"' || c == '\\' || c == '\r' {
-			b.WriteByte('\\')
-		}
-		b.WriteByte(s[i])
-	}
-	b.WriteByte('"')
-}
-
 // Canonical returns the internal form of one address in external form the way
 // a tolerant reader sees it: comments and white space go, quotes are removed.
 // Unlike [Parse] it refuses nothing.
-func Canonical(s string) string { return Internal(Tokenize(s)) }
+func Canonical(s string) string { return Internal(DropComments(Tokenize(s))) }
