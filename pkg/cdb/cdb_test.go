@@ -17,13 +17,13 @@ func build(t testing.TB, pairs ...string) string {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	w := NewWriter(f)
+	w := new(Writer)
 	for i := 0; i < len(pairs); i += 2 {
 		if err := w.Put(pairs[i], pairs[i+1]); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := w.Close(); err != nil {
+	if _, err := w.WriteTo(f); err != nil {
 		t.Fatal(err)
 	}
 	return path

@@ -1,7 +1,5 @@
 package table
 
-func openIndexed(kind, name string, o *Options) (Table, error) { return openTextHash(name, o) }
-func openRules(kind, name string, o *Options) (Table, error)   { return nil, unsupported(kind) }
 func openUnix(name string, o *Options) (Table, error)          { return nil, unsupported("unix") }
 func openProxy(name string, o *Options, depth int) (Table, error) {
 	return open(name, o, depth+1)

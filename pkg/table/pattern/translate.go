@@ -1,0 +1,273 @@
+package pattern
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// translator rewrites a POSIX expression in the syntax of package regexp.
+type translator struct {
+	in       string
+	out      strings.Builder
+	extended bool // ERE, else BRE
+	newline  bool // "." and [^x] do not match a newline
+	backref  bool
+	pos      int
+	open     []int // where in out each open group starts
+	atom     int   // where in out the last atom starts; -1 if there is none
+	counted  bool  // the last atom has a quantifier
+}
+
+func (t *translator) run() error {
+	t.atom = -1
+	for t.pos < len(t.in) {
+		if err := t.next(); err != nil {
+			return err
+		}
+	}
+	if len(t.open) > 0 {
+		return errors.New("unmatched ( or \\(")
+	}
+	return nil
+}
+
+// next translates one element.
+func (t *translator) next() error {
+	c := t.in[t.pos]
+	t.pos++
+	switch c {
+	case '\\':
+		return t.escape()
+	case '[':
+		return t.bracket()
+	case '.':
+		t.emit(".")
+	case '*':
+		t.quantify("*")
+	case '^':
+		t.anchor(c, t.extended || t.atStart())
+	case '$':
+		t.anchor(c, t.extended || t.atEnd())
+	case '(', ')', '|', '+', '?', '{':
+		if t.extended {
+			return t.operator(c)
+		}
+		t.emit(regexp.QuoteMeta(string(c)))
+	default:
+		t.emit(regexp.QuoteMeta(string(WidenByte(c))))
+	}
+	return nil
+}
+
+// emit writes one atom.
+func (t *translator) emit(s string) {
+	t.atom = t.out.Len()
+	t.counted = false
+	t.out.WriteString(s)
+}
+
+func (t *translator) anchor(c byte, is bool) {
+	if !is {
+		t.emit(`\` + string(c))
+		return
+	}
+	t.out.WriteByte(c)
+	t.atom = -1
+}
+
+// atStart reports whether "^" is an anchor in a basic expression.
+func (t *translator) atStart() bool {
+	before := t.in[:t.pos-1]
+	return before == "" || strings.HasSuffix(before, `\(`) || strings.HasSuffix(before, `\|`)
+}
+
+func (t *translator) atEnd() bool {
+	after := t.in[t.pos:]
+	return after == "" || strings.HasPrefix(after, `\)`) || strings.HasPrefix(after, `\|`)
+}
+
+// operator handles what is special in an extended expression, and after a
+// backslash in a basic one.
+func (t *translator) operator(c byte) error {
+	switch c {
+	case '(':
+		t.open = append(t.open, t.out.Len())
+		t.out.WriteByte('(')
+		t.atom = -1
+	case ')':
+		if len(t.open) == 0 {
+			if !t.extended {
+				return errors.New("unmatched ) or \\)")
+			}
+			t.emit(`\)`)
+			return nil
+		}
+		t.out.WriteByte(')')
+		last := len(t.open) - 1
+		t.atom, t.counted = t.open[last], false
+		t.open = t.open[:last]
+	case '|':
+		t.out.WriteByte('|')
+		t.atom = -1
+	case '+', '?':
+		t.quantify(string(c))
+	case '{':
+		return t.interval()
+	}
+	return nil
+}
+
+// quantify applies a quantifier to the last atom. Where there is none, the C
+// library ignores it in an extended expression and takes "*" for itself in a
+// basic one.
+func (t *translator) quantify(q string) {
+	switch {
+	case t.atom < 0 && !t.extended && q == "*":
+		t.emit(`\*`)
+	case t.atom < 0:
+	case t.counted:
+		// "a*?" would mean something else to package regexp.
+		s := t.out.String()
+		t.out.Reset()
+		t.out.WriteString(s[:t.atom] + "(?:" + s[t.atom:] + ")" + q)
+	default:
+		t.out.WriteString(q)
+		t.counted = true
+	}
+}
+
+var interval = regexp.MustCompile(`^([0-9]*)(,?)([0-9]*)$`)
+
+func (t *translator) interval() error {
+	end := "}"
+	if !t.extended {
+		end = `\}`
+	}
+	body, _, ok := strings.Cut(t.in[t.pos:], end)
+	m := interval.FindStringSubmatch(body)
+	if !ok || m == nil || m[1] == "" && m[2] == "" {
+		if !t.extended {
+			return errors.New("invalid content of \\{\\}")
+		}
+		t.emit(`\{`)
+		return nil
+	}
+	t.pos += len(body) + len(end)
+	if m[1] == "" {
+		m[1] = "0"
+	}
+	t.quantify("{" + m[1] + m[2] + m[3] + "}")
+	return nil
+}
+
+func (t *translator) escape() error {
+	if t.pos == len(t.in) {
+		return errors.New("trailing backslash")
+	}
+	c := t.in[t.pos]
+	t.pos++
+	switch {
+	case c >= '1' && c <= '9':
+		t.backref = true
+		t.emit(`(?:\` + string(c) + `)`)
+	case strings.IndexByte("(){}|+?", c) >= 0 && !t.extended:
+		return t.operator(c)
+	case c == 'w', c == 'W', c == 's', c == 'S':
+		t.emit(`\` + string(c))
+	case c == 'b', c == 'B':
+		t.out.WriteString(`\` + string(c))
+		t.atom = -1
+	case c == '<', c == '>':
+		t.out.WriteString(`\b`)
+		t.atom = -1
+	case c == '`':
+		t.out.WriteString(`\A`)
+		t.atom = -1
+	case c == '\'':
+		t.out.WriteString(`\z`)
+		t.atom = -1
+	default:
+		t.emit(regexp.QuoteMeta(string(WidenByte(c))))
+	}
+	return nil
+}
+
+// bracket translates "[...]". A backslash is an ordinary character in it.
+func (t *translator) bracket() error {
+	var b strings.Builder
+	b.WriteByte('[')
+	if strings.HasPrefix(t.in[t.pos:], "^") {
+		t.pos++
+		b.WriteByte('^')
+		if t.newline {
+			b.WriteString(`\n`)
+		}
+	}
+	for first := true; ; first = false {
+		rest := t.in[t.pos:]
+		if rest == "" {
+			return errors.New("unmatched [, [^, [:, [., or [=")
+		}
+		if rest[0] == ']' && !first {
+			t.pos++
+			b.WriteByte(']')
+			t.emit(b.String())
+			return nil
+		}
+		if err := t.bracketItem(&b, rest); err != nil {
+			return err
+		}
+	}
+}
+
+func (t *translator) bracketItem(b *strings.Builder, rest string) error {
+	if strings.HasPrefix(rest, "[:") {
+		name, _, ok := strings.Cut(rest[2:], ":]")
+		if !ok || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz") != "" {
+			return errors.New("invalid character class name")
+		}
+		b.WriteString("[:" + name + ":]")
+		t.pos += len(name) + 4
+		return nil
+	}
+	low, n, err := bracketChar(rest)
+	if err != nil {
+		return err
+	}
+	t.pos += n
+	b.WriteString(classQuote(low))
+	rest = rest[n:]
+	if len(rest) < 2 || rest[0] != '-' || rest[1] == ']' {
+		return nil
+	}
+	high, n, err := bracketChar(rest[1:])
+	if err != nil {
+		return err
+	}
+	if high < low {
+		return errors.New("invalid range end")
+	}
+	t.pos += n + 1
+	b.WriteString("-" + classQuote(high))
+	return nil
+}
+
+// bracketChar reads one character, which may be given as [.x.] or [=x=].
+func bracketChar(s string) (c byte, n int, err error) {
+	if len(s) >= 5 && s[0] == '[' && (s[1] == '.' || s[1] == '=') {
+		if s[3] != s[1] || s[4] != ']' {
+			return 0, 0, errors.New("invalid collation character")
+		}
+		return s[2], 5, nil
+	}
+	return s[0], 1, nil
+}
+
+func classQuote(c byte) string {
+	if c < 0x80 && !alnum(c) {
+		return fmt.Sprintf(`\x%02x`, c)
+	}
+	return string(WidenByte(c))
+}
