@@ -16,9 +16,9 @@ type Content struct {
 // Content returns a reader of the message, from its first header line. Edits
 // that were made through pointer records are seen as the result.
 func (m *Message) Content() *Content {
-	r := newFileReader(m.f, m.FileSize)
+	r := NewFileReader(m.f, m.FileSize)
 	c := &Content{r: r, name: m.f.Name()}
-	if err := r.seek(m.DataOffset); err != nil {
+	if err := r.SeekTo(m.DataOffset); err != nil {
 		c.done = true
 	}
 	return c

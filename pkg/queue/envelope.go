@@ -15,7 +15,7 @@ const firstBatch = 100
 
 // readEnvelope reads all records around the content.
 func (m *Message) readEnvelope() error {
-	r := newFileReader(m.f, m.FileSize)
+	r := NewFileReader(m.f, m.FileSize)
 	p := envelopeParser{m: m, limit: firstBatch}
 	done, err := p.run(r)
 	if err != nil {
@@ -61,7 +61,7 @@ type envelopeParser struct {
 func (p *envelopeParser) run(r *RecordReader) (done bool, err error) {
 	for {
 		if p.m.DataOffset > 0 && r.Offset() == p.m.DataOffset {
-			if err := r.seek(p.m.DataOffset + p.m.DataSize); err != nil {
+			if err := r.SeekTo(p.m.DataOffset + p.m.DataSize); err != nil {
 				return false, err
 			}
 		}
@@ -76,7 +76,7 @@ func (p *envelopeParser) run(r *RecordReader) (done bool, err error) {
 		case RecEnd:
 			return true, nil
 		case RecPtr:
-			if err := r.follow(rec); err != nil {
+			if err := r.Follow(rec); err != nil {
 				return false, err
 			}
 		case RecAttr:
@@ -96,9 +96,9 @@ func (p *envelopeParser) run(r *RecordReader) (done bool, err error) {
 
 // attr handles an attribute record.
 func (p *envelopeParser) attr(rec Record) error {
-	name, value, ok := splitAttr(rec.Data)
-	if !ok {
-		return fmt.Errorf("%w: attribute at offset %d", ErrCorrupt, rec.Offset)
+	name, value, problem := SplitAttr(rec.Data)
+	if problem != "" {
+		return fmt.Errorf("%w: attribute at offset %d: %s", ErrCorrupt, rec.Offset, problem)
 	}
 	if t := pseudoType(name); t != 0 {
 		return p.record(t, value, rec.Offset, 0)
@@ -310,8 +310,8 @@ func (m *Message) Recipients(from int64, limit int) (rcpts []envelope.Recipient,
 		rcpts, m.first = m.first, nil // marks may follow: use it once
 		return rcpts, 0, nil
 	}
-	r := newFileReader(m.f, m.FileSize)
-	if err := r.seek(from); err != nil {
+	r := NewFileReader(m.f, m.FileSize)
+	if err := r.SeekTo(from); err != nil {
 		return nil, 0, fmt.Errorf("%s: %w", m.f.Name(), err)
 	}
 	p := envelopeParser{m: m, rcptsOnly: true, limit: limit}

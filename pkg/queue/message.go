@@ -229,9 +229,21 @@ func (m *Message) SetTime(t time.Time) error {
 	return nil
 }
 
-// splitAttr splits "name=value" of an attribute record.
-func splitAttr(data []byte) (name, value string, ok bool) {
-	n, v, ok := strings.Cut(string(data), "=")
-	n = strings.TrimSpace(n)
-	return n, strings.TrimSpace(v), ok && n != ""
+// SplitAttr splits the "name=value" of an attribute record. Blanks around name
+// and value are no part of them. problem is "" if it could.
+func SplitAttr(data []byte) (name, value, problem string) {
+	const blank = " \t\r\n\v\f"
+	s := strings.TrimLeft(string(data), blank)
+	end := strings.IndexAny(s, blank+"=")
+	if end == 0 || s == "" {
+		return "", "", "missing attribute name"
+	}
+	rest := ""
+	if end > 0 {
+		rest = strings.TrimLeft(s[end:], blank)
+	}
+	if !strings.HasPrefix(rest, "=") {
+		return "", "", "missing '=' after attribute name"
+	}
+	return s[:end], strings.Trim(rest[1:], blank), ""
 }

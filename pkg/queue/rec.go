@@ -16,6 +16,8 @@
 // satisfies errors.Is(err, [ErrCorrupt]).
 package queue
 
+import "strings"
+
 // Record types. RecFilt and RecCont are the same letter: the first appears in
 // an envelope, the second in content.
 const (
@@ -143,3 +145,20 @@ const (
 	ModeExpire  = 0o010 // hint: expire at the next try
 	ModeUnflush = 0o040 // hint: forget that the destination was dead
 )
+
+// RecordName returns the name under which postcat shows a record type.
+func RecordName(typ byte) string {
+	const names = "C message_size\nT message_arrival_time\nc queue_file_create_time\nF sender_fullname\n" +
+		"I content_inspector\nL content_filter\nS sender\nD done_recipient\nR recipient\n" +
+		"O original_recipient\n/ canceled_recipient\nW warning_message_time\nA named_attribute\n" +
+		"p pointer_record\nK killed_record\nM message_content\nN regular_text\nw padding\n" +
+		"X extracted_info\nr return_receipt\ne errors_to\nP priority\nV verp_delimiters\n" +
+		"E message_end\n> redirect_to\nf flags\n< dsn_return_flags\ni dsn_envelope_id\n" +
+		"o dsn_original_recipient\nn dsn_notify_flags\n"
+	for line := range strings.Lines(names) {
+		if line[0] == typ {
+			return line[2 : len(line)-1]
+		}
+	}
+	return "unknown_record_type"
+}

@@ -53,8 +53,8 @@ func NewRecordReader(r io.Reader) *RecordReader {
 	return &RecordReader{br: br, limit: MaxRecord}
 }
 
-// newFileReader returns a reader for a file of the given size that can jump.
-func newFileReader(f io.ReaderAt, size int64) *RecordReader {
+// NewFileReader returns a reader for a file of the given size that can jump.
+func NewFileReader(f io.ReaderAt, size int64) *RecordReader {
 	src := io.NewSectionReader(f, 0, size)
 	n := readBuffer
 	if size < int64(n) {
@@ -152,8 +152,13 @@ func truncated(err error) error {
 	return err
 }
 
-// seek continues reading at the given offset.
-func (r *RecordReader) seek(off int64) error {
+// SeekTo continues reading at the given offset. A stream can only go forward.
+func (r *RecordReader) SeekTo(off int64) error {
+	if r.src == nil && off >= r.off {
+		_, err := io.CopyN(io.Discard, r.br, off-r.off)
+		r.off = off
+		return truncated(err)
+	}
 	if r.src == nil || off < 0 || r.size > 0 && off > r.size {
 		return fmt.Errorf("%w: bad offset %d", ErrCorrupt, off)
 	}
@@ -170,9 +175,9 @@ func (r *RecordReader) seek(off int64) error {
 	return nil
 }
 
-// follow continues where a pointer record says. A pointer to 0 is a
+// Follow continues where a pointer record says. A pointer to 0 is a
 // placeholder.
-func (r *RecordReader) follow(rec Record) error {
+func (r *RecordReader) Follow(rec Record) error {
 	to, err := parseNumber(rec.Data)
 	if err != nil {
 		return fmt.Errorf("%w: pointer %q at offset %d", ErrCorrupt, rec.Data, rec.Offset)
@@ -186,7 +191,7 @@ func (r *RecordReader) follow(rec Record) error {
 		}
 	}
 	r.lastJump = to
-	return r.seek(to)
+	return r.SeekTo(to)
 }
 
 // NextFollow returns the next record that is neither a pointer, which it
@@ -199,7 +204,7 @@ func (r *RecordReader) NextFollow() (Record, error) {
 		}
 		switch rec.Type {
 		case RecPtr:
-			if err := r.follow(rec); err != nil {
+			if err := r.Follow(rec); err != nil {
 				return Record{}, err
 			}
 		case RecDtxt:

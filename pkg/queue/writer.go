@@ -260,8 +260,8 @@ func (w *Writer) Reader(off int64) (*RecordReader, error) {
 	if err := w.Flush(); err != nil {
 		return nil, err
 	}
-	r := newFileReader(w.f, w.start)
-	return r, r.seek(off)
+	r := NewFileReader(w.f, w.start)
+	return r, r.SeekTo(off)
 }
 
 // MoveTo puts the file into another queue, as for mail that is to be held.

@@ -1,0 +1,219 @@
+// Package queuetool is what the queue commands share: where the configuration
+// is, what it says about the queue, and how problems are reported.
+package queuetool
+
+import (
+	"fmt"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/posthouse-mail/posthouse/pkg/config"
+	"github.com/posthouse-mail/posthouse/pkg/maillog"
+	"github.com/posthouse-mail/posthouse/pkg/queue"
+)
+
+// DefaultConfigDir is where main.cf is if nobody says otherwise.
+const DefaultConfigDir = "/etc/posthouse"
+
+// Privileged reports whether the process runs with rights that its caller
+// does not have, such as the group of a setgid file.
+func Privileged() bool {
+	return os.Getuid() != os.Geteuid() || os.Getgid() != os.Getegid()
+}
+
+// ConfigDir returns the configuration directory: that of -c, or of MAIL_CONFIG
+// in the environment, or the default. A privileged command ignores the
+// environment, and takes from its caller only a directory that the default
+// main.cf names in alternate_config_directories or multi_instance_directories,
+// since main.cf says where files are made.
+func ConfigDir(flag string) (string, error) {
+	if !Privileged() {
+		if flag == "" {
+			flag = os.Getenv("MAIL_CONFIG")
+		}
+		if flag == "" {
+			flag = DefaultConfigDir
+		}
+		return flag, nil
+	}
+	if flag == "" || flag == DefaultConfigDir || os.Getuid() == 0 {
+		return orDefault(flag), nil
+	}
+	cfg, err := config.Load(DefaultConfigDir)
+	if err != nil {
+		return "", err
+	}
+	var p struct {
+		Alternate []string `param:"alternate_config_directories"`
+		Instances []string `param:"multi_instance_directories"`
+	}
+	if err := cfg.Fill(&p); err != nil {
+		return "", err
+	}
+	for _, dir := range append(p.Alternate, p.Instances...) {
+		if filepath.Clean(dir) == filepath.Clean(flag) {
+			return flag, nil
+		}
+	}
+	return "", fmt.Errorf("unauthorized configuration directory name: %s", flag)
+}
+
+func orDefault(dir string) string {
+	if dir == "" {
+		return DefaultConfigDir
+	}
+	return dir
+}
+
+// Params is what the queue commands read from main.cf.
+type Params struct {
+	QueueDir      string   `param:"queue_directory"`
+	HashDepth     int      `param:"hash_queue_depth"`
+	HashNames     []string `param:"hash_queue_names"`
+	LongIDs       bool     `param:"enable_long_queue_ids"`
+	MailOwner     string   `param:"mail_owner"`
+	SyslogName    string   `param:"syslog_name"`
+	SyslogFac     string   `param:"syslog_facility"`
+	MaillogFile   string   `param:"maillog_file"`
+	DaemonDir     string   `param:"daemon_directory"`
+	MailName      string   `param:"mail_name"`
+	ShowqService  string   `param:"showq_service_name"`
+	PickupService string   `param:"pickup_service_name"`
+	QueueService  string   `param:"queue_service_name"`
+	FlushService  string   `param:"flush_service_name"`
+}
+
+// Tool is a running command.
+type Tool struct {
+	Params
+	Name               string
+	Config             *config.Config
+	Log                *maillog.Logger
+	OwnerUID, OwnerGID int
+}
+
+// Open reads the configuration and opens the log.
+func Open(name, configFlag string, verbose bool) (*Tool, error) {
+	dir, err := ConfigDir(configFlag)
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := config.Load(dir)
+	if err != nil {
+		return nil, err
+	}
+	t := &Tool{Name: name, Config: cfg}
+	if err := cfg.Fill(&t.Params); err != nil {
+		return nil, err
+	}
+	if t.OwnerUID, t.OwnerGID, err = Owner(t.MailOwner); err != nil {
+		return nil, err
+	}
+	t.Log = maillog.Open(maillog.Options{Program: name, Name: t.SyslogName, Facility: t.SyslogFac,
+		File: t.MaillogFile, Postlog: filepath.Join(t.QueueDir, maillog.PostlogSocket), Verbose: verbose})
+	return t, nil
+}
+
+// Owner returns the ids of mail_owner. In an instance that an ordinary user
+// runs, that is the user.
+func Owner(name string) (uid, gid int, err error) {
+	if os.Geteuid() != 0 && os.Getuid() == os.Geteuid() {
+		if u, err := user.Lookup(name); err != nil || u.Uid != strconv.Itoa(os.Getuid()) {
+			return os.Getuid(), os.Getgid(), nil
+		}
+	}
+	u, err := user.Lookup(name)
+	if err != nil {
+		return 0, 0, fmt.Errorf("mail_owner: %w", err)
+	}
+	uid, err = strconv.Atoi(u.Uid)
+	if err == nil {
+		gid, err = strconv.Atoi(u.Gid)
+	}
+	return uid, gid, err
+}
+
+// Queue returns the queue in dir, with the layout that main.cf gives.
+func (t *Tool) Queue(dir string) *queue.Queue {
+	return queue.Open(dir, queue.Options{HashDepth: t.HashDepth, HashNames: t.HashNames,
+		LongIDs: t.LongIDs, Owner: t.OwnerUID})
+}
+
+// Info, Warn, Error and Fatal report to standard error and to the mail log.
+func (t *Tool) Info(id, format string, args ...any) {
+	t.Log.Info(id, format, args...)
+	t.stderr("", id, format, args...)
+}
+
+// Warn reports what did not go as asked.
+func (t *Tool) Warn(format string, args ...any) {
+	t.Log.Warn("", format, args...)
+	t.stderr("warning: ", "", format, args...)
+}
+
+// Error reports that the operation failed.
+func (t *Tool) Error(format string, args ...any) {
+	t.Log.Error("", format, args...)
+	t.stderr("error: ", "", format, args...)
+}
+
+// Fatal reports why the command ends.
+func (t *Tool) Fatal(format string, args ...any) {
+	t.Log.Fatal("", format, args...)
+	t.stderr("fatal: ", "", format, args...)
+}
+
+func (t *Tool) stderr(class, id, format string, args ...any) {
+	if id != "" {
+		class = id + ": " + class
+	}
+	fmt.Fprintln(os.Stderr, Line(t.Name, class+fmt.Sprintf(format, args...)))
+}
+
+// Close waits until the log has left.
+func (t *Tool) Close() { _ = t.Log.Close() }
+
+// Line returns a message of a command, safe for a terminal.
+func Line(name, text string) string {
+	return name + ": " + strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return '?'
+		}
+		return r
+	}, text)
+}
+
+// OpenStandardFiles makes sure that descriptors 0 to 2 are open, so that no
+// file that is opened later becomes one of them.
+func OpenStandardFiles() error {
+	for {
+		fd, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return fmt.Errorf("open /dev/null: %w", err)
+		}
+		if fd > 2 {
+			return unix.Close(fd)
+		}
+	}
+}
+
+// ErrnoText returns the system's text for an error, as C programs show it.
+func ErrnoText(err error) string {
+	for e := err; e != nil; {
+		if errno, ok := e.(unix.Errno); ok {
+			text := errno.Error()
+			return strings.ToUpper(text[:1]) + text[1:]
+		}
+		u, ok := e.(interface{ Unwrap() error })
+		if !ok {
+			break
+		}
+		e = u.Unwrap()
+	}
+	return err.Error()
+}
