@@ -9,7 +9,7 @@ import (
 )
 
 // inTable asks a pattern's table for a key.
-func (p *pattern) inTable(ctx context.Context, key string) (bool, error) {
+func (p *listItem) inTable(ctx context.Context, key string) (bool, error) {
 	if key == "" {
 		return false, nil
 	}
@@ -20,7 +20,7 @@ func (p *pattern) inTable(ctx context.Context, key string) (bool, error) {
 	return found, nil
 }
 
-func matchString(ctx context.Context, _ *MatchList, s string, p *pattern) (bool, error) {
+func matchString(ctx context.Context, _ *MatchList, s string, p *listItem) (bool, error) {
 	if p.table != nil {
 		return p.inTable(ctx, s)
 	}
@@ -29,7 +29,7 @@ func matchString(ctx context.Context, _ *MatchList, s string, p *pattern) (bool,
 
 // matchHostname matches a domain or host name. A table is asked for the name
 // and then for its parents, with or without the leading dot.
-func matchHostname(ctx context.Context, l *MatchList, name string, p *pattern) (bool, error) {
+func matchHostname(ctx context.Context, l *MatchList, name string, p *listItem) (bool, error) {
 	if p.table != nil {
 		return matchParents(ctx, l, name, p)
 	}
@@ -46,10 +46,10 @@ func matchHostname(ctx context.Context, l *MatchList, name string, p *pattern) (
 	return p.text[0] == '.', nil
 }
 
-func matchParents(ctx context.Context, l *MatchList, name string, p *pattern) (bool, error) {
-	pattern := IsPattern(p.table)
+func matchParents(ctx context.Context, l *MatchList, name string, p *listItem) (bool, error) {
+	whole := IsPattern(p.table)
 	for key := name; key != ""; {
-		if key == name || !pattern {
+		if key == name || !whole {
 			hit, err := p.inTable(ctx, key)
 			if hit || err != nil {
 				return hit, err
@@ -69,7 +69,7 @@ func matchParents(ctx context.Context, l *MatchList, name string, p *pattern) (b
 	return false, nil
 }
 
-func matchAddress(ctx context.Context, l *MatchList, s string, p *pattern) (bool, error) {
+func matchAddress(ctx context.Context, l *MatchList, s string, p *listItem) (bool, error) {
 	if p.table != nil {
 		return p.inTable(ctx, s)
 	}

@@ -24,14 +24,14 @@ type ListOptions struct {
 // mynetworks. The first pattern that matches decides, and one that starts
 // with "!" decides for no. It is safe for concurrent use.
 type MatchList struct {
-	patterns []pattern
+	patterns []listItem
 	matchers []matcher
 	o        ListOptions
 	files    sources
 }
 
-// pattern is one item of a list.
-type pattern struct {
+// listItem is one item of a list.
+type listItem struct {
 	text   string // folded, without "!"
 	negate bool
 	table  Table // for type:name
@@ -41,7 +41,7 @@ type pattern struct {
 }
 
 // matcher compares one string with one pattern.
-type matcher func(ctx context.Context, l *MatchList, s string, p *pattern) (bool, error)
+type matcher func(ctx context.Context, l *MatchList, s string, p *listItem) (bool, error)
 
 // NewDomainList opens a list of domains: "example.com", ".example.com",
 // "/file/name", "type:name", each with "!" in front to exclude. Match takes
@@ -129,12 +129,12 @@ func (l *MatchList) addTable(spec string, not bool) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", l.o.Name, err)
 	}
-	l.patterns = append(l.patterns, pattern{spec: spec, table: t, negate: not})
+	l.patterns = append(l.patterns, listItem{spec: spec, table: t, negate: not})
 	return nil
 }
 
 func (l *MatchList) addText(item string, not bool) {
-	p := pattern{text: Fold(item), negate: not}
+	p := listItem{text: Fold(item), negate: not}
 	p.prefix, p.bad = parseNetwork(item)
 	l.patterns = append(l.patterns, p)
 }

@@ -1,6 +1,6 @@
 package table
 
-func openUnix(name string, o *Options) (Table, error)          { return nil, unsupported("unix") }
+func openUnix(name string, o *Options) (Table, error) { return nil, unsupported("unix") }
 func openProxy(name string, o *Options, depth int) (Table, error) {
 	return open(name, o, depth+1)
 }
