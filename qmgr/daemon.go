@@ -1,0 +1,316 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/posthouse-mail/posthouse/pkg/bounceclient"
+	"github.com/posthouse-mail/posthouse/pkg/deliver"
+	"github.com/posthouse-mail/posthouse/pkg/ipc"
+	"github.com/posthouse-mail/posthouse/pkg/maillog"
+	"github.com/posthouse-mail/posthouse/pkg/queue"
+	"github.com/posthouse-mail/posthouse/pkg/rewrite"
+	"github.com/posthouse-mail/posthouse/pkg/sched"
+	"github.com/posthouse-mail/posthouse/pkg/service"
+)
+
+// maxLoading bounds how many messages are being read and resolved at once.
+const maxLoading = 64
+
+// busyRetry is when a message is looked at again that an agent of an earlier
+// queue manager still works on.
+const busyRetry = 10 * time.Second
+
+// daemon is the queue manager. One goroutine, the owner, runs loop and alone
+// touches the fields below "owner's"; other goroutines do what may block, and
+// post what came of it.
+type daemon struct {
+	params   params
+	log      *maillog.Logger
+	queue    *queue.Queue
+	bounces  *bounceclient.Client
+	resolver resolver
+	now      func() time.Time
+	lifetime context.Context // of the process
+	work     sync.WaitGroup
+
+	events chan func()
+	limits func(transport string) sched.Limits // cached, safe for all
+	// slots bounds the goroutines that write logs and notices.
+	slots chan struct{}
+
+	// The owner's.
+	sched    *sched.Scheduler
+	active   map[queue.ID]*message
+	loading  int
+	rcpts    int // in memory
+	clients  map[string]*deliver.Client
+	incoming *scanner
+	deferred *scanner
+	timer    *time.Timer
+	nextRun  time.Time // of the deferred queue
+	nextLook time.Time // at the incoming queue
+	pruned   time.Time
+	full     bool
+}
+
+// prepare reads the parameters, before the jail.
+func prepare(env *service.Env) (*service.Hooks, error) {
+	d := &daemon{log: env.Log, now: time.Now}
+	if err := env.Config.Fill(&d.params); err != nil {
+		return nil, err
+	}
+	l, err := newLimits(env.Config, &d.params)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.check(); err != nil {
+		return nil, err
+	}
+	d.setup(".", func(transport string) sched.Limits {
+		limits, err := l.read(transport)
+		if err != nil {
+			// Only for a transport that is not in master.cf.
+			d.log.Warn("", "transport %s: %v", transport, err)
+		}
+		return limits
+	})
+	return &service.Hooks{Ready: d.start, Trigger: d.trigger, Drain: d.drain}, nil
+}
+
+// setup makes the parts. No file is touched yet.
+func (d *daemon) setup(dir string, limits func(string) sched.Limits) {
+	p := &d.params
+	d.queue = queue.Open(dir, queue.Options{HashDepth: p.HashDepth, HashNames: p.HashNames, LongIDs: p.LongIDs})
+	d.bounces = bounceclient.New(bounceclient.Services{
+		Bounce: p.BounceService, Defer: p.DeferService, Trace: p.TraceService, Timeout: p.IPCTimeout,
+	})
+	d.resolver = newCache(rewrite.NewClient(ipc.NewPool("private/"+p.Rewrite, rewrite.Timeout)))
+	d.events = make(chan func(), 256)
+	d.slots = make(chan struct{}, 32)
+	d.limits = cachedLimits(limits)
+	d.sched = sched.New(d.limits)
+	d.active = make(map[queue.ID]*message)
+	d.clients = make(map[string]*deliver.Client)
+	d.incoming = newScanner(d, "incoming")
+	d.deferred = newScanner(d, "deferred")
+}
+
+// start recovers what a crash left in the active queue, and begins to work.
+func (d *daemon) start(ctx context.Context) error {
+	d.lifetime = ctx
+	if err := d.recoverActive(); err != nil {
+		return err
+	}
+	d.timer = time.NewTimer(0)
+	d.incoming.request(scanMode{})
+	d.deferred.request(scanMode{})
+	d.nextRun = d.now().Add(d.params.RunDelay)
+	d.work.Add(1)
+	go func() {
+		defer d.work.Done()
+		d.loop(ctx)
+	}()
+	return nil
+}
+
+// recoverActive moves all active messages to the incoming queue, which goes
+// before the deferred one. Their time is the present, so that they come after
+// no older wish to wait.
+func (d *daemon) recoverActive() error {
+	now := d.now()
+	for e, err := range d.queue.Scan("active") {
+		if err != nil {
+			return fmt.Errorf("scan the active queue: %w", err)
+		}
+		if e.Bad {
+			d.log.Warn("", "bogus file name: %s", e.Path)
+			continue
+		}
+		if err := d.queue.SetTime("active", e.ID, now); err != nil {
+			d.log.Warn(string(e.ID), "update time stamp: %v", err)
+		}
+		if err := d.queue.Move(e.ID, "active", "incoming"); err != nil {
+			return fmt.Errorf("recover active message %s: %w", e.ID, err)
+		}
+	}
+	return nil
+}
+
+// drain waits until what has begun is over.
+func (d *daemon) drain() { d.work.Wait() }
+
+// post hands an event to the owner. Events that come after the end are lost:
+// the start is the recovery.
+func (d *daemon) post(event func()) {
+	select {
+	case d.events <- event:
+	case <-d.lifetime.Done():
+	}
+}
+
+// trigger takes the bytes of the trigger FIFO.
+func (d *daemon) trigger(_ context.Context, request []byte) {
+	var look, run, all, flush bool
+	for _, b := range request {
+		switch b {
+		case 'W', 'I':
+			look = true
+		case 'D':
+			run = true
+		case 'A':
+			all = true
+		case 'F':
+			flush = true
+		default:
+			d.log.Warn("", "ignoring unknown trigger request byte %q", b)
+		}
+	}
+	d.post(func() {
+		if flush {
+			d.sched.Unthrottle()
+		}
+		mode := scanMode{all: all, flush: flush}
+		if look || run && (all || flush) {
+			d.incoming.request(mode)
+		}
+		if run {
+			d.deferred.request(mode)
+			d.nextRun = d.now().Add(d.params.RunDelay)
+		}
+	})
+}
+
+// loop is the owner.
+func (d *daemon) loop(ctx context.Context) {
+	for {
+		d.dispatch()
+		d.setTimer()
+		in, def := d.intake()
+		select {
+		case <-ctx.Done():
+			return
+		case event := <-d.events:
+			event()
+			d.drainEvents()
+		case c := <-in:
+			d.take(c)
+		case c := <-def:
+			d.take(c)
+		case <-d.timer.C:
+			d.tick()
+		}
+	}
+}
+
+// drainEvents takes what else is there, so that the costs of a round are
+// shared.
+func (d *daemon) drainEvents() {
+	for range 64 {
+		select {
+		case event := <-d.events:
+			event()
+		default:
+			return
+		}
+	}
+}
+
+// intake returns the channels from which a message may be taken now. A nil
+// channel blocks. With room for both, select takes from either at random;
+// the last tenth of the room is for new mail only.
+func (d *daemon) intake() (in, def <-chan candidate) {
+	n, limit := len(d.active), d.params.ActiveLimit
+	if d.loading >= maxLoading || n >= limit {
+		if n >= limit && !d.full {
+			d.full = true
+			d.log.Debug("the active queue is full: %d messages", n)
+		}
+		return nil, nil
+	}
+	d.full = false
+	in = d.incoming.found
+	if n < limit-limit/10 {
+		def = d.deferred.found
+	}
+	return in, def
+}
+
+// take starts to load a message that a scan found.
+func (d *daemon) take(c candidate) {
+	if _, busy := d.active[c.id]; busy {
+		// A new message with the id of one that is just being removed, or
+		// one that a scan saw twice.
+		d.look(time.Second)
+		return
+	}
+	m := &message{id: c.id, flush: c.flush}
+	d.active[c.id] = m
+	d.loading++
+	limit := max(d.params.RcptLimit-d.rcpts, d.params.RcptMinimum)
+	d.spawn(func() { d.load(m, c.queue, limit) })
+}
+
+// spawn runs work that may block.
+func (d *daemon) spawn(f func()) {
+	d.work.Add(1)
+	go func() {
+		defer d.work.Done()
+		f()
+	}()
+}
+
+// slot runs f with one of the slots for work that waits for a disk.
+func (d *daemon) slot(f func()) {
+	d.spawn(func() {
+		d.slots <- struct{}{}
+		defer func() { <-d.slots }()
+		f()
+	})
+}
+
+// look asks for a scan of the incoming queue after a while.
+func (d *daemon) look(after time.Duration) {
+	at := d.now().Add(after)
+	if d.nextLook.IsZero() || at.Before(d.nextLook) {
+		d.nextLook = at
+	}
+}
+
+// tick does what is due.
+func (d *daemon) tick() {
+	now := d.now()
+	if !now.Before(d.nextRun) {
+		d.nextRun = now.Add(d.params.RunDelay)
+		d.deferred.request(scanMode{})
+		d.incoming.request(scanMode{})
+	}
+	if !d.nextLook.IsZero() && !now.Before(d.nextLook) {
+		d.nextLook = time.Time{}
+		d.incoming.request(scanMode{})
+	}
+	if now.Sub(d.pruned) > 5*time.Second {
+		d.pruned = now
+		for _, c := range d.clients {
+			c.Prune(now)
+		}
+	}
+}
+
+// setTimer arms the timer for the next thing that is due.
+func (d *daemon) setTimer() {
+	next := d.nextRun
+	for _, at := range []time.Time{d.nextLook, d.sched.Wake()} {
+		if !at.IsZero() && at.Before(next) {
+			next = at
+		}
+	}
+	if len(d.clients) > 0 {
+		if at := d.pruned.Add(6 * time.Second); at.Before(next) {
+			next = at
+		}
+	}
+	d.timer.Reset(max(next.Sub(d.now()), time.Millisecond))
+}

@@ -1,0 +1,211 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/posthouse-mail/posthouse/pkg/bounceclient"
+	"github.com/posthouse-mail/posthouse/pkg/deliver"
+	"github.com/posthouse-mail/posthouse/pkg/envelope"
+	"github.com/posthouse-mail/posthouse/pkg/queue"
+	"github.com/posthouse-mail/posthouse/pkg/safefile"
+	"github.com/posthouse-mail/posthouse/pkg/sched"
+)
+
+// Hints that postsuper and the flush service leave in the mode of a file.
+const (
+	modeUnthrottle  = 0o040 // try dead destinations for this one
+	modeForceExpire = 0o010 // return it at the end of the attempt
+)
+
+// message is a message in the active queue.
+type message struct {
+	sched.Message
+	id    queue.ID
+	flush bool // also try transports that are in defer_transports
+
+	// From the queue file.
+	template deliver.Request // all but transport, next hop and recipients
+	created  time.Time
+	warn     time.Time
+	filter   string
+	redirect string
+	expire   bool // force-expire
+	revive   bool // unthrottle
+	notify   envelope.Notify
+
+	// The owner's.
+	pending int   // recipients' groups that are not done with
+	left    bool  // some recipients have to be tried again
+	next    int64 // where the unread recipients are; 0 = none
+	inCore  int   // recipients in memory
+}
+
+// loaded is what came of reading a message.
+type loaded struct {
+	groups []group
+	count  int // recipients read
+	unread int // recipients still in the file
+	next   int64
+}
+
+// load moves a message to the active queue, reads its envelope and resolves
+// the first recipients. It runs outside of the owner.
+func (d *daemon) load(m *message, from string, limit int) {
+	result, err := d.open(m, from, limit)
+	if err != nil {
+		d.openFailed(m, err)
+		return
+	}
+	d.post(func() {
+		d.loading--
+		d.accept(m, result)
+	})
+}
+
+var errBusy = errors.New("skipped, still being delivered")
+
+func (d *daemon) open(m *message, from string, limit int) (*loaded, error) {
+	if err := d.queue.Move(m.id, from, "active"); err != nil {
+		return nil, fmt.Errorf("move from the %s queue: %w", from, err)
+	}
+	file, err := d.queue.OpenMessage("active", m.id)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	// An agent that outlived its queue manager holds the lock.
+	free, err := file.TryLock()
+	if err != nil {
+		return nil, err
+	}
+	if !free {
+		return nil, errBusy
+	}
+	// What the defer log says is about recipients that are still in the
+	// queue file, and will be said again.
+	if err := d.queue.Remove("defer", m.id); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	d.describe(m, file)
+	for _, text := range file.Warnings {
+		d.log.Warn(string(m.id), "%s", text)
+	}
+	d.log.Info(string(m.id), "from=<%s>, size=%d, nrcpt=%d (queue active)",
+		file.Sender.Address, file.ContentLength, file.RcptCount)
+	return d.read(m, file, 0, limit)
+}
+
+// describe copies what stays the same over the attempt.
+func (d *daemon) describe(m *message, file *queue.Message) {
+	m.Queued = d.now()
+	m.User = m
+	m.template = deliver.Request{
+		QueueName: "active", QueueID: m.id, Flags: file.TraceFlags,
+		DataOffset: file.DataOffset, DataSize: file.ContentLength,
+		Sender: file.Sender, Encoding: file.Encoding, UTF8: int(file.UTF8Flags),
+		Client: file.Client,
+		Times:  envelope.Times{Arrival: file.Arrival, Active: m.Queued},
+	}
+	m.created, m.warn = file.Created, file.WarnTime
+	m.filter, m.redirect = file.Filter, file.Redirect
+	m.expire = file.Mode&modeForceExpire != 0
+	m.revive = file.Mode&modeUnthrottle != 0
+	if m.revive {
+		// The hint is for one attempt.
+		if err := d.queue.Chmod("active", m.id, file.Mode&^modeUnthrottle); err != nil {
+			d.log.Warn(string(m.id), "clear flush hint: %v", err)
+		}
+	}
+}
+
+// read reads and resolves up to limit recipients.
+func (d *daemon) read(m *message, file *queue.Message, offset int64, limit int) (*loaded, error) {
+	if file.QmgrHints&queue.HintMixed != 0 {
+		limit = deliver.MaxRecipients
+	}
+	rcpts, next, err := file.Recipients(offset, limit)
+	if err != nil {
+		return nil, err
+	}
+	result := &loaded{count: len(rcpts), next: next}
+	if next != 0 {
+		result.unread = max(int(file.RcptCount)-len(rcpts), 1)
+	}
+	if m.redirect != "" && len(rcpts) > 0 {
+		rcpts = d.redirectAll(m, file, rcpts)
+	}
+	for i := range rcpts {
+		m.notify |= rcpts[i].Notify
+	}
+	result.groups = d.resolveAll(m, file, rcpts)
+	return result, nil
+}
+
+// redirectAll replaces all recipients by the one of a REDIRECT action. It
+// takes the place of the first; the others are done with.
+func (d *daemon) redirectAll(m *message, file *queue.Message, rcpts []envelope.Recipient) []envelope.Recipient {
+	for _, r := range rcpts[1:] {
+		if err := file.MarkDone(r.Offset); err != nil {
+			d.log.Warn(string(m.id), "%v", err)
+		}
+	}
+	first := rcpts[0]
+	first.Address = m.redirect
+	return []envelope.Recipient{first}
+}
+
+// openFailed puts a message away that cannot be read now, or at all.
+func (d *daemon) openFailed(m *message, err error) {
+	id := string(m.id)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		// The postmaster removed or moved it meanwhile.
+		d.log.Debug("%s: %v", id, err)
+	case errors.Is(err, errBusy):
+		d.log.Info(id, "%v", err)
+		d.putBack(m, "incoming", busyRetry)
+		d.post(func() { d.look(busyRetry + 2*time.Second) })
+	case errors.Is(err, queue.ErrCorrupt), errors.Is(err, queue.ErrNotReady), errors.Is(err, safefile.ErrUnsafe):
+		d.corrupt(m, err)
+	default:
+		d.log.Warn(id, "%v", err)
+		d.putBack(m, "deferred", d.params.MinBackoff)
+	}
+	d.post(func() {
+		d.loading--
+		delete(d.active, m.id)
+	})
+}
+
+// corrupt moves a damaged file out of the way. It is never deleted.
+func (d *daemon) corrupt(m *message, why error) {
+	d.log.Warn(string(m.id), "%v", why)
+	d.log.Warn("", "saving corrupt file \"%s\" from queue \"active\" to queue \"corrupt\"", m.id)
+	if err := d.queue.Move(m.id, "active", "corrupt"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		d.log.Error(string(m.id), "%v", err)
+	}
+}
+
+// putBack moves a message to a queue where it waits.
+func (d *daemon) putBack(m *message, to string, wait time.Duration) {
+	err := d.queue.SetTime("active", m.id, d.now().Add(wait))
+	if err == nil {
+		err = d.queue.Move(m.id, "active", to)
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		// It stays in the active queue, where the next start finds it.
+		d.log.Error(string(m.id), "%v", err)
+	}
+}
+
+// source says which message a report is about.
+func (m *message) source() bounceclient.Message {
+	return bounceclient.Message{
+		QueueName: "active", QueueID: m.id, Sender: m.template.Sender,
+		Encoding: m.template.Encoding, UTF8: m.template.UTF8,
+	}
+}

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/posthouse-mail/posthouse/pkg/queue"
+)
+
+// candidate is a message that a scan found ready.
+type candidate struct {
+	queue string
+	id    queue.ID
+	flush bool
+}
+
+// scanMode says what a scan takes.
+type scanMode struct {
+	all   bool // whether due or not
+	flush bool // also for transports in defer_transports
+}
+
+// scanner reads one queue directory at a time, when asked. It blocks while
+// the owner takes no more.
+type scanner struct {
+	d     *daemon
+	queue string
+	found chan candidate
+
+	// The owner's.
+	running bool
+	again   bool
+	next    scanMode
+}
+
+func newScanner(d *daemon, name string) *scanner {
+	return &scanner{d: d, queue: name, found: make(chan candidate)}
+}
+
+// request starts a scan, or another one after that which runs now.
+func (s *scanner) request(mode scanMode) {
+	s.next.all = s.next.all || mode.all
+	s.next.flush = s.next.flush || mode.flush
+	if s.running {
+		s.again = true
+		return
+	}
+	mode, s.next, s.again, s.running = s.next, scanMode{}, false, true
+	s.d.spawn(func() {
+		s.run(mode)
+		s.d.post(func() {
+			s.running = false
+			if s.again {
+				s.request(scanMode{})
+			}
+		})
+	})
+}
+
+// run scans the queue once. What is not due costs a stat, and no more.
+func (s *scanner) run(mode scanMode) {
+	now := s.d.now()
+	for e, err := range s.d.queue.Scan(s.queue) {
+		if s.d.lifetime.Err() != nil {
+			return
+		}
+		if err != nil {
+			if !errors.Is(err, os.ErrNotExist) {
+				s.d.log.Warn("", "scan the %s queue: %v", s.queue, err)
+			}
+			continue
+		}
+		if e.Bad {
+			// Files that cleanup is just about to name, and foreign ones.
+			continue
+		}
+		if !s.due(e, mode, now) {
+			continue
+		}
+		select {
+		case s.found <- candidate{queue: s.queue, id: e.ID, flush: mode.flush}:
+		case <-s.d.lifetime.Done():
+			return
+		}
+	}
+}
+
+// due looks at a file's state, which is in its mode and times: complete files
+// have mode 0700, and are to be left alone until their modification time.
+func (s *scanner) due(e queue.Entry, mode scanMode, now time.Time) bool {
+	var st unix.Stat_t
+	if err := unix.Lstat(e.Path, &st); err != nil {
+		return false
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG || st.Mode&unix.S_IRWXU != unix.S_IRWXU {
+		return false
+	}
+	if mode.all || time.Unix(st.Mtim.Unix()).Before(now.Add(time.Second)) {
+		return true
+	}
+	// Too young, or the clock was set back. A delay is never longer than
+	// this, so a time stamp beyond it is not one of ours.
+	return time.Unix(st.Mtim.Unix()).After(now.Add(s.d.params.MaxBackoff + 24*time.Hour))
+}
