@@ -70,6 +70,7 @@ type Config struct {
 	host      hostFacts
 	warnings  []Warning
 	params    map[string]*Param
+	hidden    []string // defaults that are being computed
 }
 
 // Option changes what Load does.

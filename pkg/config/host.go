@@ -3,6 +3,7 @@ package config
 import (
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -24,17 +25,28 @@ func WithHost(name string, addresses []net.Addr) Option {
 
 // computed returns the defaults that depend on the machine or the process.
 func (c *Config) computed(name string) (string, bool) {
+	if slices.Contains(c.hidden, name) {
+		return "", false
+	}
 	switch name {
 	case "myhostname":
-		return c.myHostname(), true
+		return c.without(name).myHostname(), true
 	case "mydomain":
-		return c.myDomain(), true
+		return c.without(name).myDomain(), true
 	case "mynetworks":
-		return c.myNetworks(), true
+		return c.without(name).myNetworks(), true
 	case "process_id":
 		return strconv.Itoa(os.Getpid()), true
 	}
 	return "", false
+}
+
+// without returns a copy that does not compute the default of name, since that
+// is what it is used for.
+func (c *Config) without(name string) *Config {
+	d := *c
+	d.hidden = append(slices.Clone(c.hidden), name)
+	return &d
 }
 
 // myHostname returns the name of this machine, completed as Postfix does if it
@@ -70,8 +82,8 @@ func (c *Config) myDomain() string {
 			return "localdomain"
 		}
 		host = v
-	} else {
-		host = c.myHostname()
+	} else if v, ok := c.computed("myhostname"); ok {
+		host = v
 	}
 	if _, rest, ok := strings.Cut(host, "."); ok && rest != "" {
 		return rest

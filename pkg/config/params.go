@@ -20,11 +20,14 @@ const (
 	List
 	Enum
 	Raw
+	// Legacy is an old name. It has no default of its own; the default of the
+	// parameter that replaced it may refer to it.
+	Legacy
 )
 
 // String returns the name of the type.
 func (k Kind) String() string {
-	names := [...]string{"string", "int", "bool", "time", "list", "enum", "raw"}
+	names := [...]string{"string", "int", "bool", "time", "list", "enum", "raw", "legacy"}
 	if int(k) < len(names) {
 		return names[k]
 	}

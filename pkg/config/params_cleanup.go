@@ -21,7 +21,7 @@ func rowsCleanup() []row {
 			""},
 		{"header_checks", String, "", "", "cleanup", '1',
 			""},
-		{"header_from_format", String, "standard", "1", "bounce cleanup smtp smtpd", '2',
+		{"header_from_format", Enum, "standard", "standard obsolete", "bounce cleanup smtp smtpd", '2',
 			""},
 		{"header_size_limit", Int, "102400", "1", "cleanup", '1',
 			""},

@@ -3,7 +3,7 @@ package config
 // rowsLmtp returns the parameters of the area "lmtp".
 func rowsLmtp() []row {
 	return []row{
-		{"lmtp_address_preference", String, "any", "1", "smtp", '3',
+		{"lmtp_address_preference", Enum, "any", "any ipv6 ipv4", "smtp", '3',
 			""},
 		{"lmtp_address_verify_target", String, "rcpt", "1", "smtp", '3',
 			""},
@@ -19,7 +19,7 @@ func rowsLmtp() []row {
 			""},
 		{"lmtp_body_checks", String, "", "", "smtp", '3',
 			""},
-		{"lmtp_cache_connection", Bool, "yes", "", "smtp", 'X',
+		{"lmtp_cache_connection", Legacy, "", "", "smtp", 'X',
 			"deleted or renamed long ago, kept in docs only: alias + deprecation warning"},
 		{"lmtp_cname_overrides_servername", Bool, "no", "", "smtp", 'X',
 			"deleted or renamed long ago, kept in docs only: alias + deprecation warning"},
@@ -83,7 +83,7 @@ func rowsLmtp() []row {
 			""},
 		{"lmtp_nested_header_checks", String, "", "", "smtp", '3',
 			""},
-		{"lmtp_per_record_deadline", Bool, "no", "", "lmtp", 'X',
+		{"lmtp_per_record_deadline", Legacy, "", "", "lmtp", 'X',
 			"deleted or renamed long ago, kept in docs only: alias + deprecation warning"},
 		{"lmtp_per_request_deadline", Bool, "${lmtp_per_record_deadline?{$lmtp_per_record_deadline}:{no}}", "", "smtp", '3',
 			""},

@@ -75,7 +75,7 @@ func rowsLocal() []row {
 			""},
 		{"reset_owner_alias", Bool, "no", "", "local", '2',
 			""},
-		{"sendmail_fix_line_endings", String, "always", "1", "sendmail", '2',
+		{"sendmail_fix_line_endings", Enum, "always", "always strict never", "sendmail", '2',
 			""},
 		{"stale_lock_time", Time, "500s", "1", "local postlock virtual", '1',
 			""},

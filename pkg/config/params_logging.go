@@ -9,7 +9,7 @@ func rowsLogging() []row {
 			""},
 		{"debugger_command", String, "", "1", "master sendmail", 'X',
 			"runs a C debugger under ddd/gdb; no Go equivalent (offer pprof)"},
-		{"info_log_address_format", String, "external", "1", "cleanup local pickup pipe postscreen qmgr smtp smtpd virtual", '2',
+		{"info_log_address_format", Enum, "external", "external internal", "cleanup local pickup pipe postscreen qmgr smtp smtpd virtual", '2',
 			""},
 		{"mail_name", String, "Posthouse", "1", "bounce smtpd", '1',
 			""},

@@ -13,7 +13,7 @@ func rowsMilter() []row {
 			""},
 		{"milter_data_macros", String, "i", "", "cleanup smtpd", '2',
 			""},
-		{"milter_default_action", String, "tempfail", "1", "cleanup smtpd", '1',
+		{"milter_default_action", Enum, "tempfail", "accept reject tempfail quarantine shutdown", "cleanup smtpd", '1',
 			""},
 		{"milter_end_of_data_macros", String, "i", "", "cleanup smtpd", '2',
 			""},

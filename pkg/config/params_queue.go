@@ -33,7 +33,7 @@ func rowsQueue() []row {
 			""},
 		{"default_recipient_refill_limit", Int, "100", "1", "qmgr", '2',
 			""},
-		{"extract_recipient_limit", Int, "10240", "0", "obsolete", 'X',
+		{"extract_recipient_limit", Legacy, "", "", "obsolete", 'X',
 			"deleted or renamed long ago, kept in docs only: alias + deprecation warning"},
 		{"initial_destination_concurrency", Int, "5", "1", "qmgr", '1',
 			""},

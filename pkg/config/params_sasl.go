@@ -49,7 +49,7 @@ func rowsSasl() []row {
 			""},
 		{"smtp_sasl_type", String, "cyrus", "1", "smtp", '1',
 			""},
-		{"smtpd_sasl_application_name", String, "smtpd", "", "smtpd", 'X',
+		{"smtpd_sasl_application_name", Legacy, "", "", "smtpd", 'X',
 			"deleted or renamed long ago, kept in docs only: alias + deprecation warning"},
 		{"smtpd_sasl_auth_enable", Bool, "no", "", "smtpd", '1',
 			""},

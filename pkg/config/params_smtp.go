@@ -3,9 +3,9 @@ package config
 // rowsSmtp returns the parameters of the area "smtp".
 func rowsSmtp() []row {
 	return []row{
-		{"smtp_address_preference", String, "any", "1", "smtp", '1',
+		{"smtp_address_preference", Enum, "any", "any ipv6 ipv4", "smtp", '1',
 			""},
-		{"smtp_address_verify_target", String, "rcpt", "1", "smtp", '2',
+		{"smtp_address_verify_target", Enum, "rcpt", "rcpt data", "smtp", '2',
 			""},
 		{"smtp_always_send_ehlo", Bool, "yes", "", "smtp", '1',
 			""},
@@ -83,7 +83,7 @@ func rowsSmtp() []row {
 			""},
 		{"smtp_never_send_ehlo", Bool, "no", "", "smtp", '2',
 			""},
-		{"smtp_per_record_deadline", Bool, "no", "", "smtp", 'X',
+		{"smtp_per_record_deadline", Legacy, "", "", "smtp", 'X',
 			"deleted or renamed long ago, kept in docs only: alias + deprecation warning"},
 		{"smtp_per_request_deadline", Bool, "${smtp_per_record_deadline?{$smtp_per_record_deadline}:{no}}", "", "smtp", '2',
 			""},
@@ -113,7 +113,7 @@ func rowsSmtp() []row {
 			""},
 		{"smtp_sender_dependent_authentication", Bool, "no", "", "smtp", '1',
 			""},
-		{"smtp_skip_4xx_greeting", Bool, "yes", "", "smtp", 'X',
+		{"smtp_skip_4xx_greeting", Legacy, "", "", "smtp", 'X',
 			"deleted or renamed long ago, kept in docs only: alias + deprecation warning"},
 		{"smtp_skip_5xx_greeting", Bool, "yes", "", "smtp", '1',
 			""},

@@ -7,7 +7,7 @@ func rowsTables() []row {
 			"Berkeley DB cache tuning; no libdb in Go suite (hash:/btree: readers map the file themselves)"},
 		{"berkeley_db_read_buffer_size", Int, "131072", "1", "postalias postmap", 'X',
 			"Berkeley DB cache tuning; no libdb in Go suite (hash:/btree: readers map the file themselves)"},
-		{"default_cache_db_type", String, "see 'postconf -d default_cache_db_type' output", "", "lib(all)", '2',
+		{"default_cache_db_type", String, "btree", "", "lib(all)", '2',
 			""},
 		{"default_database_type", String, "hash", "1", "postalias postmap sendmail", '1',
 			""},
@@ -19,13 +19,13 @@ func rowsTables() []row {
 			""},
 		{"lmdb_map_size", Int, "16777216", "1", "postalias postmap", 'X',
 			"LMDB map growth tuning; accept, use for lmdb: writer only"},
-		{"non_bdb_custom_mapping", String, "empty", "", "postfix-non-bdb", 'X',
+		{"non_bdb_custom_mapping", String, "", "", "postfix-non-bdb", 'X',
 			"Berkeley-DB-removal migration helper inside Postfix; suite reads old .db directly or re-indexes " +
 				"natively"},
-		{"non_bdb_migration_allow_root_prefixes", String, "see 'postconf -d non_bdb_migration_allow_root_prefixes' output", "", "nbdb_reindexd postfix-non-bdb", 'X',
+		{"non_bdb_migration_allow_root_prefixes", String, "", "", "nbdb_reindexd postfix-non-bdb", 'X',
 			"Berkeley-DB-removal migration helper inside Postfix; suite reads old .db directly or re-indexes " +
 				"natively"},
-		{"non_bdb_migration_allow_user_prefixes", String, "see 'postconf -d non_bdb_migration_allow_user_prefixes' output", "", "nbdb_reindexd postfix-non-bdb", 'X',
+		{"non_bdb_migration_allow_user_prefixes", String, "", "", "nbdb_reindexd postfix-non-bdb", 'X',
 			"Berkeley-DB-removal migration helper inside Postfix; suite reads old .db directly or re-indexes " +
 				"natively"},
 		{"non_bdb_migration_level", String, "disable", "", "nbdb_reindexd postfix-non-bdb", 'X',
