@@ -1,0 +1,119 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/posthouse-mail/posthouse/pkg/ipc"
+)
+
+// maxOutput is how much of a command's output is kept for the sender.
+const maxOutput = 4096
+
+// command runs a command with the message as its input. Attributes: command,
+// shell, dir, env (several), seconds, prefix. Reply: exit, or signal, or
+// timeout; output.
+func (w *worker) command(req ipc.List, file *os.File) ipc.List {
+	fill, err := message(req, file)
+	if err != nil {
+		return failure("4.3.0", err)
+	}
+	seconds, err := req.GetInt("seconds")
+	if err != nil {
+		return failure("4.3.0", err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(seconds)*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", req.Value("command"))
+	if argv, plain := splitCommand(req.Value("command")); plain && req.Value("shell") == "" {
+		cmd = exec.CommandContext(ctx, argv[0], argv[1:]...)
+	} else if shell := req.Value("shell"); shell != "" {
+		argv := append(strings.Fields(shell), req.Value("command"))
+		cmd = exec.CommandContext(ctx, argv[0], argv[1:]...)
+	}
+	cmd.Dir = req.Value("dir")
+	cmd.Env = []string{}
+	for _, a := range req {
+		if a.Name == "env" {
+			cmd.Env = append(cmd.Env, a.Value)
+		}
+	}
+	out := &limitedBuffer{left: maxOutput}
+	cmd.Stdout, cmd.Stderr = out, out
+	// A group of its own, so that what the command started ends with it.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = 5 * time.Second
+	return runCommand(ctx, cmd, fill, out)
+}
+
+func runCommand(ctx context.Context, cmd *exec.Cmd, fill func(io.Writer) error, out *limitedBuffer) ipc.List {
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return failure("4.3.0", err)
+	}
+	if err := cmd.Start(); err != nil {
+		if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) {
+			// As a shell would report it.
+			return success().Int("exit", 127).Str("output", err.Error())
+		}
+		return failure("4.3.0", err)
+	}
+	// A command need not read all of the message, or any.
+	fillErr := fill(stdin)
+	stdin.Close()
+	err = cmd.Wait()
+	reply := success().Str("output", strings.ToValidUTF8(strings.ReplaceAll(out.b.String(), "\x00", "?"), "?"))
+	switch status, _ := cmd.ProcessState.Sys().(syscall.WaitStatus); {
+	case ctx.Err() != nil:
+		return reply.Bool("timeout", true)
+	case status.Signaled():
+		return reply.Int("signal", int64(status.Signal()))
+	case status.ExitStatus() == 0 && fillErr != nil && !errors.Is(fillErr, syscall.EPIPE):
+		return failure("4.3.0", fillErr)
+	case err != nil && status.ExitStatus() == 0 && !errors.Is(err, exec.ErrWaitDelay):
+		return failure("4.3.0", err)
+	default:
+		return reply.Int("exit", int64(status.ExitStatus()))
+	}
+}
+
+// splitCommand cuts a command into words if it needs no shell: it has no
+// character that a shell would treat specially and is no shell builtin.
+func splitCommand(command string) (argv []string, plain bool) {
+	const ordinary = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!@%-_=+:,./ \t"
+	if strings.Trim(command, ordinary) != "" {
+		return nil, false
+	}
+	argv = strings.Fields(command)
+	if len(argv) == 0 || strings.Contains(argv[0], "=") {
+		return nil, false
+	}
+	switch argv[0] {
+	case ".", ":", "!", "alias", "bg", "break", "case", "cd", "command", "continue", "eval", "exec", "exit",
+		"export", "fg", "for", "getopts", "hash", "if", "jobs", "local", "read", "readonly", "return", "set",
+		"shift", "test", "times", "trap", "type", "ulimit", "umask", "unalias", "unset", "until", "wait", "while":
+		return nil, false
+	}
+	return argv, true
+}
+
+// limitedBuffer keeps the beginning of what is written to it.
+type limitedBuffer struct {
+	b    bytes.Buffer
+	left int
+}
+
+func (l *limitedBuffer) Write(p []byte) (int, error) {
+	n := min(len(p), l.left)
+	l.b.Write(p[:n])
+	l.left -= n
+	return len(p), nil
+}

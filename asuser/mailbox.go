@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/posthouse-mail/posthouse/pkg/ipc"
+	"github.com/posthouse-mail/posthouse/pkg/maildir"
+	"github.com/posthouse-mail/posthouse/pkg/mbox"
+	"github.com/posthouse-mail/posthouse/pkg/queue"
+	"github.com/posthouse-mail/posthouse/pkg/safefile"
+)
+
+// maildir delivers to a Maildir. Attributes: path, prefix.
+func (w *worker) maildir(req ipc.List, file *os.File) ipc.List {
+	fill, err := message(req, file)
+	if err != nil {
+		return refusal(err)
+	}
+	host := req.Value("host")
+	if host == "" {
+		host = w.host
+	}
+	d := maildir.Deliverer{FS: w.fs, Host: host}
+	name, err := d.Deliver(req.Value("path"), fill)
+	if err != nil {
+		return failure(mailboxCode(err), fmt.Errorf("maildir delivery failed: %w", err))
+	}
+	return success().Str("name", name)
+}
+
+// mbox appends to a mailbox file. Attributes: path, prefix, sender, fcntl,
+// flock, dotlock, attempts, delay and stale in milliseconds, limit, strict.
+func (w *worker) mbox(req ipc.List, file *os.File) ipc.List {
+	fill, err := message(req, file)
+	if err != nil {
+		return refusal(err)
+	}
+	o, err := mboxOptions(req)
+	if err != nil {
+		return failure("4.3.0", err)
+	}
+	path := req.Value("path")
+	if path == "/dev/null" {
+		return success()
+	}
+	err = mbox.Append(context.Background(), w.fs, path, req.Value("sender"), o, fill)
+	if err != nil {
+		return failure(mailboxCode(err), fmt.Errorf("cannot update mailbox %s: %w", path, err))
+	}
+	return success()
+}
+
+func mboxOptions(req ipc.List) (o mbox.Options, err error) {
+	num := func(name string) int64 {
+		n, e := req.GetInt(name)
+		if err == nil {
+			err = e
+		}
+		return n
+	}
+	o = mbox.Options{
+		Fcntl: num("fcntl") != 0, Flock: num("flock") != 0, Dotlock: num("dotlock") != 0, DotlockMayFail: true,
+		Attempts: int(num("attempts")), Delay: time.Duration(num("delay")) * time.Millisecond,
+		Stale: time.Duration(num("stale")) * time.Millisecond, SizeLimit: num("limit"),
+		StrictOwner: safefile.AnyOwner,
+	}
+	if num("strict") != 0 {
+		o.StrictOwner = os.Geteuid()
+	}
+	return o, err
+}
+
+// errLoop reports a message that was delivered to the recipient before.
+var errLoop = errors.New("mail forwarding loop")
+
+// refusal is the reply of a job whose message cannot be delivered as it is.
+func refusal(err error) ipc.List {
+	if errors.Is(err, errLoop) {
+		return failure("5.4.6", err)
+	}
+	return failure("4.3.0", err)
+}
+
+// message returns a function that writes the prefix and the queued message
+// with LF line ends. Attributes: queue_id, prefix; loop, an address that must
+// not be in a Delivered-To field of the message.
+func message(req ipc.List, file *os.File) (func(io.Writer) error, error) {
+	if file == nil {
+		return nil, errors.New("no message came with the job")
+	}
+	msg, err := queue.NewMessage(file, queue.Active, queue.ID(req.Value("queue_id")))
+	if err != nil {
+		return nil, err
+	}
+	if addr := req.Value("loop"); addr != "" {
+		found, err := deliveredTo(msg.Content())
+		if err != nil {
+			return nil, err
+		}
+		for _, d := range found {
+			if strings.EqualFold(d, addr) {
+				return nil, fmt.Errorf("%w for %s", errLoop, addr)
+			}
+		}
+	}
+	return func(out io.Writer) error {
+		if _, err := io.WriteString(out, req.Value("prefix")); err != nil {
+			return err
+		}
+		return msg.WriteContentTo(out, "\n")
+	}, nil
+}
+
+// mailboxCode is the status of a mailbox that could not be written. Only what
+// no later try can mend is permanent: a file over its size limit.
+func mailboxCode(err error) string {
+	switch {
+	case errors.Is(err, mbox.ErrTooBig), errors.Is(err, syscall.EFBIG):
+		return "5.2.2"
+	case errors.Is(err, syscall.EDQUOT):
+		return "4.2.2"
+	case errors.Is(err, syscall.ENOSPC):
+		return "4.3.1"
+	default:
+		return "4.2.0"
+	}
+}

@@ -1,0 +1,92 @@
+package worker
+
+import (
+	"strings"
+	"time"
+
+	"github.com/posthouse-mail/posthouse/pkg/ipc"
+	"github.com/posthouse-mail/posthouse/pkg/printable"
+	"github.com/posthouse-mail/posthouse/pkg/status"
+)
+
+// Mail is the message of a job: the queue file's id, and header lines that go
+// in front of it, each with its newline.
+// Loop, if not empty, is an address that must not be in a Delivered-To field.
+type Mail struct {
+	QueueID string
+	Prefix  string
+	Loop    string
+}
+
+func (m Mail) request(op string) ipc.List {
+	return ipc.List{}.Str("op", op).Str("queue_id", m.QueueID).Str("prefix", m.Prefix).Str("loop", m.Loop)
+}
+
+// Prefix returns the header lines of a final delivery: the envelope sender
+// (RFC 5321 4.4), the recipient as it came in if it is another one, and the
+// recipient, by which a loop is recognised. Empty values leave a line out,
+// but for the sender, whose empty form is the null address.
+func Prefix(sender string, returnPath bool, original, delivered string) string {
+	var b strings.Builder
+	if returnPath {
+		b.WriteString("Return-Path: <" + oneLine(sender) + ">\n")
+	}
+	if original != "" {
+		b.WriteString("X-Original-To: " + oneLine(original) + "\n")
+	}
+	if delivered != "" {
+		b.WriteString("Delivered-To: " + oneLine(delivered) + "\n")
+	}
+	return b.String()
+}
+
+// oneLine keeps an address from adding a header line of its own.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return '?'
+		}
+		return r
+	}, s)
+}
+
+// Maildir asks for delivery into a Maildir; host ends the file's name.
+func Maildir(m Mail, path, host string) ipc.List {
+	return m.request("maildir").Str("path", path).Str("host", host)
+}
+
+// MboxOptions are mailbox_delivery_lock and its relatives.
+type MboxOptions struct {
+	Locks     []string // fcntl, flock, dotlock
+	Attempts  int
+	Delay     time.Duration
+	Stale     time.Duration
+	SizeLimit int64 // bytes; 0: none
+	Strict    bool  // the file must belong to the worker's uid
+}
+
+// Mbox asks for delivery into a mailbox file.
+func Mbox(m Mail, path, sender string, o MboxOptions) ipc.List {
+	l := m.request("mbox").Str("path", path).Str("sender", sender).
+		Int("attempts", int64(o.Attempts)).Int("delay", o.Delay.Milliseconds()).
+		Int("stale", o.Stale.Milliseconds()).Int("limit", o.SizeLimit).Bool("strict", o.Strict)
+	for _, style := range []string{"fcntl", "flock", "dotlock"} {
+		on := false
+		for _, s := range o.Locks {
+			on = on || s == style
+		}
+		l = l.Bool(style, on)
+	}
+	return l
+}
+
+// Outcome is the status in a worker's reply. The worker is not trusted with
+// more than to choose between the classes: its text is made printable and its
+// code checked.
+func Outcome(reply ipc.List) status.Status {
+	code, text := reply.Value("code"), printable.Text(reply.Value("text"))
+	if !status.ValidCode(code) {
+		return status.New(0, "4.3.0", "malformed reply of a delivery process")
+	}
+	return status.New(0, code, text)
+}
