@@ -1,0 +1,317 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/posthouse-mail/posthouse/pkg/bounceclient"
+	"github.com/posthouse-mail/posthouse/pkg/envelope"
+	"github.com/posthouse-mail/posthouse/pkg/inject"
+	"github.com/posthouse-mail/posthouse/pkg/printable"
+	"github.com/posthouse-mail/posthouse/pkg/queue"
+	"github.com/posthouse-mail/posthouse/pkg/queue/bouncelog"
+)
+
+// notice is a delivery status notification to be sent.
+type notice struct {
+	req         *bounceclient.Request
+	msg         *queue.Message
+	from, to    string
+	entries     []bouncelog.Entry
+	postmaster  bool // to the postmaster, not to the sender
+	headersOnly bool // return the header of the original only
+	utf8        bool // message/global and so on
+	boundary    string
+	err         error
+	out         *inject.Submission
+}
+
+// maxEntries bounds the recipients that one notice lists; the rest is counted.
+const maxEntries = 10000
+
+func (s *server) newNotice(req *bounceclient.Request, msg *queue.Message) *notice {
+	return &notice{req: req, msg: msg, utf8: req.Message.UTF8&envelope.UTF8Requested != 0}
+}
+
+// template is the wording of one kind of notice.
+type template struct {
+	subject, copySubject string
+	intro                []string // may use %[1]s host, %[2]s days
+	content              string   // Content-Description of the original
+	retry                bool     // says until when it will be tried
+}
+
+var failureText = template{
+	subject: "Undelivered Mail Returned to Sender", copySubject: "Postmaster Copy: Undelivered Mail",
+	intro: []string{
+		"Your message could not be delivered to the recipients listed below.",
+		"The mail system at %[1]s has given up on them; it is returned to you.",
+		"",
+		"If you need help, forward this whole report to your postmaster.",
+	},
+	content: "Undelivered Message",
+}
+
+var delayText = template{
+	subject: "Delayed Mail (still being retried)", copySubject: "Postmaster Warning: Delayed Mail",
+	intro: []string{
+		"THIS IS A WARNING ONLY. YOU NEED NOT SEND THE MESSAGE AGAIN.",
+		"",
+		"Your message has not yet reached the recipients listed below.",
+		"The mail system at %[1]s will keep trying until it is %[2]s old.",
+	},
+	content: "Delayed Message", retry: true,
+}
+
+var successText = template{
+	subject: "Successful Mail Delivery Report", copySubject: "Successful Mail Delivery Report",
+	intro: []string{
+		"As you asked, the mail system at %[1]s reports that your message",
+		"has reached the recipients listed below. If it was passed on to a",
+		"system that gives no such reports, there may be no further news.",
+	},
+	content: "Message",
+}
+
+var verifyText = template{
+	subject: "Mail Delivery Status Report", copySubject: "Mail Delivery Status Report",
+	intro: []string{
+		"Here is the delivery report that you asked the mail system at",
+		"%[1]s for.",
+	},
+	content: "Message",
+}
+
+// send submits a notice and logs its queue id. When it returns nil, the
+// notice is on disk.
+func (s *server) send(ctx context.Context, n *notice, t template, what string) error {
+	flags := inject.FlagsInternal
+	if n.utf8 {
+		flags |= inject.FlagUTF8
+	}
+	sub, err := s.cleanup.Begin(ctx, flags)
+	if err != nil {
+		return s.sendFailed(n, what, err)
+	}
+	n.out = sub
+	sub.Attr("rewrite_context", "local")
+	sub.Sender(envelope.Sender{Address: n.from})
+	rcpt := envelope.Recipient{Address: n.to}
+	if n.from == "" {
+		// RFC 3461 section 6.1: no notices about notices.
+		rcpt.Notify = envelope.NotifyNever
+	}
+	sub.Recipient(rcpt)
+	sub.StartContent()
+	n.boundary = fmt.Sprintf("%s.%d/%s", n.req.Message.QueueID, s.now().Unix(), s.params.Hostname)
+	s.header(n, t)
+	s.text(n, t)
+	s.report(n, t)
+	s.original(n, t)
+	n.line("")
+	n.line("--" + n.boundary + "--")
+	if n.err != nil {
+		sub.Abort()
+		return s.sendFailed(n, what, n.err)
+	}
+	result, err := sub.Finish()
+	if err == nil && !result.OK() {
+		err = fmt.Errorf("cleanup: status %d: %s", result.Status, result.Reason)
+	}
+	if err != nil {
+		return s.sendFailed(n, what, err)
+	}
+	s.log.Info(string(n.req.Message.QueueID), "%s: %s", what, sub.QueueID())
+	return nil
+}
+
+func (s *server) sendFailed(n *notice, what string, err error) error {
+	return fmt.Errorf("%s to <%s>: %w", what, n.to, err)
+}
+
+// line writes one line of the notice, with what is not printable replaced.
+func (n *notice) line(s string) {
+	if n.err == nil {
+		n.err = n.out.Line([]byte(s))
+	}
+}
+
+func (n *notice) linef(format string, args ...any) {
+	n.line(printable.Text(fmt.Sprintf(format, args...)))
+}
+
+// dateForm is the date of mail headers, RFC 5322 3.3.
+const dateForm = "Mon, 2 Jan 2006 15:04:05 -0700 (MST)"
+
+func (s *server) header(n *notice, t template) {
+	now := s.now()
+	date := now.Format(dateForm)
+	n.linef("Received: by %s (%s)", s.params.Hostname, s.params.MailName)
+	n.line("\tid " + n.out.QueueID() + "; " + date)
+	n.line("Date: " + date)
+	n.line("From: MAILER-DAEMON (Mail Delivery System)")
+	subject := t.subject
+	if n.postmaster {
+		subject = t.copySubject
+	}
+	n.line("Subject: " + subject)
+	n.linef("To: %s", quoteAddress(n.to))
+	n.line("Auto-Submitted: auto-replied")
+	n.line("MIME-Version: 1.0")
+	n.line("Content-Type: multipart/report; report-type=" + n.statusType() + ";")
+	n.line("\tboundary=\"" + n.boundary + "\"")
+	if n.msg.Encoding == envelope.Encoding8bit || n.utf8 {
+		n.line("Content-Transfer-Encoding: 8bit")
+	}
+	n.linef("Message-Id: <%s.%s@%s>", now.Format("20060102150405"), n.out.QueueID(), s.params.Hostname)
+	n.line("")
+	n.line("This is a MIME-encapsulated message.")
+	n.line("")
+}
+
+func (n *notice) statusType() string {
+	if n.utf8 {
+		return "global-delivery-status"
+	}
+	return "delivery-status"
+}
+
+// text writes the part for people.
+func (s *server) text(n *notice, t template) {
+	n.line("--" + n.boundary)
+	n.line("Content-Description: Notification")
+	charset := "us-ascii"
+	if n.utf8 {
+		charset = "utf-8"
+	}
+	n.line("Content-Type: text/plain; charset=" + charset)
+	if n.utf8 {
+		n.line("Content-Transfer-Encoding: 8bit")
+	}
+	n.line("")
+	for _, l := range t.intro {
+		l = strings.ReplaceAll(l, "%[1]s", s.params.Hostname)
+		n.line(strings.ReplaceAll(l, "%[2]s", days(s.params.MaxLifetime)))
+	}
+	n.line("")
+	n.line("                        The mail system")
+	for i := range n.entries {
+		if i == maxEntries {
+			n.line("")
+			n.linef("... and %d more.", len(n.entries)-i)
+			break
+		}
+		e := &n.entries[i]
+		text := "<" + e.Recipient.Address + ">"
+		if o := e.Recipient.Original; o != "" && !strings.EqualFold(o, e.Recipient.Address) {
+			text += " (expanded from <" + o + ">)"
+		}
+		n.line("")
+		n.fold(text+": "+e.Reason, "    ")
+	}
+	n.line("")
+}
+
+// days says a lifetime in words.
+func days(d time.Duration) string {
+	switch {
+	case d%(24*time.Hour) == 0 && d > 0:
+		return fmt.Sprintf("%d days", d/(24*time.Hour))
+	case d%time.Hour == 0 && d > 0:
+		return fmt.Sprintf("%d hours", d/time.Hour)
+	}
+	return d.String()
+}
+
+// fold writes a long text in lines of some 70 bytes, broken at spaces.
+func (n *notice) fold(text, indent string) {
+	text = n.clean(text)
+	const width = 78
+	for first := true; ; first = false {
+		limit, lead := width, indent
+		if first {
+			lead = ""
+		}
+		limit -= len(lead)
+		if len(text) <= limit {
+			n.line(lead + text)
+			return
+		}
+		cut := strings.LastIndexByte(text[:limit], ' ')
+		if cut <= 0 {
+			cut = strings.IndexByte(text, ' ')
+		}
+		if cut <= 0 {
+			n.line(lead + text)
+			return
+		}
+		n.line(lead + text[:cut])
+		text = strings.TrimLeft(text[cut:], " ")
+	}
+}
+
+// clean makes text safe for a part of the notice's character set.
+func (n *notice) clean(text string) string {
+	if n.utf8 {
+		return printable.Text(text)
+	}
+	return printable.ASCII(text)
+}
+
+// original writes the part with the message itself, or its header.
+func (s *server) original(n *notice, t template) {
+	headers := n.headersOnly || n.msg.ContentLength > s.params.SizeLimit
+	kind, description := "message/rfc822", t.content
+	switch {
+	case headers && n.utf8:
+		kind = "message/global-headers"
+	case headers:
+		kind = "text/rfc822-headers"
+	case n.utf8:
+		kind = "message/global"
+	}
+	if headers {
+		description += " Headers"
+	}
+	n.line("")
+	n.line("--" + n.boundary)
+	n.line("Content-Description: " + description)
+	n.line("Content-Type: " + kind)
+	if n.msg.Encoding == envelope.Encoding8bit || n.utf8 {
+		n.line("Content-Transfer-Encoding: 8bit")
+	}
+	n.line("")
+	n.linef("Return-Path: <%s>", quoteAddress(n.req.Message.Sender.Address))
+	n.copyContent(headers, s.params.SizeLimit)
+}
+
+// copyContent copies the lines of the original, up to the empty line if only
+// the header is wanted. A header longer than the limit is cut.
+func (n *notice) copyContent(headers bool, limit int64) {
+	c := n.msg.Content()
+	start := true
+	var size int64
+	for n.err == nil {
+		data, eol, err := c.Next()
+		if err == io.EOF {
+			return
+		}
+		if err != nil {
+			n.err = err
+			return
+		}
+		size += int64(len(data)) + 1
+		if headers && (start && eol && len(data) == 0 || size > limit) {
+			return
+		}
+		if eol {
+			n.err = n.out.Line(data)
+		} else {
+			n.err = n.out.Fragment(data)
+		}
+		start = eol
+	}
+}
