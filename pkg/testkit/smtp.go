@@ -1,0 +1,80 @@
+package testkit
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+)
+
+// SMTP is a client for dialogues: what it sends is exactly what is given.
+type SMTP struct {
+	t    testing.TB
+	Conn net.Conn
+	r    *bufio.Reader
+}
+
+// Dial connects and reads the greeting.
+func Dial(t testing.TB, addr string) *SMTP {
+	t.Helper()
+	conn, err := net.DialTimeout("tcp", addr, 5*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	s := &SMTP{t: t, Conn: conn, r: bufio.NewReader(conn)}
+	s.Expect("220")
+	return s
+}
+
+// Cmd sends a line and expects a reply that begins with code.
+func (s *SMTP) Cmd(code, format string, args ...any) string {
+	s.t.Helper()
+	s.Raw(fmt.Sprintf(format, args...) + "\r\n")
+	return s.Expect(code)
+}
+
+// Raw sends bytes.
+func (s *SMTP) Raw(text string) {
+	s.t.Helper()
+	s.Conn.SetDeadline(time.Now().Add(30 * time.Second))
+	if _, err := s.Conn.Write([]byte(text)); err != nil {
+		s.t.Fatalf("write %q: %v", text, err)
+	}
+}
+
+// Expect reads a reply of one or more lines.
+func (s *SMTP) Expect(code string) string {
+	s.t.Helper()
+	s.Conn.SetDeadline(time.Now().Add(30 * time.Second))
+	var all strings.Builder
+	for {
+		line, err := s.r.ReadString('\n')
+		if err != nil {
+			s.t.Fatalf("reply after %q: %v", all.String(), err)
+		}
+		all.WriteString(line)
+		if len(line) < 4 || line[3] != '-' {
+			break
+		}
+	}
+	if !strings.HasPrefix(all.String(), code) {
+		s.t.Fatalf("got %q, want %s", all.String(), code)
+	}
+	return all.String()
+}
+
+// Message sends one message and returns its queue id.
+func (s *SMTP) Message(from, to, text string) string {
+	s.t.Helper()
+	s.Cmd("250", "MAIL FROM:<%s>", from)
+	for _, rcpt := range strings.Split(to, ",") {
+		s.Cmd("250", "RCPT TO:<%s>", rcpt)
+	}
+	s.Cmd("354", "DATA")
+	text = strings.ReplaceAll(text, "\n", "\r\n")
+	reply := s.Cmd("250 2.0.0 Ok: queued as ", "%s\r\n.", text)
+	return strings.TrimSpace(strings.TrimPrefix(reply, "250 2.0.0 Ok: queued as "))
+}
