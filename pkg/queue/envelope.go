@@ -156,7 +156,7 @@ func (p *envelopeParser) once(typ byte, s string, off int64) error {
 		if m.DataOffset != 0 {
 			return nil
 		}
-		size, err := parseSize([]byte(s))
+		size, err := ParseSize([]byte(s))
 		if err != nil {
 			return err
 		}

@@ -61,9 +61,9 @@ func AppendFixed(dst []byte, n int64) []byte {
 	return append(dst, digits...)
 }
 
-// parseSize reads a size record. Files of older Postfix versions have fewer
+// ParseSize reads a size record. Files of older Postfix versions have fewer
 // fields.
-func parseSize(data []byte) (Size, error) {
+func ParseSize(data []byte) (Size, error) {
 	fields := bytes.Fields(data)
 	if len(fields) < 3 {
 		return Size{}, fmt.Errorf("%w: size record %q", ErrCorrupt, data)

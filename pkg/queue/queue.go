@@ -62,6 +62,9 @@ func Open(dir string, o Options) *Queue {
 // FS returns what does the queue's file operations.
 func (q *Queue) FS() *safefile.FS { return q.fs }
 
+// Owner returns the uid that queue files must have.
+func (q *Queue) Owner() int { return q.owner }
+
 // Dir returns the directory in which a file of the named queue belongs, with
 // a slash at its end.
 func (q *Queue) Dir(queueName string, id ID) string {

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/posthouse-mail/posthouse/pkg/queuetool"
+)
+
+// Exit codes of sysexits.
+const (
+	exUsage       = 64
+	exUnavailable = 69
+	exSoftware    = 70
+	exNoPerm      = 77
+)
+
+const usage = "usage: postqueue -f | postqueue -i queueid | postqueue -j | postqueue -p | postqueue -s site"
+
+// dialTimeout bounds the connection to a service.
+const dialTimeout = 30 * time.Second
+
+// failure is an error with an exit code.
+type failure struct {
+	code int
+	text string
+}
+
+func (f *failure) Error() string { return f.text }
+
+func fail(code int, format string, args ...any) error {
+	return &failure{code: code, text: fmt.Sprintf(format, args...)}
+}
+
+// options are the command line.
+type options struct {
+	flush, list, json bool
+	id, site, config  string
+	verbose           bool
+}
+
+func parse(args []string) (options, error) {
+	var o options
+	var verbose int
+	fs := pflag.NewFlagSet("postqueue", pflag.ContinueOnError)
+	fs.SetInterspersed(false)
+	fs.SetOutput(io.Discard)
+	fs.StringVarP(&o.config, "config", "c", "", "")
+	fs.BoolVarP(&o.flush, "flush", "f", false, "")
+	fs.StringVarP(&o.id, "id", "i", "", "")
+	fs.BoolVarP(&o.json, "json", "j", false, "")
+	fs.BoolVarP(&o.list, "list", "p", false, "")
+	fs.StringVarP(&o.site, "site", "s", "", "")
+	fs.CountVarP(&verbose, "verbose", "v", "")
+	if err := fs.Parse(args); err != nil {
+		return o, fail(exUsage, usage)
+	}
+	modes := 0
+	for _, name := range []string{"flush", "id", "json", "list", "site"} {
+		if fs.Changed(name) {
+			modes++
+		}
+	}
+	if modes != 1 || fs.NArg() > 0 {
+		return o, fail(exUsage, usage)
+	}
+	o.verbose = verbose > 0 && os.Getuid() == 0
+	return o, nil
+}
+
+func run(args []string, stdout io.Writer) int {
+	if err := queuetool.OpenStandardFiles(); err != nil {
+		return exUnavailable
+	}
+	syscall.Umask(0o022)
+	// A reader that goes away early is noticed by EPIPE.
+	signal.Ignore(syscall.SIGPIPE)
+	err := execute(args, stdout)
+	if err == nil {
+		return 0
+	}
+	code := exUnavailable
+	var f *failure
+	if errors.As(err, &f) {
+		code = f.code
+	}
+	fmt.Fprintln(os.Stderr, queuetool.Line("postqueue", "fatal: "+err.Error()))
+	return code
+}
+
+// acl are the lists of those who may ask.
+type acl struct {
+	Mailq []string `param:"authorized_mailq_users"`
+	Flush []string `param:"authorized_flush_users"`
+}
+
+func execute(args []string, stdout io.Writer) error {
+	o, err := parse(args)
+	if err != nil {
+		return err
+	}
+	t, err := queuetool.Open("postqueue", o.config, o.verbose)
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	var lists acl
+	if err := t.Config.Fill(&lists); err != nil {
+		return err
+	}
+	list, what := lists.Flush, "flush"
+	if o.list || o.json {
+		list, what = lists.Mailq, "view"
+	}
+	if err := permit(t, list, what); err != nil {
+		return err
+	}
+	if err := os.Chdir(t.QueueDir); err != nil {
+		return fail(exUnavailable, "chdir %s: %s", t.QueueDir, queuetool.ErrnoText(err))
+	}
+	switch {
+	case o.list || o.json:
+		return show(t, stdout, o.json)
+	case o.flush:
+		return flushAll(t)
+	case o.id != "":
+		return flushID(t, o.id)
+	default:
+		return flushSite(t, o.site)
+	}
+}
+
+// permit refuses a user who is not on the list. The superuser and the mail
+// owner may always.
+func permit(t *queuetool.Tool, list []string, what string) error {
+	uid := os.Getuid()
+	if uid == 0 || uid == t.OwnerUID {
+		return nil
+	}
+	name, ok, err := queuetool.Allowed(list, t.Config.Dir(), uid)
+	if err != nil {
+		return fail(exUnavailable, "%v", err)
+	}
+	if !ok {
+		return fail(exNoPerm, "User %s(%d) is not allowed to %s the mail queue", name, uid, what)
+	}
+	return nil
+}
