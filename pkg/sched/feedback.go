@@ -101,7 +101,7 @@ func (q *queue) failed(why status.Status) {
 	}
 	f := l.Negative.value(q.window)
 	q.failure -= f
-	for q.failure-f/2 < 0 {
+	for q.failure+f/2 < 0 {
 		q.window--
 		q.success = 0
 		q.failure++
