@@ -11,6 +11,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -257,4 +258,25 @@ func (c *Config) indirect(name, value string) (string, error) {
 		return "", fmt.Errorf("%smyorigin: %w", c.where(name), err)
 	}
 	return line, nil
+}
+
+// With returns a copy with further options, for instance the settings of one
+// service.
+func (c *Config) With(opts ...Option) *Config {
+	d := *c
+	d.overrides, d.defaults = maps.Clone(c.overrides), maps.Clone(c.defaults)
+	for _, o := range opts {
+		o(&d)
+	}
+	return &d
+}
+
+// ExpandWith is Expand that also knows the parameters of transports.
+func (c *Config) ExpandWith(s string, u *Usage) (string, error) {
+	return expandWith(s, func(name string) (string, bool) {
+		if def, ok := u.Service[name]; ok && !c.IsSet(name) {
+			return def, true
+		}
+		return c.Raw(name)
+	})
 }

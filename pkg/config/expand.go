@@ -18,11 +18,6 @@ func (c *Config) Expand(s string) (string, error) {
 	return expandWith(s, c.Raw)
 }
 
-// ExpandWith is Expand with other values. lookup returns an unexpanded value.
-func ExpandWith(s string, lookup func(name string) (string, bool)) (string, error) {
-	return expandWith(s, lookup)
-}
-
 func expandWith(s string, lookup func(string) (string, bool)) (string, error) {
 	e := &expander{lookup: lookup}
 	if err := e.text(s, 0); err != nil {

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/posthouse-mail/posthouse/pkg/config"
+)
+
+// maxTemplate limits the file of bounce templates.
+const maxTemplate = 1 << 20
+
+// lists answers -m, -l, -a and -A.
+func (a *app) lists() error {
+	var names []string
+	switch {
+	case a.flags['m']:
+		names = []string{"btree", "cdb", "cidr", "dbm", "environ", "fail", "hash", "inline", "lmdb", "pcre",
+			"pipemap", "proxy", "randmap", "regexp", "socketmap", "static", "tcp", "texthash", "unionmap", "unix"}
+	case a.flags['l']:
+		names = []string{"flock", "fcntl", "dotlock"}
+	case a.flags['a']:
+		names = []string{"cyrus", "dovecot"}
+	default:
+		names = []string{"cyrus"}
+	}
+	_, err := fmt.Fprintln(a.out, strings.Join(names, "\n"))
+	return err
+}
+
+// templates shows the file of bounce templates that is in force, with -b with
+// $name expanded.
+func (a *app) templates() error {
+	a.findDir()
+	cfg, err := config.Load(a.dir, config.WithOverrides(a.override))
+	if err != nil {
+		return plainOpen(err)
+	}
+	path, err := cfg.Value("bounce_template_file")
+	if err != nil {
+		return err
+	}
+	if len(a.args) > 0 {
+		path = a.args[0]
+	}
+	if path == "" {
+		return errors.New("no bounce_template_file is set; the built-in texts are part of bounce(8)")
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return plainOpen(err)
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxTemplate))
+	if err != nil {
+		return fmt.Errorf("read %s: %w", path, err)
+	}
+	shown := string(text)
+	if a.flags['b'] {
+		if shown, err = cfg.Expand(shown); err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	_, err = io.WriteString(a.out, shown)
+	return err
+}

@@ -1,0 +1,238 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/posthouse-mail/posthouse/pkg/config"
+)
+
+// app is one run of the command.
+type app struct {
+	out, err io.Writer
+	flags    map[byte]bool
+	dir      string
+	dirGiven bool
+	classes  []string
+	override []config.Override
+	args     []string
+
+	cfg    *config.Config
+	master *config.Master
+	usage  *config.Usage
+}
+
+// withValue are the options that take a value.
+const withValue = "cCoT"
+
+// options parses the command line as getopt does. The letters, # among them,
+// are the interface; there are no long names.
+func (a *app) options(args []string) error {
+	a.flags = map[byte]bool{}
+	for len(args) > 0 && len(args[0]) > 1 && args[0][0] == '-' {
+		word := args[0]
+		args = args[1:]
+		if word == "--" {
+			break
+		}
+		for i := 1; i < len(word); i++ {
+			c := word[i]
+			if !strings.ContainsRune("aAbdefFhHjlmMnpPtvxX#"+withValue, rune(c)) {
+				return fmt.Errorf("invalid option -- '%c'; see postconf(1)", c)
+			}
+			a.flags[c] = true
+			if strings.IndexByte(withValue, c) < 0 {
+				continue
+			}
+			value := word[i+1:]
+			if value == "" {
+				if len(args) == 0 {
+					return fmt.Errorf("option requires an argument -- '%c'", c)
+				}
+				value, args = args[0], args[1:]
+			}
+			if err := a.option(c, value); err != nil {
+				return err
+			}
+			break
+		}
+	}
+	a.args = args
+	return a.conflicts()
+}
+
+// option handles an option with a value.
+func (a *app) option(c byte, value string) error {
+	switch c {
+	case 'c':
+		a.dir, a.dirGiven = value, true
+	case 'C':
+		for _, class := range config.SplitList(value) {
+			if !slices.Contains([]string{"builtin", "service", "user", "all"}, class) {
+				return fmt.Errorf("unknown -C option value %q in %q", class, value)
+			}
+			a.classes = append(a.classes, class)
+		}
+	case 'o':
+		name, v, ok := strings.Cut(value, "=")
+		if name = strings.TrimSpace(name); !ok {
+			return fmt.Errorf("missing '=' after attribute name: %q", value)
+		} else if name == "" {
+			return fmt.Errorf("missing attribute name: %q", value)
+		}
+		a.override = append(a.override, config.Override{Name: name, Value: strings.TrimSpace(v)})
+	}
+	return nil
+}
+
+// conflicts refuses options that do not go together.
+func (a *app) conflicts() error {
+	for _, group := range []string{"adAeFlMnpPmtX#", "hH", "de#nX"} {
+		var set []string
+		for _, c := range []byte(group) {
+			// -e, -X and -# go with one of -F, -M, -P, -p.
+			if a.flags[c] && !(group[0] == 'a' && strings.IndexByte("eX#dn", c) >= 0) {
+				set = append(set, "-"+string(c))
+			}
+		}
+		if len(set) > 1 && group != "hH" {
+			return fmt.Errorf("specify one of %s", strings.Join(set, " "))
+		}
+	}
+	for _, mode := range []string{"MdhHnCpj", "FdnX#Cp", "Pdn#Cp"} {
+		for _, c := range []byte(mode[1:]) {
+			if a.flags[mode[0]] && a.flags[c] {
+				return fmt.Errorf("with option -%c, do not specify -%c", mode[0], c)
+			}
+		}
+	}
+	return nil
+}
+
+// dispatch does what the options say.
+func (a *app) dispatch() error {
+	switch f := a.flags; {
+	case f['m'] || f['l'] || f['a'] || f['A']:
+		return a.lists()
+	case f['t'] || f['b']:
+		return a.templates()
+	case f['j'] || f['T']:
+		return fmt.Errorf("options -j and -T are not supported")
+	}
+	a.findDir()
+	if a.editing() {
+		return a.edit()
+	}
+	out := bufio.NewWriter(a.out)
+	a.out = out
+	if err := a.load(); err != nil {
+		return err
+	}
+	err := a.show()
+	if ferr := out.Flush(); err == nil {
+		err = ferr
+	}
+	a.flagUnused()
+	return err
+}
+
+// findDir sets the configuration directory if -c did not.
+func (a *app) findDir() {
+	if a.dirGiven {
+		return
+	}
+	if a.dir = os.Getenv("MAIL_CONFIG"); a.dir != "" {
+		a.dirGiven = true
+		return
+	}
+	p, _ := config.Find("config_directory")
+	a.dir = p.Default
+}
+
+// editing tells whether a file is to be changed: by option, or because the
+// first argument is name=value.
+func (a *app) editing() bool {
+	f := a.flags
+	if f['e'] || f['X'] || f['#'] {
+		return true
+	}
+	return len(a.args) > 0 && strings.Contains(a.args[0], "=") && !f['d'] && !f['n']
+}
+
+// show shows what is asked for.
+func (a *app) show() error {
+	switch {
+	case a.flags['M']:
+		return a.showEntries()
+	case a.flags['F']:
+		return a.showFields()
+	case a.flags['P']:
+		return a.showOverrides()
+	}
+	return a.showParameters()
+}
+
+// load reads both files.
+func (a *app) load() error {
+	overrides := a.override
+	opts := []config.Option{config.WithOverrides(overrides), config.WithService("", "postconf")}
+	if !a.dirGiven {
+		opts = append(opts, config.WithDefaults(map[string]string{"config_directory": a.dir}))
+	}
+	var err error
+	if a.cfg, err = config.Load(a.dir, opts...); err != nil {
+		return plainOpen(err)
+	}
+	for _, w := range a.cfg.Warnings() {
+		a.warn("%s, line %d: %s", w.File, w.Line, w.Text)
+	}
+	path := filepath.Join(a.dir, "master.cf")
+	a.master, err = config.LoadMaster(path)
+	if err != nil && (a.masterMode() || !os.IsNotExist(unwrapAll(err))) {
+		return plainOpen(err)
+	}
+	if err != nil {
+		a.warn("%v", plainOpen(err))
+		a.master = &config.Master{File: path}
+	}
+	a.usage = config.FindUsage(a.cfg, a.master)
+	for _, name := range a.usage.UndefinedMaster {
+		a.warn("%s: undefined parameter: %s", path, name)
+	}
+	for _, name := range a.usage.UndefinedMain {
+		a.warn("%s: undefined parameter: %s", a.cfg.File(), name)
+	}
+	return nil
+}
+
+func (a *app) masterMode() bool { return a.flags['M'] || a.flags['F'] || a.flags['P'] }
+
+// flagUnused warns of settings that mean nothing.
+func (a *app) flagUnused() {
+	if a.flags['d'] {
+		return
+	}
+	if !a.masterMode() {
+		for _, name := range a.usage.UnusedMain {
+			e, _ := a.cfg.Entry(name)
+			a.warn("%s: unused parameter: %s=%s", a.cfg.File(), name, e.Value)
+		}
+		for _, o := range a.override {
+			if !a.usage.Known(o.Name) {
+				a.warn("%s: unused parameter: %s=%s", a.cfg.File(), o.Name, o.Value)
+			}
+		}
+	}
+	for _, u := range a.usage.UnusedMaster {
+		a.warn("%s: unused parameter: %s=%s", a.master.File, u.Name, u.Value)
+	}
+}
+
+func (a *app) warn(format string, args ...any) {
+	fmt.Fprintf(a.err, "postconf: warning: "+format+"\n", args...)
+}
