@@ -33,6 +33,11 @@ type Failure struct {
 	// Handshake: TLS was agreed on but could not be established. The
 	// connection is over; a caller whose policy allows it may try in clear.
 	Handshake bool
+	// Greeting: the server said it in place of a greeting.
+	Greeting bool
+	// Early: the connection was lost before the server said anything about
+	// the message, as happens to one that was idle.
+	Early bool
 	// Unknown: the end of the message was sent and no reply came, so the
 	// server may have taken it.
 	Unknown bool

@@ -20,7 +20,9 @@ func (c *Conn) Greet(ctx context.Context) error {
 	}
 	if !r.Positive() {
 		c.dead = true
-		return c.refused(r)
+		f := c.refused(r)
+		f.Greeting = true
+		return f
 	}
 	name, rest, _ := strings.Cut(r.Lines[0], " ")
 	if c.isMe(name) {

@@ -18,6 +18,8 @@ type Message struct {
 	UTF8       int    // envelope.UTF8Requested and so on
 	Recipients []envelope.Recipient
 	Client     envelope.Client // for XFORWARD
+	// Probe asks about the recipients and sends nothing.
+	Probe bool
 	// Content gives the message line by line; it is called at most once for
 	// each Send. An error of it is a failure of ours, not of the server's.
 	Content func(fn smtpwire.ContentFunc) error
@@ -134,7 +136,7 @@ func (t *transaction) run() {
 		for i := first; i < first+size; i++ {
 			t.command("%s", t.rcptCommand(&t.m.Recipients[i]))
 		}
-		data := last && t.Caps.Pipelining
+		data := last && t.Caps.Pipelining && !t.m.Probe
 		if data {
 			t.command("DATA")
 		}
@@ -153,7 +155,7 @@ func (t *transaction) run() {
 		}
 		first += size
 	}
-	if t.accepted() > 0 {
+	if t.accepted() > 0 && !t.m.Probe {
 		t.command("DATA")
 		t.dataReply()
 	}
@@ -171,6 +173,9 @@ func (t *transaction) mailReply() bool {
 	}
 	if f == nil && !r.Positive() {
 		f = t.said(ScopeMessage, r, "MAIL FROM command")
+	}
+	if f != nil {
+		f.Early = r == nil || r.Code == 421
 	}
 	if f != nil {
 		t.failAll(f)
@@ -195,6 +200,8 @@ func (t *transaction) rcptReplies(first, n int) bool {
 		}
 		switch {
 		case t.out[i].Failure != nil: // MAIL was refused
+		case r.Positive() && t.m.Probe:
+			t.out[i].Reply = r
 		case r.Positive():
 			t.open[i] = true
 		default:

@@ -1,0 +1,278 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"sort"
+	"strings"
+
+	"github.com/posthouse-mail/posthouse/pkg/dns"
+	"github.com/posthouse-mail/posthouse/pkg/status"
+)
+
+// target is one address to connect to.
+type target struct {
+	host string // name of the server
+	addr netip.Addr
+	pref int
+	port int
+	unix string
+	best bool // has the best preference that the domain has
+}
+
+// lookupFailure is why a destination has no address.
+type lookupFailure struct {
+	status status.Status
+	loop   bool // we are the best server ourselves
+}
+
+func (f *lookupFailure) Error() string { return f.status.Text }
+
+func failLookup(code, format string, args ...any) *lookupFailure {
+	return &lookupFailure{status: status.New(0, code, fmt.Sprintf(format, args...))}
+}
+
+// finder finds the addresses of destinations.
+type finder struct {
+	p    *params
+	dns  *dns.Resolver
+	self *selfAddrs
+	lmtp bool
+	warn func(format string, args ...any)
+}
+
+// targets returns where to connect for a destination, best first.
+func (f *finder) targets(ctx context.Context, d destination) ([]target, *lookupFailure) {
+	if d.unix != "" {
+		return []target{{host: f.p.MyHostname, unix: d.unix}}, nil
+	}
+	// Mail that goes to port 25 of this machine comes in again.
+	loops := !f.lmtp && d.port == 25
+	var list []target
+	var fail *lookupFailure
+	if d.literal || f.p.DisableDNS || f.lmtp {
+		list, fail = f.hostTargets(ctx, d, loops)
+	} else {
+		list, fail = f.domainTargets(ctx, d, loops)
+	}
+	if fail != nil {
+		return nil, fail
+	}
+	for i := range list {
+		list[i].port = d.port
+	}
+	return f.limit(f.order(list)), nil
+}
+
+// hostTargets returns the addresses of a host.
+func (f *finder) hostTargets(ctx context.Context, d destination, loops bool) ([]target, *lookupFailure) {
+	addrs, fail := f.addresses(ctx, d.host)
+	if fail != nil {
+		return nil, fail
+	}
+	var list []target
+	for _, a := range addrs {
+		if loops && f.self.has(a) {
+			fail := failLookup("5.4.6", "mail for %s loops back to myself", d.host)
+			fail.loop = true
+			return nil, fail
+		}
+		list = append(list, target{host: d.host, addr: a, best: true})
+	}
+	return list, nil
+}
+
+// domainTargets returns the addresses of a domain's mail servers.
+func (f *finder) domainTargets(ctx context.Context, d destination, loops bool) ([]target, *lookupFailure) {
+	if _, err := netip.ParseAddr(d.host); err == nil {
+		return f.hostTargets(ctx, d, loops)
+	}
+	mx, err := f.dns.Lookup(ctx, d.host, dns.TypeMX)
+	switch {
+	case err == nil:
+		return f.mxTargets(ctx, d.host, mx.Records, loops)
+	case dns.Is(err, dns.NotFound, dns.NoData):
+		// RFC 5321 5.1: no MX record means the host itself.
+		return f.hostTargets(ctx, d, loops)
+	case dns.Is(err, dns.NullMX):
+		// RFC 7505 section 4.
+		return nil, failLookup("5.1.10", "%v", err)
+	case f.p.IgnoreMXError:
+		return f.hostTargets(ctx, d, loops)
+	}
+	return nil, failDNS(err)
+}
+
+// failDNS turns a failed lookup into a status.
+func failDNS(err error) *lookupFailure {
+	code := "4.4.3"
+	if !dns.IsTemporary(err) {
+		code = "5.4.4"
+	}
+	text := err.Error()
+	var e *dns.Error
+	if !errors.As(err, &e) {
+		text = "Temporary lookup error"
+	}
+	return failLookup(code, "%s", text)
+}
+
+// maxMXHosts bounds how many servers of one domain have their addresses
+// looked up.
+const maxMXHosts = 50
+
+func (f *finder) mxTargets(ctx context.Context, domain string, records []dns.Record, loops bool) ([]target, *lookupFailure) {
+	var list []target
+	var fail *lookupFailure
+	for i, mx := range records {
+		if i == maxMXHosts {
+			break
+		}
+		addrs, why := f.addresses(ctx, mx.Target)
+		if why != nil && (fail == nil || why.status.Temporary()) {
+			fail = why
+		}
+		for _, a := range addrs {
+			list = append(list, target{host: mx.Target, addr: a, pref: int(mx.Pref)})
+		}
+	}
+	if len(list) == 0 {
+		f.warn("no MX host for %s has a valid address record", domain)
+		if fail != nil && fail.status.Permanent() && f.p.DeferIfNoMXAddress {
+			fail.status.Code = "4.4.4"
+		}
+		return nil, fail
+	}
+	best := list[0].pref
+	for i := range list {
+		list[i].best = list[i].pref == best
+	}
+	if !loops {
+		return list, nil
+	}
+	return f.dropSelf(domain, list, best == int(records[0].Pref))
+}
+
+// dropSelf removes servers that are this machine, and those that are no
+// better (RFC 5321 5.1): they would send the mail back.
+func (f *finder) dropSelf(domain string, list []target, foundBest bool) ([]target, *lookupFailure) {
+	for _, t := range list {
+		if !f.self.has(t.addr) {
+			continue
+		}
+		list = slices.DeleteFunc(list, func(o target) bool { return o.pref >= t.pref })
+		if len(list) > 0 {
+			return list, nil
+		}
+		if !foundBest {
+			return nil, failLookup("4.4.4", "unable to find primary relay for %s", domain)
+		}
+		fail := failLookup("5.4.6", "mail for %s loops back to myself", domain)
+		fail.loop = true
+		return nil, fail
+	}
+	return list, nil
+}
+
+// families are the address families of inet_protocols.
+func (f *finder) families() dns.Family {
+	var fam dns.Family
+	for _, p := range f.p.InetProtocols {
+		switch strings.ToLower(p) {
+		case "ipv4":
+			fam |= dns.IPv4
+		case "ipv6":
+			fam |= dns.IPv6
+		case "all":
+			fam |= dns.AnyFamily
+		}
+	}
+	return fam
+}
+
+// addresses returns the addresses of one host by the methods of
+// smtp_host_lookup.
+func (f *finder) addresses(ctx context.Context, host string) ([]netip.Addr, *lookupFailure) {
+	if a, err := netip.ParseAddr(host); err == nil {
+		return []netip.Addr{a.Unmap()}, nil
+	}
+	methods := f.p.HostLookup
+	if f.p.DisableDNS {
+		methods = []string{"native"}
+	}
+	var fail *lookupFailure
+	for _, m := range methods {
+		var addrs []netip.Addr
+		var err error
+		if strings.EqualFold(m, "native") {
+			addrs, err = f.dns.Host(ctx, host, f.families())
+		} else {
+			var a *dns.HostAnswer
+			if a, err = f.dns.Addresses(ctx, host, f.families()); err == nil {
+				addrs = a.Addrs
+			}
+		}
+		if err == nil {
+			return addrs, nil
+		}
+		fail = failDNS(err)
+		if fail.status.Temporary() {
+			// The next method must not turn "later" into "never".
+			return nil, fail
+		}
+		if strings.EqualFold(m, "native") {
+			fail.status.Text = fmt.Sprintf("unable to look up host %s: Name or service not known", host)
+		}
+	}
+	return nil, fail
+}
+
+// order sorts by preference. Equal ones come in random order, or by address
+// family where smtp_address_preference asks for it.
+func (f *finder) order(list []target) []target {
+	if f.p.RandomizeAddresses {
+		rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+	}
+	first := strings.ToLower(f.p.AddressPreference)
+	sort.SliceStable(list, func(i, j int) bool {
+		a, b := list[i], list[j]
+		if a.pref != b.pref {
+			return a.pref < b.pref
+		}
+		if first == "any" || a.addr.Is4() == b.addr.Is4() {
+			return false
+		}
+		return a.addr.Is4() == (first == "ipv4")
+	})
+	return list
+}
+
+// limit cuts the list to smtp_mx_address_limit addresses. If the limit would
+// leave only one of two address families, its last place goes to the other: a
+// broken network of one kind must not stop mail.
+func (f *finder) limit(list []target) []target {
+	n := f.p.MXAddressLimit
+	if n <= 0 || len(list) <= n {
+		return list
+	}
+	kept, rest := list[:n:n], list[n:]
+	if !f.p.BalanceProtocols || n < 2 {
+		return kept
+	}
+	for _, t := range kept {
+		if t.addr.Is4() != kept[0].addr.Is4() {
+			return kept
+		}
+	}
+	for _, t := range rest {
+		if t.addr.Is4() != kept[0].addr.Is4() {
+			kept[n-1] = t
+			break
+		}
+	}
+	return kept
+}
