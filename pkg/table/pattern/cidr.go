@@ -50,7 +50,13 @@ func cidrRule(p *parser, line string, number int) (*rule, string) {
 		p.warn(number, "%v: skipping this rule", err)
 		return nil, ""
 	}
-	return &rule{negate: negate, match: network{prefix}}, strings.Trim(line[i:], text.Space)
+	// An address of the other family matches neither a pattern nor its
+	// negation.
+	applies := func(key string) bool {
+		addr, err := netip.ParseAddr(key)
+		return err == nil && addr.BitLen() == prefix.Addr().BitLen()
+	}
+	return &rule{negate: negate, match: network{prefix}, applies: applies}, strings.Trim(line[i:], text.Space)
 }
 
 // network matches the addresses of one network.

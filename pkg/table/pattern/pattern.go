@@ -40,6 +40,8 @@ type rule struct {
 	result template
 	line   int
 	end    int // of an if: index of its endif
+	// applies, if set, says which keys the rule is for at all.
+	applies func(key string) bool
 }
 
 type kind byte
@@ -64,7 +66,7 @@ func (s *Set) Lookup(key string) (string, bool, error) {
 		if err != nil {
 			return "", false, fmt.Errorf("line %d: %w", r.line, err)
 		}
-		ok = ok != r.negate
+		ok = ok != r.negate && (r.applies == nil || r.applies(key))
 		switch {
 		case ok && r.kind == kindMatch:
 			return r.result.expand(groups), true, nil

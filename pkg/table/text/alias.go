@@ -47,11 +47,16 @@ func SplitAlias(line string) (key, value, problem string) {
 	if colon < 1 || colon == len(tokens)-1 {
 		return "", "", "need name:value pair"
 	}
-	name := tokens[0]
-	if colon != 1 || name.kind != atom && name.kind != quoted {
-		return "", "", "name must be local"
+	for _, t := range tokens[:colon] {
+		if t.kind == '@' {
+			return "", "", "name must be local"
+		}
 	}
-	return name.text, join(tokens[colon+1:]), ""
+	key = join(tokens[:colon], false)
+	if key == "" {
+		return "", "", "need name:value pair"
+	}
+	return key, join(tokens[colon+1:], true), ""
 }
 
 // LooksLikeAliases reports whether every line of a source can be an alias and
@@ -194,15 +199,20 @@ func scanAtom(s string, i int) (string, int) {
 	return b.String(), i
 }
 
-// join writes tokens in the form that Postfix keeps in its index files.
-func join(tokens []token) string {
+// join writes tokens in the form that Postfix keeps in its index files, with
+// quotes where they are needed, or without any.
+func join(tokens []token, quotes bool) string {
 	var b strings.Builder
 	for i, t := range tokens {
 		switch t.kind {
-		case atom, comment:
+		case comment:
 			b.WriteString(t.text)
-		case quoted:
-			writeQuoted(&b, t.text)
+		case atom, quoted:
+			if quotes && (t.kind == quoted || strings.ContainsAny(t.text, specials+" \t")) {
+				writeQuoted(&b, t.text)
+			} else {
+				b.WriteString(t.text)
+			}
 		case literal:
 			b.WriteString("[" + t.text + "]")
 		default:
@@ -226,13 +236,8 @@ func writeQuoted(b *strings.Builder, s string) {
 	b.WriteByte('"')
 }
 
+// spaceBetween is true after a comma, and between words, or a word and a
+// route address.
 func spaceBetween(a, b byte) bool {
-	if a == ',' {
-		return true
-	}
-	return word(a, '>') && word(b, '<')
-}
-
-func word(kind, edge byte) bool {
-	return kind <= literal || kind == edge
+	return a == ',' || a <= literal && (b <= literal || b == '<')
 }
