@@ -56,12 +56,13 @@ func (p *process) serve() int {
 	s.ctx, s.cancel = context.WithCancel(base)
 	defer s.cancel()
 	signals := make(chan os.Signal, 4)
-	// A terminal's ^C reaches the whole process group; only master acts on it.
-	signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE)
+	// Caught and dropped, not ignored: what a daemon starts would inherit it.
+	dropped := make(chan os.Signal, 1)
+	signal.Notify(dropped, syscall.SIGHUP, syscall.SIGPIPE)
 	if s.env.StandAlone {
 		signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	} else {
-		signal.Ignore(syscall.SIGINT)
+		signal.Notify(dropped, syscall.SIGINT)
 		signal.Notify(signals, syscall.SIGTERM)
 		go s.link.watch()
 	}

@@ -1,0 +1,48 @@
+// Postlogd writes the mail log to a file or to standard output.
+//
+// # Synopsis
+//
+//	postlogd [generic daemon options]
+//
+// # Description
+//
+// Daemons that sit in a jail cannot open a log file; they send their lines to
+// the socket public/postlog, and this daemon appends them to the file that the
+// parameter maillog_file names. The name must begin with one of
+// maillog_file_prefixes. With "/dev/stdout", which is for containers, lines go
+// to the standard output of master.
+//
+// To rotate the log, rename the file and run "posthouse reload": a new process
+// opens the file again.
+//
+// # Security
+//
+// The file is opened before the jail; afterwards the daemon can open nothing
+// and has no network. Its peers may be wrong or hostile: each datagram becomes
+// one line of bounded length without control characters. Whoever may write to
+// the socket may write any text under any program name, as with syslog.
+//
+// # Parameters
+//
+//	maillog_file, maillog_file_prefixes, maillog_file_permissions
+//
+// # See also
+//
+// master(8), postlog(1), postconf(5).
+package main
+
+import (
+	"github.com/posthouse-mail/posthouse/pkg/jail"
+	"github.com/posthouse-mail/posthouse/pkg/service"
+)
+
+func main() {
+	service.Main(service.Daemon{
+		Name:      "postlogd",
+		Kind:      service.Datagram,
+		Jail:      jail.LogWriter,
+		Solitary:  true,
+		Permanent: true,
+		Prepare:   prepare,
+	})
+}
