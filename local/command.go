@@ -166,7 +166,7 @@ func (j *job) macros(u account, p place, name, ext string) map[string]string {
 // choose, keep only the characters of the filter, which has no '$': they are
 // not expanded again.
 func (j *job) expand(raw string, macros map[string]string, filter string) (string, error) {
-	return config.ExpandWith(raw, func(name string) (string, bool) {
+	return config.ExpandMacros(raw, func(name string) (string, bool) {
 		if v, ok := macros[name]; ok {
 			return filtered(v, filter), true
 		}

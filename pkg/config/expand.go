@@ -18,6 +18,13 @@ func (c *Config) Expand(s string) (string, error) {
 	return expandWith(s, c.Raw)
 }
 
+// ExpandMacros expands s with the values that lookup has, which are expanded
+// in turn. Delivery agents use it for parameters such as forward_path, in
+// which $user and the like stand for parts of a message.
+func ExpandMacros(s string, lookup func(name string) (value string, ok bool)) (string, error) {
+	return expandWith(s, lookup)
+}
+
 func expandWith(s string, lookup func(string) (string, bool)) (string, error) {
 	e := &expander{lookup: lookup}
 	if err := e.text(s, 0); err != nil {
