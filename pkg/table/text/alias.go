@@ -218,7 +218,7 @@ func join(tokens []token, quotes bool) string {
 		default:
 			b.WriteByte(t.kind)
 		}
-		if i+1 < len(tokens) && spaceBetween(t.kind, tokens[i+1].kind) {
+		if i+1 < len(tokens) && spaceBetween(t, tokens[i+1]) {
 			b.WriteByte(' ')
 		}
 	}
@@ -237,7 +237,10 @@ func writeQuoted(b *strings.Builder, s string) {
 }
 
 // spaceBetween is true after a comma, and between words, or a word and a
-// route address.
-func spaceBetween(a, b byte) bool {
-	return a == ',' || a <= literal && (b <= literal || b == '<')
+// route address; but |"command" stays in one piece.
+func spaceBetween(a, b token) bool {
+	if a.kind == atom && a.text == "|" && b.kind == quoted {
+		return false
+	}
+	return a.kind == ',' || a.kind <= literal && (b.kind <= literal || b.kind == '<')
 }

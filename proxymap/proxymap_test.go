@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/posthouse-mail/posthouse/pkg/ipc"
+	"github.com/posthouse-mail/posthouse/pkg/table"
+)
+
+// start serves on a socket and returns a pool to it.
+func start(t *testing.T, approved string) *ipc.Pool {
+	t.Helper()
+	set, err := approve(approved)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newServer(set, table.Options{})
+	path := filepath.Join(t.TempDir(), "proxymap")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				s.serve(ctx, conn)
+			}()
+		}
+	}()
+	t.Cleanup(func() { cancel(); l.Close(); <-done; s.close() })
+	return ipc.NewPool(path, 10*time.Second)
+}
+
+func TestClientAndServer(t *testing.T) {
+	text := filepath.Join(t.TempDir(), "map")
+	if err := os.WriteFile(text, []byte("Key value\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	pool := start(t, "proxy:texthash:"+text+", proxy:regexp:{{/^a/ b}} !proxy:fail:x { check_x proxy:static:y }")
+	ctx := context.Background()
+	tests := []struct {
+		name, spec, key, want string
+		found, fails, pattern bool
+	}{
+		{name: "found", spec: "texthash:" + text, key: "KEY", want: "value", found: true},
+		{name: "not found", spec: "texthash:" + text, key: "other"},
+		{name: "pattern", spec: "regexp:{{/^a/ b}}", key: "abc", want: "b", found: true, pattern: true},
+		{name: "table fails", spec: "fail:x", key: "a", fails: true, pattern: true},
+		{name: "in braces", spec: "static:y", key: "a", want: "y", found: true},
+		{name: "not approved", spec: "texthash:/etc/passwd", key: "root", fails: true},
+		{name: "NUL in key", spec: "static:y", key: "a\x00b"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			m, err := table.Open("proxy:"+tt.spec, table.Options{Proxy: pool})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer m.Close()
+			v, found, err := m.Lookup(ctx, tt.key)
+			if v != tt.want || found != tt.found || (err != nil) != tt.fails {
+				t.Errorf("got %q %v %v", v, found, err)
+			}
+			if table.IsPattern(m) != tt.pattern {
+				t.Errorf("pattern: %v", !tt.pattern)
+			}
+		})
+	}
+}
+
+// Whatever a client sends, it gets an answer that grants nothing.
+func TestBadRequests(t *testing.T) {
+	pool := start(t, "proxy:static:y")
+	for name, req := range map[string]ipc.List{
+		"empty":         {},
+		"no key":        ipc.List{}.Str("request", "lookup").Str("table", "static:y").Int("flags", 0),
+		"unknown":       ipc.List{}.Str("request", "update").Str("table", "static:y").Int("flags", 0),
+		"unknown flags": ipc.List{}.Str("request", "open").Str("table", "static:y").Int("flags", 1<<20),
+	} {
+		reply, err := pool.Call(context.Background(), req)
+		if err != nil || reply.Value("status") != table.ProxyBad {
+			t.Errorf("%s: %v %v", name, reply, err)
+		}
+	}
+}
