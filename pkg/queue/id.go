@@ -144,15 +144,19 @@ func (id ID) Usec() (usec int, ok bool) {
 	return int(n), err == nil && n < 1e6
 }
 
-// withInode returns the id with another inode number, in the same form.
-func (id ID) withInode(ino uint64) (ID, bool) {
-	if i := id.longSep(); i >= 0 {
-		return ID(appendBase([]byte(id[:i+1]), ino, 51, 0)), true
-	}
-	if _, ok := id.Usec(); !ok {
+// WithInode returns the id with another inode number, in the same form, or
+// in the short form if long ids are not wanted. It is the same for the same
+// input, so that an interrupted repair can go on. ok is false if id has neither
+// form.
+func (id ID) WithInode(ino uint64, long bool) (fixed ID, ok bool) {
+	usec, ok := id.Usec()
+	if !ok {
 		return "", false
 	}
-	return id[:shortPad] + ID(strings.ToUpper(strconv.FormatUint(ino, 16))), true
+	if i := id.longSep(); i >= 0 && long {
+		return ID(appendBase([]byte(id[:i+1]), ino, 51, 0)), true
+	}
+	return ID(fmt.Sprintf("%05X%X", usec, ino)), true
 }
 
 // hashDirs returns the sub-directories for an id, "" or "A/B/": one character

@@ -28,7 +28,7 @@ func (q *Queue) CreateLog(logName string, id ID) (*os.File, error) {
 	path := q.Path(logName, id)
 	f, err := q.fs.Create(path, ModeNew)
 	if errors.Is(err, os.ErrNotExist) && q.hashed[strings.ToLower(logName)] {
-		if err := q.mkdirs(logName, id); err != nil {
+		if err := q.MakeDirs(logName, id); err != nil {
 			return nil, err
 		}
 		f, err = q.fs.Create(path, ModeNew)

@@ -102,14 +102,14 @@ func (q *Queue) Move(id ID, from, to string) error {
 	if !errors.Is(err, os.ErrNotExist) || !q.hashed[strings.ToLower(to)] {
 		return err
 	}
-	if merr := q.mkdirs(to, id); merr != nil {
+	if merr := q.MakeDirs(to, id); merr != nil {
 		return merr
 	}
 	return q.fs.Rename(oldpath, newpath)
 }
 
-// mkdirs makes the hash directories for an id, durably.
-func (q *Queue) mkdirs(queueName string, id ID) error {
+// MakeDirs makes the hash directories for an id, durably.
+func (q *Queue) MakeDirs(queueName string, id ID) error {
 	path := q.dir + queueName
 	for _, part := range strings.Split(strings.TrimSuffix(id.hashDirs(q.opts.HashDepth), "/"), "/") {
 		if part == "" {

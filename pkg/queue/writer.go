@@ -89,7 +89,7 @@ func (w *Writer) nameByInode(ctx context.Context) error {
 		path := w.q.Path(w.queue, id)
 		err := w.q.fs.RenameNew(w.path, path)
 		if errors.Is(err, os.ErrNotExist) && w.q.hashed[w.queue] {
-			if err := w.q.mkdirs(w.queue, id); err != nil {
+			if err := w.q.MakeDirs(w.queue, id); err != nil {
 				return err
 			}
 			err = w.q.fs.RenameNew(w.path, path)

@@ -111,7 +111,7 @@ func Open(name, configFlag string, verbose bool) (*Tool, error) {
 	if err := cfg.Fill(&t.Params); err != nil {
 		return nil, err
 	}
-	if t.OwnerUID, t.OwnerGID, err = Owner(t.MailOwner); err != nil {
+	if t.OwnerUID, t.OwnerGID, err = Owner(t.MailOwner, t.QueueDir); err != nil {
 		return nil, err
 	}
 	t.Log = maillog.Open(maillog.Options{Program: name, Name: t.SyslogName, Facility: t.SyslogFac,
@@ -120,10 +120,12 @@ func Open(name, configFlag string, verbose bool) (*Tool, error) {
 }
 
 // Owner returns the ids of mail_owner. In an instance that an ordinary user
-// runs, that is the user.
-func Owner(name string) (uid, gid int, err error) {
-	if os.Geteuid() != 0 && os.Getuid() == os.Geteuid() {
-		if u, err := user.Lookup(name); err != nil || u.Uid != strconv.Itoa(os.Getuid()) {
+// runs, the queue directory belongs to that user, who is the owner then; a
+// privileged command does not take its caller for one.
+func Owner(name, queueDir string) (uid, gid int, err error) {
+	if os.Geteuid() != 0 && !Privileged() {
+		var st unix.Stat_t
+		if err := unix.Stat(queueDir, &st); err == nil && int(st.Uid) == os.Getuid() {
 			return os.Getuid(), os.Getgid(), nil
 		}
 	}
