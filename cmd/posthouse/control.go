@@ -56,20 +56,29 @@ func masterPID(queueDir string) (pid int, running bool, err error) {
 	return pid, true, nil
 }
 
+// findMaster reads the configuration and returns the process id of the master
+// that runs on it.
+func (a *app) findMaster(name string, args []string) (pid int, running bool, s settings, err error) {
+	if err := noArguments(name, args); err != nil {
+		return 0, false, s, err
+	}
+	if _, s, err = a.load(); err != nil {
+		return 0, false, s, err
+	}
+	pid, running, err = masterPID(s.QueueDir)
+	return pid, running, s, err
+}
+
+// errNotRunning is the answer of commands that need a running mail system.
+var errNotRunning = errors.New("the mail system is not running")
+
 func (a *app) status(args []string) error {
-	if err := noArguments("status", args); err != nil {
-		return err
-	}
-	_, s, err := a.load()
-	if err != nil {
-		return err
-	}
-	pid, running, err := masterPID(s.QueueDir)
+	pid, running, _, err := a.findMaster("status", args)
 	if err != nil {
 		return err
 	}
 	if !running {
-		fmt.Fprintln(a.out, "posthouse: the mail system is not running")
+		fmt.Fprintf(a.out, "posthouse: %v\n", errNotRunning)
 		return errQuiet
 	}
 	fmt.Fprintf(a.out, "posthouse: the mail system is running: PID: %d\n", pid)
@@ -78,12 +87,8 @@ func (a *app) status(args []string) error {
 
 // prepareStart checks what must hold before master starts, and makes the
 // directories that are missing.
-func (a *app) prepareStart() (settings, error) {
-	_, s, err := a.load()
-	if err != nil {
-		return s, err
-	}
-	pid, running, err := masterPID(s.QueueDir)
+func (a *app) prepareStart(name string, args []string) (settings, error) {
+	pid, running, s, err := a.findMaster(name, args)
 	if err != nil {
 		return s, err
 	}
@@ -104,10 +109,7 @@ func (a *app) master(s settings, args ...string) *exec.Cmd {
 }
 
 func (a *app) start(args []string) error {
-	if err := noArguments("start", args); err != nil {
-		return err
-	}
-	s, err := a.prepareStart()
+	s, err := a.prepareStart("start", args)
 	if err != nil {
 		return err
 	}
@@ -124,10 +126,7 @@ func (a *app) start(args []string) error {
 }
 
 func (a *app) startForeground(args []string) error {
-	if err := noArguments("start-fg", args); err != nil {
-		return err
-	}
-	s, err := a.prepareStart()
+	s, err := a.prepareStart("start-fg", args)
 	if err != nil {
 		return err
 	}
@@ -225,19 +224,12 @@ func (a *app) abort(args []string) error { return a.end("abort", args, syscall.S
 
 // end signals master and waits until it is gone.
 func (a *app) end(name string, args []string, sig syscall.Signal, wait time.Duration) error {
-	if err := noArguments(name, args); err != nil {
-		return err
-	}
-	_, s, err := a.load()
-	if err != nil {
-		return err
-	}
-	pid, running, err := masterPID(s.QueueDir)
+	pid, running, s, err := a.findMaster(name, args)
 	if err != nil {
 		return err
 	}
 	if !running {
-		return errors.New("the mail system is not running")
+		return errNotRunning
 	}
 	if err := syscall.Kill(pid, sig); err != nil {
 		return fmt.Errorf("signal master, process %d: %w", pid, err)
@@ -259,19 +251,12 @@ func (a *app) end(name string, args []string, sig syscall.Signal, wait time.Dura
 }
 
 func (a *app) reload(args []string) error {
-	if err := noArguments("reload", args); err != nil {
-		return err
-	}
-	_, s, err := a.load()
-	if err != nil {
-		return err
-	}
-	pid, running, err := masterPID(s.QueueDir)
+	pid, running, _, err := a.findMaster("reload", args)
 	if err != nil {
 		return err
 	}
 	if !running {
-		return errors.New("the mail system is not running")
+		return errNotRunning
 	}
 	if err := syscall.Kill(pid, syscall.SIGHUP); err != nil {
 		return fmt.Errorf("signal master, process %d: %w", pid, err)
@@ -283,15 +268,12 @@ func (a *app) reload(args []string) error {
 // flush asks qmgr to forget what it knows of dead destinations and to look at
 // all deferred mail, whatever its time.
 func (a *app) flush(args []string) error {
-	if err := noArguments("flush", args); err != nil {
-		return err
-	}
-	_, s, err := a.load()
+	_, _, s, err := a.findMaster("flush", args)
 	if err != nil {
 		return err
 	}
 	if err := ipc.Trigger(filepath.Join(s.QueueDir, "public/qmgr"), []byte("DFAI")); err != nil {
-		return fmt.Errorf("the mail system is not running: %w", err)
+		return fmt.Errorf("%w: %w", errNotRunning, err)
 	}
 	return nil
 }
