@@ -2,7 +2,9 @@ package main
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/posthouse-mail/posthouse/pkg/address"
 	"github.com/posthouse-mail/posthouse/pkg/envelope"
@@ -130,11 +132,12 @@ func (m *message) mapAddress(addr, title string, maps *table.Maps, kind string) 
 func (m *message) recipient(addr string) {
 	r := m.pending
 	m.pending = envelope.Recipient{}
+	if !m.pendingOriginal {
+		r.Original = addr
+	}
+	m.pendingOriginal = false
 	if addr == "" {
 		addr = m.s.p.EmptyAddress
-	}
-	if r.Original == "" {
-		r.Original = addr
 	}
 	if m.firstRcpt == "" {
 		m.firstRcpt = addr
@@ -144,6 +147,9 @@ func (m *message) recipient(addr string) {
 		addr = m.applyMaps(addr, envelopeRecipient, &m.s.rcptCanonical)
 	}
 	r.Address = addr
+	if r.DSNOrcpt == "" {
+		r.DSNOrcpt = orcpt(addr)
+	}
 	m.expand(r)
 	if m.flags&inject.FlagBccOK != 0 {
 		m.addBCC("recipient_bcc_maps", m.s.rcptBCC, addr)
@@ -151,11 +157,19 @@ func (m *message) recipient(addr string) {
 	m.putBCC()
 }
 
+// orcpt makes an ORCPT value for a recipient that came without (RFC 3461
+// 5.2.1, RFC 6533 3).
+func orcpt(addr string) string {
+	for i := 0; i < len(addr); i++ {
+		if addr[i] >= utf8.RuneSelf {
+			return "utf-8;" + address.Quote(addr)
+		}
+	}
+	return "rfc822;" + address.Quote(addr)
+}
+
 // expand applies virtual aliases to a recipient and queues the result.
 func (m *message) expand(r envelope.Recipient) {
-	if r.DSNOrcpt == "" {
-		r.DSNOrcpt = "rfc822;" + address.Quote(r.Original)
-	}
 	if m.flags&inject.FlagMapOK == 0 || m.s.virtual.Empty() {
 		m.put(r)
 		return
@@ -181,18 +195,17 @@ func (m *message) put(r envelope.Recipient) {
 	if limit := m.s.p.DuplicateFilterLimit; limit <= 0 || len(m.seen) < limit {
 		m.seen[key] = struct{}{}
 	}
-	m.checkUTF8(r.Address, envelope.UTF8Recipient)
+	// Which recipients need SMTPUTF8 is found out at delivery, for each.
+	m.checkUTF8(r.Address, 0)
 	if r.Notify != envelope.NotifyNone {
-		m.attr(queue.AttrDSNNotify, fmt.Sprint(int(r.Notify)))
-		m.hints |= queue.HintNotify(r.Notify)
+		m.attr(queue.AttrDSNNotify, strconv.Itoa(int(r.Notify)))
 	}
-	m.attr(queue.AttrDSNOrcpt, r.DSNOrcpt)
+	if r.DSNOrcpt != "" {
+		m.attr(queue.AttrDSNOrcpt, r.DSNOrcpt)
+	}
 	m.writeString(queue.RecOrcp, r.Original)
 	m.writeString(queue.RecRcpt, r.Address)
 	m.rcpts++
-	if m.phase == inExtract {
-		m.hints |= queue.HintMixed
-	}
 }
 
 // addBCC notes the recipient that a map gives for an address.
@@ -213,9 +226,6 @@ func (m *message) addBCC(title string, maps *table.Maps, addr string) {
 // putBCC queues the noted recipients. They ask for no notices, so that the
 // sender does not learn of them.
 func (m *message) putBCC() {
-	if !m.haveSender || m.rcpts == 0 {
-		return
-	}
 	list := m.bcc
 	m.bcc = nil
 	for _, addr := range list {

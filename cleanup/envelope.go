@@ -52,7 +52,7 @@ func (m *message) common(typ byte, s string) {
 		m.start()
 		m.attribute(s)
 	case queue.RecOrcp:
-		m.pending.Original = s
+		m.pending.Original, m.pendingOriginal = s, true
 	case queue.RecRcpt:
 		m.start()
 		if !m.haveSender {
@@ -129,6 +129,7 @@ func (m *message) attribute(s string) {
 			return
 		}
 		m.pending.Notify = envelope.Notify(n)
+		m.hints |= queue.HintNotify(m.pending.Notify)
 		return
 	case queue.AttrCreateTime:
 		return // ours to say
@@ -182,22 +183,31 @@ func (m *message) from(addr string) {
 	m.writeString(queue.RecFrom, addr)
 	if m.flags&inject.FlagBccOK != 0 && addr != "" {
 		m.addBCC("sender_bcc_maps", m.s.senderBCC, addr)
+		m.putBCC()
+	}
+	if d := m.s.p.DelayWarningTime; d > 0 {
+		m.write(queue.RecWarn, queue.AppendFixed(nil, m.arrival.Add(d).Unix()))
 	}
 }
 
 // checkUTF8 notes addresses and headers for which the next host must know
 // SMTPUTF8.
 func (m *message) checkUTF8(s string, bit int) {
-	if m.flags&(inject.FlagUTF8|inject.FlagAutoUTF8) == 0 || m.utf8&bit != 0 {
+	auto := m.flags&inject.FlagAutoUTF8 != 0
+	if m.flags&inject.FlagUTF8 == 0 && !auto {
 		return
 	}
 	for i := 0; i < len(s); i++ {
-		if s[i] >= utf8.RuneSelf {
-			if utf8.ValidString(s) {
-				m.utf8 |= bit
-			}
-			return
+		if s[i] < utf8.RuneSelf {
+			continue
 		}
+		if utf8.ValidString(s) {
+			m.utf8 |= bit
+			if auto {
+				m.utf8 |= envelope.UTF8Requested
+			}
+		}
+		return
 	}
 }
 
@@ -211,9 +221,6 @@ func (m *message) endEnvelope() {
 	}
 	if m.flags&inject.FlagUTF8 != 0 {
 		m.utf8 |= envelope.UTF8Requested
-	}
-	if d := m.s.p.DelayWarningTime; d > 0 {
-		m.write(queue.RecWarn, queue.AppendFixed(nil, m.arrival.Add(d).Unix()))
 	}
 	m.write(queue.RecMesg, nil)
 	m.dataOffset = m.w.Offset()

@@ -42,6 +42,9 @@ func (m *message) Header(c mime.Class, text []byte) error {
 	}
 	primary := !m.inBodyMIME
 	n := mime.HeaderName(text)
+	if n > 0 {
+		text = fixSpace(text, n)
+	}
 	if !primary || n == 0 {
 		m.text(text)
 		return nil
@@ -54,10 +57,6 @@ func (m *message) primary(text []byte, n int) error {
 	name := strings.ToLower(string(text[:n]))
 	if m.s.drop[name] {
 		return nil
-	}
-	text = fixSpace(text, n)
-	if m.headers == nil {
-		m.headers = map[string]bool{}
 	}
 	base, resent := strings.CutPrefix(name, "resent-")
 	if known(base) {
@@ -187,11 +186,10 @@ func (m *message) complete() {
 
 // fromHeader makes a From header of the envelope sender.
 func (m *message) fromHeader(prefix string) string {
-	sender := m.sender
-	if sender == "" {
-		sender = m.rewriteInternal("MAILER-DAEMON")
+	if m.sender == "" {
+		return prefix + "From: MAILER-DAEMON"
 	}
-	addr := address.Quote(sender)
+	addr := address.Quote(m.sender)
 	switch name := m.fullName; {
 	case name == "":
 		return prefix + "From: " + addr

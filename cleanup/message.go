@@ -35,23 +35,24 @@ type message struct {
 	status inject.Status
 	reason string
 
-	arrival    time.Time
-	haveTime   bool
-	sender     string
-	haveSender bool
-	fullName   string
-	context    string // "local", "remote", or "" for headers that stay as they are
-	origin     string // log_message_origin
-	helo       string
-	proto      string
-	encoding   string
-	utf8       int
-	pending    envelope.Recipient // what came before the next R record
-	rcpts      int
-	hints      int64
-	firstRcpt  string
-	seen       map[string]struct{} // duplicate filter
-	bcc        []string
+	arrival         time.Time
+	haveTime        bool
+	sender          string
+	haveSender      bool
+	fullName        string
+	context         string // "local", "remote", or "" for headers that stay as they are
+	origin          string // log_message_origin
+	helo            string
+	proto           string
+	encoding        string
+	utf8            int
+	pending         envelope.Recipient // what came before the next R record
+	pendingOriginal bool               // pending.Original was given, if only as ""
+	rcpts           int
+	hints           int64
+	firstRcpt       string
+	seen            map[string]struct{} // duplicate filter
+	bcc             []string
 
 	scanner    mime.Scanner
 	plain      bool // the rest of the content needs no look

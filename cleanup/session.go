@@ -57,7 +57,7 @@ func (s *server) message(ctx context.Context, c *ipc.Conn, m *message, flags inj
 		return fmt.Errorf("send queue id: %w", err)
 	}
 	if err := m.receive(c); err != nil {
-		return fmt.Errorf("%s: %w", w.ID(), err)
+		return fmt.Errorf("%s: %w", m.id, err)
 	}
 	m.finish()
 	reply := ipc.List{}.Int("status", int64(m.status)).Str("reason", m.reason)
@@ -65,7 +65,7 @@ func (s *server) message(ctx context.Context, c *ipc.Conn, m *message, flags inj
 		reply = reply.Bool("held", true)
 	}
 	if err := c.Send(reply); err != nil {
-		return fmt.Errorf("%s: send status: %w", w.ID(), err)
+		return fmt.Errorf("%s: send status: %w", m.id, err)
 	}
 	return nil
 }

@@ -89,12 +89,23 @@ func appendAddr(list []Mailbox, tokens []Token) []Mailbox {
 
 // appendBare is appendAddr for an element without brackets.
 func appendBare(list []Mailbox, tokens []Token) []Mailbox {
-	for _, t := range tokens {
+	start, prev := 0, -1
+	for i, t := range tokens {
 		if t.Kind == '>' {
 			return list
 		}
+		if t.Kind == Comment {
+			continue
+		}
+		// Two words with nothing but white space between them are two
+		// addresses whose comma is missing.
+		if prev >= 0 && t.word() && tokens[prev].word() {
+			list = appendAddr(list, tokens[start:i])
+			start = i
+		}
+		prev = i
 	}
-	return appendAddr(list, tokens)
+	return appendAddr(list, tokens[start:])
 }
 
 // RewriteList calls fn with each address of a header's value, in external
@@ -102,15 +113,23 @@ func appendBare(list []Mailbox, tokens []Token) []Mailbox {
 // returns value itself if nothing changed.
 func RewriteList(value string, fn func(external string) (string, error)) (string, error) {
 	var b strings.Builder
-	done := 0
+	done, end := 0, -1
 	for _, m := range ScanList(value) {
+		prev := end
+		comma := end >= 0 && strings.TrimLeft(value[end:m.Start], " \t\r\n") == ""
+		end = m.End
 		old := m.External()
 		repl, err := fn(old)
 		if err != nil {
 			return "", err
 		}
-		if repl == old {
+		if repl == old && !comma {
 			continue
+		}
+		if comma {
+			b.WriteString(value[done:prev])
+			b.WriteByte(',')
+			done = prev
 		}
 		b.WriteString(value[done:m.Start])
 		b.WriteString(repl)
