@@ -171,7 +171,7 @@ func listenInet(addr netip.AddrPort) (int, error) {
 		// The IPv4 wildcard is a listener of its own.
 		unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1)
 	}
-	err = unix.Bind(fd, sa)
+	err = bindPatiently(fd, sa)
 	if err == nil {
 		err = unix.Listen(fd, backlog)
 	}
@@ -183,6 +183,18 @@ func listenInet(addr netip.AddrPort) (int, error) {
 		return 0, errNoFamily
 	}
 	return 0, fmt.Errorf("bind %s: %w", addr, err)
+}
+
+// bindPatiently gives daemons of a master that was killed the moment that they
+// need to let go of their port.
+func bindPatiently(fd int, sa unix.Sockaddr) error {
+	for attempt := 0; ; attempt++ {
+		err := unix.Bind(fd, sa)
+		if err != unix.EADDRINUSE || attempt == 20 {
+			return err
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
 }
 
 // zoneID turns the zone of a link-local address into a number.

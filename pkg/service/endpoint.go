@@ -46,8 +46,7 @@ func adoptEndpoint(kind Kind, typ string, n int) (endpoint, error) {
 	}
 	for i := range n {
 		fd := masterlink.ListenFD + i
-		f := os.NewFile(uintptr(fd), fmt.Sprintf("listener %d", i))
-		if err := e.add(f, typ, fd); err != nil {
+		if err := e.add(typ, fd); err != nil {
 			return e, fmt.Errorf("adopt descriptor %d: %w", fd, err)
 		}
 	}
@@ -55,9 +54,8 @@ func adoptEndpoint(kind Kind, typ string, n int) (endpoint, error) {
 }
 
 // add takes over one descriptor.
-func (e *endpoint) add(f *os.File, typ string, fd int) error {
-	switch typ {
-	case "fifo":
+func (e *endpoint) add(typ string, fd int) error {
+	if typ == "fifo" {
 		// Whoever started us may have left the FIFO in blocking mode, and
 		// only a non-blocking one can be interrupted.
 		if err := syscall.SetNonblock(fd, true); err != nil {
@@ -66,8 +64,11 @@ func (e *endpoint) add(f *os.File, typ string, fd int) error {
 		syscall.CloseOnExec(fd)
 		e.fifo = os.NewFile(uintptr(fd), "fifo")
 		return nil
-	case "unix-dgram":
-		defer f.Close()
+	}
+	// The net package makes a descriptor of its own.
+	f := os.NewFile(uintptr(fd), "endpoint")
+	defer f.Close()
+	if typ == "unix-dgram" {
 		c, err := net.FileConn(f)
 		if err != nil {
 			return err
@@ -79,7 +80,6 @@ func (e *endpoint) add(f *os.File, typ string, fd int) error {
 		e.packets = uc
 		return nil
 	}
-	defer f.Close()
 	l, err := net.FileListener(f)
 	if err != nil {
 		return err

@@ -191,7 +191,7 @@ func (s *server) runSession(c *session) {
 		s.env.Log.Warn("", "%s: %v", s.env.Service, err)
 		return
 	}
-	if s.hooks.Session != nil {
+	if s.daemon.Kind == Stream {
 		err = s.hooks.Session(s.ctx, conn)
 	} else {
 		err = s.readTrigger(conn)
