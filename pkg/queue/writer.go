@@ -306,7 +306,7 @@ func (w *Writer) CommitMode(ctx context.Context, mode os.FileMode) error {
 		err = w.q.fs.Sync(w.f)
 	}
 	if err == nil {
-		err = w.q.fs.SyncDir(w.q.Dir(w.queue, w.id))
+		err = w.syncName()
 	}
 	if err != nil {
 		w.Abort()
@@ -317,6 +317,15 @@ func (w *Writer) CommitMode(ctx context.Context, mode os.FileMode) error {
 		return err
 	}
 	return nil
+}
+
+// syncName makes the name durable. Whoever puts mail into the maildrop may not
+// read that directory.
+func (w *Writer) syncName() error {
+	if w.queue == Maildrop {
+		return w.q.fs.SyncNameOf(w.f)
+	}
+	return w.q.fs.SyncDir(w.q.Dir(w.queue, w.id))
 }
 
 // Abort removes the file. It does nothing after Commit or Abort.

@@ -1,8 +1,10 @@
 package safefile
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
@@ -99,6 +101,36 @@ func (fs *FS) syncDirNow(dir string) error {
 	}
 	if err != nil {
 		return fmt.Errorf("fsync directory %s: %w", dir, err)
+	}
+	return nil
+}
+
+// syncsName reports file systems on which an fsync of a new file makes its name durable too, as
+// power cuts have shown.
+func syncsName(magic int64) bool {
+	switch magic {
+	case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC, unix.TMPFS_MAGIC:
+		return true
+	}
+	return false
+}
+
+// SyncNameOf makes the name of a new file durable, whose content was synced
+// after it got that name. It is [FS.SyncDir] of its directory, and for a
+// process that may make files there but not read the directory, as postdrop in
+// the maildrop, the nearest that the kernel grants: nothing on file systems
+// where the sync of the file was enough, else a sync of the file system.
+func (fs *FS) SyncNameOf(f *os.File) error {
+	err := fs.SyncDir(filepath.Dir(f.Name()))
+	if !errors.Is(err, os.ErrPermission) {
+		return err
+	}
+	var st unix.Statfs_t
+	if serr := unix.Fstatfs(int(f.Fd()), &st); serr == nil && syncsName(int64(st.Type)) {
+		return nil
+	}
+	if err := unix.Syncfs(int(f.Fd())); err != nil {
+		return fmt.Errorf("syncfs %s: %w", f.Name(), err)
 	}
 	return nil
 }
