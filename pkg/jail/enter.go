@@ -21,7 +21,7 @@ func Enter(p Profile, o Options) (Applied, error) {
 	e := &entry{rules: r, options: o, privileged: os.Geteuid() == 0}
 	e.applied.Profile = p.String()
 	for _, step := range []func() error{
-		e.noCore, e.dropBounding, e.chroot, e.dropIDs, e.dropCaps, e.noNewPrivs, e.landlock, e.seccomp, e.noPtrace,
+		pureGo, e.noCore, e.dropBounding, e.chroot, e.dropIDs, e.dropCaps, e.noNewPrivs, e.landlock, e.seccomp, e.noPtrace,
 	} {
 		if err := step(); err != nil {
 			return e.applied, err
@@ -29,6 +29,18 @@ func Enter(p Profile, o Options) (Applied, error) {
 	}
 	e.applied.UID, e.applied.GID = os.Getuid(), os.Getgid()
 	return e.applied, nil
+}
+
+// ErrCgo means that threads exist of which the Go runtime does not know.
+var ErrCgo = errors.New("this program has cgo and cannot be jailed; build it with CGO_ENABLED=0")
+
+// pureGo makes sure that system calls for all threads work.
+func pureGo() error {
+	_, _, errno := syscall.AllThreadsSyscall6(unix.SYS_PRCTL, unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0, 0)
+	if errno == unix.ENOTSUP {
+		return ErrCgo
+	}
+	return nil
 }
 
 // entry is one passage into a jail.
