@@ -7,7 +7,7 @@ import (
 	"io"
 	"os"
 
-	"github.com/posthouse-mail/posthouse/pkg/smtpwire"
+	"github.com/posthouse-mail/posthouse/pkg/tlspolicy"
 )
 
 func (s *Session) doStartTLS(ctx context.Context, args string) bool {
@@ -81,7 +81,7 @@ func (s *Session) handshake(ctx context.Context, cfg *tls.Config) bool {
 	s.helo, s.esmtp, s.early = false, false, false
 	s.Client.Helo, s.Client.Proto = "", ""
 	if s.opts.TLSLog >= 1 {
-		s.opts.Log.Info("", "Anonymous TLS connection established from %s: %s", s.Peer(), DescribeTLS(&state))
+		s.opts.Log.Info("", "Anonymous TLS connection established from %s: %s", s.Peer(), tlspolicy.Summary(&state))
 	}
 	s.h.TLSDone(ctx, s, nil)
 	return true
@@ -97,15 +97,4 @@ func tlsReason(err error) string {
 		return "lost connection"
 	}
 	return err.Error()
-}
-
-// DescribeTLS returns what log lines and Received headers say about a TLS
-// connection: "TLSv1.3 with cipher TLS_AES_128_GCM_SHA256 (128/128 bits)
-// key-exchange X25519".
-func DescribeTLS(st *tls.ConnectionState) string {
-	d := smtpwire.DescribeCipher(st.Version, st.CipherSuite)
-	if st.CurveID != 0 {
-		d += " key-exchange " + st.CurveID.String()
-	}
-	return d
 }

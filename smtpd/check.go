@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"strings"
+
+	"github.com/posthouse-mail/posthouse/pkg/access"
+	"github.com/posthouse-mail/posthouse/pkg/address"
+	"github.com/posthouse-mail/posthouse/pkg/dns"
+	"github.com/posthouse-mail/posthouse/pkg/smtpserver"
+	"github.com/posthouse-mail/posthouse/pkg/status"
+)
+
+// facts collects what restrictions look at. sender and rcpt are nil where
+// there is none yet.
+func (h *session) facts(s *smtpserver.Session, command string, sender, rcpt *string) *access.Facts {
+	f := &access.Facts{
+		Command: command, Name: s.Client.Name, Reverse: s.Client.ReverseName, Addr: s.Client.Addr,
+		NameStatus: h.peer.NameStatus, RevState: h.peer.ReverseStatus, Helo: s.Client.Helo,
+		Rcpts: s.Recipients(), EarlyTalk: s.EarlyTalk(), TLS: s.TLS != nil, BDAT: s.BDAT(),
+		MyNetworks: func(ctx context.Context) (bool, error) { return h.srv.nets.Match(ctx, s.Client.Name, s.Client.Addr) },
+		OwnAddress: func() bool { return h.srv.own[h.addr] },
+		MailDomain: h.srv.mailDomain,
+	}
+	if sender != nil {
+		f.HaveSender, f.Sender = true, *sender
+	}
+	if rcpt != nil {
+		f.HaveRcpt, f.Recipient = true, *rcpt
+	}
+	f.AuthDestination = func(ctx context.Context, addr string) (bool, error) {
+		return h.srv.authDestination(ctx, f.Sender, addr)
+	}
+	f.UnlistedRcpt = func(ctx context.Context, addr string) (status.Status, error) {
+		return h.srv.unlisted(ctx, f.Sender, addr, "Recipient address")
+	}
+	f.UnlistedSender = func(ctx context.Context, addr string) (status.Status, error) {
+		return h.srv.unlisted(ctx, f.Recipient, addr, "Sender address")
+	}
+	return f
+}
+
+// evaluator makes an Eval that logs for this session.
+func (h *session) evaluator(s *smtpserver.Session, f *access.Facts) *access.Eval {
+	p := &h.srv.params
+	return &access.Eval{
+		Facts: f, Keys: h.srv.access, NullKey: p.NullKey,
+		Codes: access.Codes{Reject: p.CodeReject, Defer: p.CodeDefer, InvalidHelo: p.CodeHelo, NonFQDN: p.CodeFQDN,
+			UnknownClient: p.CodeClient, UnknownAddress: p.CodeAddress, RelayDomains: p.CodeRelay,
+			MultiBounce: p.CodeBounce, Plaintext: p.CodePlaintext},
+		Classes: h.srv.parser.Class,
+		Note:    func(action, text string) { h.logAction(s, f, action, text) },
+		ConfigError: func(format string, args ...any) {
+			h.srv.log.Warn("", format, args...)
+		},
+	}
+}
+
+// check runs one list by itself.
+func (h *session) check(ctx context.Context, s *smtpserver.Session, command string, l *access.List) status.Status {
+	var sender *string
+	if m := s.Mail(); m != nil {
+		sender = &m.Address
+	}
+	return h.run(ctx, s, h.evaluator(s, h.facts(s, command, sender, nil)), l)
+}
+
+// run evaluates lists in order; each OK ends only its own list. What is
+// rejected is logged.
+func (h *session) run(ctx context.Context, s *smtpserver.Session, e *access.Eval, all ...*access.List) status.Status {
+	for _, l := range all {
+		v, st := e.Run(ctx, l)
+		h.msg.actions = append(h.msg.actions, e.Actions...)
+		e.Actions = nil
+		if v == access.Reject {
+			return h.rejected(s, e.Facts, st)
+		}
+		if h.msg.discarded() {
+			return status.Status{}
+		}
+	}
+	if st, armed := e.Pending(); armed {
+		return h.rejected(s, e.Facts, st)
+	}
+	return status.Status{}
+}
+
+// rejected logs a rejection and applies soft_bounce.
+func (h *session) rejected(s *smtpserver.Session, f *access.Facts, st status.Status) status.Status {
+	if h.srv.SoftBounce && st.Reply >= 500 {
+		st = st.As('4')
+	}
+	h.logAction(s, f, "reject", st.String())
+	return st
+}
+
+// logAction writes "ID: reject: RCPT from host[addr]: text; from=<..> to=<..>
+// proto=ESMTP helo=<..>".
+func (h *session) logAction(s *smtpserver.Session, f *access.Facts, action, text string) {
+	id := h.msg.id
+	if id == "" {
+		id = "NOQUEUE"
+	}
+	var b strings.Builder
+	if f.HaveSender {
+		b.WriteString(" from=<" + address.Quote(f.Sender) + ">")
+	}
+	if f.HaveRcpt {
+		b.WriteString(" to=<" + address.Quote(f.Recipient) + ">")
+	}
+	b.WriteString(" proto=" + s.Client.Proto)
+	if s.Client.Helo != "" {
+		b.WriteString(" helo=<" + s.Client.Helo + ">")
+	}
+	h.srv.log.Info(id, "%s: %s from %s: %s;%s", action, f.Command, s.Peer(), text, b.String())
+}
+
+// mailDomain asks whether mail can be sent to a domain: it has MX, A or AAAA
+// records.
+func (srv *server) mailDomain(ctx context.Context, domain string) error {
+	_, err := srv.resolver.Lookup(ctx, domain, dns.TypeMX)
+	if !dns.Is(err, dns.NoData) {
+		return err
+	}
+	_, err = srv.resolver.Addresses(ctx, domain, dns.AnyFamily)
+	return err
+}

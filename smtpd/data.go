@@ -1,0 +1,257 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"time"
+
+	"github.com/posthouse-mail/posthouse/pkg/access"
+	"github.com/posthouse-mail/posthouse/pkg/address"
+	"github.com/posthouse-mail/posthouse/pkg/envelope"
+	"github.com/posthouse-mail/posthouse/pkg/inject"
+	"github.com/posthouse-mail/posthouse/pkg/smtpserver"
+	"github.com/posthouse-mail/posthouse/pkg/smtpwire"
+	"github.com/posthouse-mail/posthouse/pkg/status"
+	"github.com/posthouse-mail/posthouse/pkg/tlspolicy"
+)
+
+// message is one message on its way to cleanup.
+type message struct {
+	sub     *inject.Submission
+	cancel  context.CancelFunc
+	id      string
+	first   string // the first recipient, for the Received header
+	actions []access.Action
+	started bool
+	size    int64
+	tooBig  bool
+	body    bool // a content line was seen
+	err     error
+}
+
+// discarded reports whether a DISCARD action ended all checks.
+func (m *message) discarded() bool {
+	for _, a := range m.actions {
+		if a.Kind == "DISCARD" {
+			return true
+		}
+	}
+	return false
+}
+
+func cleanupGone() status.Status {
+	return status.New(451, "4.3.0", "Error: queue file write error")
+}
+
+// accept hands an accepted recipient to cleanup. The queue file is opened
+// with the first one, so that what is rejected before logs NOQUEUE.
+func (h *session) accept(ctx context.Context, s *smtpserver.Session, r *smtpserver.Rcpt) status.Status {
+	if h.msg.sub == nil {
+		if st := h.begin(ctx, s); !st.IsZero() {
+			return st
+		}
+		h.msg.first = r.Address
+	}
+	if err := h.msg.sub.Recipient(r.Recipient); err != nil {
+		h.srv.log.Warn(h.msg.id, "%v", err)
+		return cleanupGone()
+	}
+	return status.Status{}
+}
+
+// begin opens a queue file and sends what comes before the recipients.
+func (h *session) begin(ctx context.Context, s *smtpserver.Session) status.Status {
+	ctx, h.msg.cancel = context.WithCancel(ctx)
+	sub, err := h.srv.cleanup.Begin(ctx, h.flags(s.Mail()))
+	if err != nil {
+		h.msg.cancel()
+		h.srv.log.Warn("", "problem talking to cleanup: %v", err)
+		return status.New(451, "4.3.0", "Error: queue file write error")
+	}
+	h.msg.sub, h.msg.id = sub, sub.QueueID()
+	client := s.Client
+	client.RewriteContext = "remote"
+	if h.rewritesLocally(ctx, s) {
+		client.RewriteContext = "local"
+	}
+	sub.Arrival(time.Now())
+	sub.Client(client)
+	sub.Attr("encoding", s.Mail().Encoding)
+	if err := sub.Sender(s.Mail().Sender); err != nil {
+		h.srv.log.Warn(h.msg.id, "%v", err)
+		return cleanupGone()
+	}
+	h.srv.log.Info(h.msg.id, "client=%s", s.Peer())
+	return status.Status{}
+}
+
+// rewritesLocally reports whether the client's headers are completed with our
+// domain (local_header_rewrite_clients).
+func (h *session) rewritesLocally(_ context.Context, _ *smtpserver.Session) bool {
+	for _, w := range h.srv.LocalRewrites {
+		switch w {
+		case "permit_inet_interfaces":
+			if h.srv.own[h.addr] {
+				return true
+			}
+		case "permit_mynetworks":
+			if h.trusted {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Data runs the DATA restrictions and starts the content.
+func (h *session) Data(ctx context.Context, s *smtpserver.Session) status.Status {
+	if st := h.check(ctx, s, s.Where(), h.srv.lists.data); !st.IsZero() {
+		return st
+	}
+	if h.msg.sub == nil {
+		return cleanupGone()
+	}
+	h.sendActions()
+	h.msg.started = true
+	h.msg.sub.StartContent()
+	for _, a := range h.msg.actions {
+		if a.Kind == "PREPEND" {
+			h.msg.sub.Line([]byte(a.Text))
+		}
+	}
+	for _, l := range h.received(s, time.Now()) {
+		h.msg.sub.Line([]byte(l))
+	}
+	return status.Status{}
+}
+
+// sendActions sends what access tables asked for as envelope records. Their
+// types are those of the queue file: f flags, L filter, > redirect, R
+// recipient.
+func (h *session) sendActions() {
+	sub := h.msg.sub
+	for _, a := range h.msg.actions {
+		switch a.Kind {
+		case "HOLD":
+			sub.RecString('f', "4")
+		case "DISCARD":
+			sub.RecString('f', "8")
+		case "FILTER":
+			sub.RecString('L', a.Text)
+		case "REDIRECT":
+			sub.RecString('>', a.Text)
+		case "BCC":
+			sub.Recipient(envelope.Recipient{Address: address.Unquote(a.Text), Notify: envelope.NotifyNever})
+		}
+	}
+}
+
+// Content passes a part of the message on. What is beyond the size limit is
+// read and dropped.
+func (h *session) Content(_ *smtpserver.Session, b []byte, eol bool) {
+	m := &h.msg
+	m.size += int64(len(b)) + 2
+	if !eol {
+		m.size -= 2
+	}
+	if m.err != nil || m.tooBig {
+		return
+	}
+	if limit := h.srv.SizeLimit; limit > 0 && m.size > limit {
+		m.tooBig = true
+		m.sub.Abort()
+		return
+	}
+	if !m.body {
+		b = mailboxLine(b)
+		m.body = !bytes.HasPrefix(b, []byte("X-Mailbox-Line:"))
+	}
+	if eol {
+		m.err = m.sub.Line(b)
+	} else {
+		m.err = m.sub.Fragment(b)
+	}
+}
+
+// mailboxLine turns the "From " line of a mailbox file, which clients send by
+// mistake in front of the headers, into a header.
+func mailboxLine(b []byte) []byte {
+	if bytes.HasPrefix(b, []byte("From ")) || bytes.HasPrefix(b, []byte(">From ")) {
+		return append([]byte("X-Mailbox-Line: "), b...)
+	}
+	return b
+}
+
+// End asks cleanup whether the message is safe.
+func (h *session) End(ctx context.Context, s *smtpserver.Session, info smtpwire.ContentInfo) status.Status {
+	m := &h.msg
+	if m.sub == nil || !m.started {
+		return cleanupGone()
+	}
+	if m.tooBig {
+		return status.New(552, "5.3.4", "Error: message file too big")
+	}
+	if m.err == nil {
+		if st := h.check(ctx, s, "END-OF-MESSAGE", h.srv.lists.eod); !st.IsZero() {
+			return st
+		}
+	}
+	result, err := m.sub.Finish()
+	if err != nil {
+		h.srv.log.Warn(m.id, "%v", err)
+		return cleanupGone()
+	}
+	return result.Reply()
+}
+
+// Reset drops a message that was not finished.
+func (h *session) Reset(*smtpserver.Session) {
+	if h.msg.sub != nil {
+		h.msg.sub.Abort()
+		h.msg.cancel()
+	}
+	h.msg = message{}
+}
+
+// received makes the lines of the Received header (RFC 5321 4.4), in
+// Postfix's form.
+func (h *session) received(s *smtpserver.Session, now time.Time) []string {
+	c := &s.Client
+	addr := c.Addr
+	if strings.Contains(addr, ":") {
+		addr = "IPv6:" + addr
+	}
+	from := c.Helo
+	if from == "" {
+		from = c.Name
+	}
+	lines := []string{"Received: from " + from + " (" + c.Name + " [" + addr + "])"}
+	if s.TLS != nil && h.srv.TLSReceived {
+		lines = append(lines, tlsComment(tlspolicy.Summary(s.TLS))...)
+	}
+	proto := c.Proto
+	if s.Mail().UTF8 {
+		// RFC 6531 section 4.3.
+		proto = "UTF8SMTP"
+	}
+	if s.TLS != nil {
+		proto += "S"
+	}
+	by := "\tby " + h.srv.Hostname + " (" + h.srv.MailName + ") with " + proto + " id " + h.msg.id
+	date := now.Format("Mon, _2 Jan 2006 15:04:05 -0700 (MST)")
+	date = strings.Replace(date, ",  ", ", ", 1)
+	if s.Recipients() == 1 {
+		return append(lines, by, "\tfor <"+address.Quote(h.msg.first)+">; "+date)
+	}
+	return append(lines, by+"; "+date)
+}
+
+// tlsComment makes the comment lines about TLS.
+func tlsComment(summary string) []string {
+	first, rest, found := strings.Cut(summary, " key-exchange ")
+	if !found {
+		return []string{"\t(using " + first + ")", "\t(No client certificate requested)"}
+	}
+	return []string{"\t(using " + first, "\t key-exchange " + rest + ")", "\t(No client certificate requested)"}
+}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/posthouse-mail/posthouse/pkg/access"
+	"github.com/posthouse-mail/posthouse/pkg/anvilclient"
+	"github.com/posthouse-mail/posthouse/pkg/smtpserver"
+	"github.com/posthouse-mail/posthouse/pkg/status"
+)
+
+// Mail decides about a sender.
+func (h *session) Mail(ctx context.Context, s *smtpserver.Session, m *smtpserver.Mail) status.Status {
+	srv := h.srv
+	h.msg = message{}
+	f := h.facts(s, "MAIL", &m.Address, nil)
+	if h.rate(ctx, s, anvilclient.Message, srv.MessageRate, "Message delivery request") {
+		return h.rejected(s, f, status.New(450, "4.7.1", "Error: too much mail from "+s.Client.Addr))
+	}
+	if st := h.checkSize(m.Size); !st.IsZero() {
+		return h.rejected(s, f, st)
+	}
+	if !srv.DelayReject {
+		return h.run(ctx, s, h.evaluator(s, f), srv.lists.sender)
+	}
+	return status.Status{}
+}
+
+// checkSize compares the announced size with the limit (RFC 1870 section
+// 6.1) and with what the queue's disk has left.
+func (h *session) checkSize(size int64) status.Status {
+	srv := h.srv
+	if srv.SizeLimit > 0 && size > srv.SizeLimit {
+		return status.New(552, "5.3.4", "Message size exceeds fixed limit")
+	}
+	var fs unix.Statfs_t
+	if unix.Fstatfs(int(srv.queueDir.Fd()), &fs) != nil {
+		return status.Status{}
+	}
+	free := int64(fs.Bavail) * int64(fs.Bsize)
+	need := max(srv.MinFree, srv.SizeLimit+srv.SizeLimit/2, size)
+	if free < need {
+		srv.log.Warn("", "not enough free space in mail queue: %d bytes < %d", free, need)
+		return status.New(452, "4.3.1", "Insufficient system storage")
+	}
+	return status.Status{}
+}
+
+// Rcpt decides about a recipient, in the order of postfix.md D1.
+func (h *session) Rcpt(ctx context.Context, s *smtpserver.Session, r *smtpserver.Rcpt) status.Status {
+	srv := h.srv
+	f := h.facts(s, "RCPT", &s.Mail().Address, &r.Address)
+	if h.rate(ctx, s, anvilclient.Recipient, srv.RcptRate, "Recipient address") {
+		return h.rejected(s, f, status.New(450, "4.7.1", "Error: too many recipients from "+s.Client.Addr))
+	}
+	// RFC 5321 4.5.1: mail for postmaster must be taken.
+	if !strings.EqualFold(r.Address, "postmaster") {
+		if st := h.checkRcpt(ctx, s, f); !st.IsZero() {
+			return st
+		}
+	}
+	return h.accept(ctx, s, r)
+}
+
+func (h *session) checkRcpt(ctx context.Context, s *smtpserver.Session, f *access.Facts) status.Status {
+	l := &h.srv.lists
+	var all []*access.List
+	if h.srv.DelayReject {
+		all = append(all, l.client, l.helo, l.sender)
+	}
+	if h.srv.RelayBeforeRcpt {
+		all = append(all, l.relay, l.rcpt)
+	} else {
+		all = append(all, l.rcpt, l.relay)
+	}
+	if h.msg.discarded() {
+		return status.Status{}
+	}
+	if st := h.run(ctx, s, h.evaluator(s, f), all...); !st.IsZero() || h.msg.discarded() {
+		return st
+	}
+	return h.checkUnlisted(ctx, s, f)
+}
+
+// checkUnlisted is the implicit end of the recipient restrictions.
+func (h *session) checkUnlisted(ctx context.Context, s *smtpserver.Session, f *access.Facts) status.Status {
+	if h.srv.RejectUnlistedFr && f.Sender != "" {
+		st, err := f.UnlistedSender(ctx, f.Sender)
+		if st = h.orTemporary(st, err, f.Sender); !st.IsZero() {
+			return h.rejected(s, f, st)
+		}
+	}
+	if !h.srv.RejectUnlisted {
+		return status.Status{}
+	}
+	st, err := f.UnlistedRcpt(ctx, f.Recipient)
+	if st = h.orTemporary(st, err, f.Recipient); !st.IsZero() {
+		return h.rejected(s, f, st)
+	}
+	return status.Status{}
+}
+
+func (h *session) orTemporary(st status.Status, err error, addr string) status.Status {
+	if err == nil {
+		return st
+	}
+	h.srv.log.Warn("", "lookup of <%s>: %v", addr, err)
+	return status.New(451, "4.3.0", "<"+addr+">: Temporary lookup failure")
+}
+
+// Vrfy tells whether an address exists, to a client that could find it out
+// with RCPT.
+func (h *session) Vrfy(ctx context.Context, s *smtpserver.Session, addr string) status.Status {
+	f := h.facts(s, "VRFY", nil, &addr)
+	l := &h.srv.lists
+	if h.srv.DelayReject {
+		if st := h.run(ctx, s, h.evaluator(s, f), l.client, l.helo, l.sender); !st.IsZero() {
+			return st
+		}
+	}
+	if st := h.run(ctx, s, h.evaluator(s, f), l.relay); !st.IsZero() {
+		return st
+	}
+	st, err := f.UnlistedRcpt(ctx, addr)
+	if st = h.orTemporary(st, err, addr); !st.IsZero() {
+		return h.rejected(s, f, st)
+	}
+	return status.Status{}
+}
+
+// Etrn is refused: there is no fast flush service yet.
+func (h *session) Etrn(_ context.Context, s *smtpserver.Session, domain string) status.Status {
+	h.srv.log.Warn("", "reject: ETRN %.100s... from %s", domain, s.Peer())
+	return status.New(459, "", "<"+domain+">: service unavailable")
+}

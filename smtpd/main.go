@@ -1,0 +1,48 @@
+// Smtpd receives mail from the network by SMTP.
+//
+// # Synopsis
+//
+//	smtpd [generic daemon options]
+//
+// # Description
+//
+// The SMTP server accepts connections, decides by the smtpd_*_restrictions
+// who may send what to whom, and passes each message to cleanup(8) while it
+// arrives. It answers 250 only after cleanup has the message on disk.
+//
+// The server asks trivial-rewrite(8) where recipients go, anvil(8) how busy a
+// client is, and tlsmgr(8) for certificates and signatures. It serves many
+// clients in one process, up to the parameter client_limit.
+//
+// SMTP (RFC 5321) with PIPELINING, SIZE, VRFY, STARTTLS, ENHANCEDSTATUSCODES,
+// 8BITMIME, DSN, SMTPUTF8 and CHUNKING. ETRN is refused.
+//
+// # Security
+//
+// The server talks to strangers. It runs chrooted in the queue directory as
+// the mail owner, opens no file after its start, holds no private key and no
+// password, and starts no program. The end of a message is CR LF "." CR LF
+// and nothing else; commands that are sent before their time end the session.
+//
+// # Parameters
+//
+// smtpd_banner, smtpd_client_restrictions, smtpd_helo_restrictions,
+// smtpd_sender_restrictions, smtpd_relay_restrictions,
+// smtpd_recipient_restrictions, smtpd_data_restrictions,
+// smtpd_end_of_data_restrictions, mynetworks, local_recipient_maps,
+// message_size_limit, smtpd_timeout, smtpd_tls_security_level and others; see
+// postconf(5).
+//
+// # See also
+//
+// anvil(8), cleanup(8), tlsmgr(8), trivial-rewrite(8), postconf(5)
+package main
+
+import (
+	"github.com/posthouse-mail/posthouse/pkg/jail"
+	"github.com/posthouse-mail/posthouse/pkg/service"
+)
+
+func main() {
+	service.Main(service.Daemon{Name: "smtpd", Kind: service.Stream, Jail: jail.Network, Prepare: prepare})
+}

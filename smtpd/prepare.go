@@ -1,0 +1,278 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/posthouse-mail/posthouse/pkg/access"
+	"github.com/posthouse-mail/posthouse/pkg/anvilclient"
+	"github.com/posthouse-mail/posthouse/pkg/dns"
+	"github.com/posthouse-mail/posthouse/pkg/inject"
+	"github.com/posthouse-mail/posthouse/pkg/ipc"
+	"github.com/posthouse-mail/posthouse/pkg/maillog"
+	"github.com/posthouse-mail/posthouse/pkg/rewrite"
+	"github.com/posthouse-mail/posthouse/pkg/service"
+	"github.com/posthouse-mail/posthouse/pkg/smtpserver"
+	"github.com/posthouse-mail/posthouse/pkg/smtpwire"
+	"github.com/posthouse-mail/posthouse/pkg/table"
+	"github.com/posthouse-mail/posthouse/pkg/table/keys"
+)
+
+// server is what all sessions share.
+type server struct {
+	params
+	log     *maillog.Logger
+	service string
+	opts    smtpserver.Options
+
+	lists   lists
+	parser  *access.Parser
+	maps    recipientMaps
+	nets    *table.MatchList
+	except  *table.MatchList // from the limits of anvil
+	bareOK  *table.MatchList // from the bare newline policy
+	discard *table.Maps
+	own     map[netip.Addr]bool
+	access  keys.Options
+
+	resolver *dns.Resolver
+	rewrite  *rewrite.Client
+	cleanup  *inject.Client
+	anvil    *anvilclient.Client
+	queueDir *os.File // for the free space check
+
+	mu         sync.Mutex
+	resolved   map[string]cachedResolve
+	anvilQuiet time.Time
+}
+
+// lists are the parsed restriction lists.
+type lists struct {
+	client, helo, sender, relay, rcpt, data, eod, etrn *access.List
+}
+
+// recipientMaps tell which addresses exist.
+type recipientMaps struct {
+	local, alias, mailbox, relay, canonical, rcptCanonical, senderCanonical *table.Maps
+}
+
+// prepare reads the configuration and opens the tables, before the jail.
+func prepare(env *service.Env) (*service.Hooks, error) {
+	srv, err := newServer(env)
+	if err != nil {
+		return nil, err
+	}
+	return &service.Hooks{
+		Session: func(ctx context.Context, conn net.Conn) error {
+			return smtpserver.Serve(ctx, conn, &srv.opts, &session{srv: srv})
+		},
+		Changed: srv.changed,
+	}, nil
+}
+
+func newServer(env *service.Env) (*server, error) {
+	srv := &server{log: env.Log, service: env.Service, resolved: make(map[string]cachedResolve)}
+	if err := env.Config.Fill(&srv.params); err != nil {
+		return nil, err
+	}
+	if err := srv.openTables(env); err != nil {
+		return nil, err
+	}
+	if err := srv.parseLists(env); err != nil {
+		return nil, err
+	}
+	resolvConf, err := dns.Load(env.Config.Dir())
+	if err != nil {
+		return nil, err
+	}
+	srv.resolver = dns.New(resolvConf)
+	srv.rewrite = rewrite.NewClient(ipc.NewPool("private/"+srv.RewriteService, rewrite.Timeout))
+	srv.cleanup = inject.NewClient(ipc.NewPool("public/"+srv.CleanupService, inject.Timeout))
+	srv.anvil = anvilclient.New(ipc.NewPool(anvilclient.Endpoint, 10*time.Second))
+	if srv.queueDir, err = os.Open("."); err != nil {
+		return nil, fmt.Errorf("open queue directory: %w", err)
+	}
+	srv.setOptions()
+	return srv, srv.setTLS()
+}
+
+// setOptions fills the engine's options from the parameters.
+func (srv *server) setOptions() {
+	srv.opts = smtpserver.Options{
+		Hostname: srv.Hostname, Banner: srv.Banner, Log: srv.log, Buffers: &smtpwire.Buffers{},
+		Timeout: srv.Timeout, StartTLSTimeout: srv.TLSTimeout,
+		RequestDeadline: srv.Deadline, MinDataRate: int64(srv.MinDataRate),
+		LineLimit: srv.LineLimit, SoftErrors: srv.SoftErrors, HardErrors: srv.HardErrors,
+		JunkLimit: srv.JunkLimit, ErrorSleep: srv.ErrorSleep,
+		RcptLimit: srv.RcptLimit, RcptOver: srv.RcptOver, SizeLimit: srv.SizeLimit,
+		HeloNeeded: srv.HeloRequired, StrictPaths: srv.StrictPaths, NoVRFY: srv.NoVRFY,
+		UTF8: srv.UTF8, NoEarlyTalk: srv.NoEarlyTalk, TLSLog: srv.TLSLog,
+	}
+	for _, w := range srv.Forbidden {
+		// The engine itself throws out what does not begin with a
+		// letter; other patterns of the default say just that.
+		if !strings.Contains(w, ":") {
+			srv.opts.Forbidden = append(srv.opts.Forbidden, strings.ToUpper(w))
+		}
+	}
+}
+
+// openTables opens all tables but those of the restriction lists.
+func (srv *server) openTables(env *service.Env) error {
+	o := srv.tableOptions(env)
+	for _, t := range []struct {
+		dst   **table.Maps
+		specs []string
+		name  string
+	}{
+		{&srv.maps.local, srv.LocalRcptMaps, "local_recipient_maps"},
+		{&srv.maps.alias, srv.VirtualAliasMaps, "virtual_alias_maps"},
+		{&srv.maps.mailbox, srv.VirtualMailboxes, "virtual_mailbox_maps"},
+		{&srv.maps.relay, srv.RelayRcptMaps, "relay_recipient_maps"},
+		{&srv.maps.canonical, srv.CanonicalMaps, "canonical_maps"},
+		{&srv.maps.rcptCanonical, srv.RcptCanonical, "recipient_canonical_maps"},
+		{&srv.maps.senderCanonical, srv.SenderCanonical, "sender_canonical_maps"},
+		{&srv.discard, srv.DiscardMaps, "smtpd_discard_ehlo_keyword_address_maps"},
+	} {
+		m, err := table.OpenMaps(t.specs, o)
+		if err != nil {
+			return fmt.Errorf("%v: %s: %w", env.Config.Position(t.name), t.name, err)
+		}
+		*t.dst = m
+	}
+	return srv.openNetworks(env, o)
+}
+
+func (srv *server) tableOptions(env *service.Env) table.Options {
+	return table.Options{
+		Proxy:     ipc.NewPool("private/proxymap", 100*time.Second),
+		ConfigDir: env.Config.Dir(), Log: env.Log, UTF8: srv.UTF8,
+	}
+}
+
+func (srv *server) openNetworks(env *service.Env, o table.Options) (err error) {
+	bare := srv.BareLFExcept
+	if !env.Config.IsSet("smtpd_forbid_bare_newline_exclusions") {
+		// Postfix exempts $mynetworks by default. A client there can
+		// carry smuggled mail as well as any other, so an exemption
+		// is only made where the site asks for it.
+		bare = nil
+	}
+	for _, l := range []struct {
+		dst   **table.MatchList
+		specs []string
+		name  string
+	}{
+		{&srv.nets, srv.MyNetworks, "mynetworks"},
+		{&srv.except, srv.LimitsExcept, "smtpd_client_event_limit_exceptions"},
+		{&srv.bareOK, bare, "smtpd_forbid_bare_newline_exclusions"},
+	} {
+		lo := table.ListOptions{Options: o, Name: l.name, MatchParent: srv.matchParent(l.name)}
+		if *l.dst, err = table.NewHostList(l.specs, lo); err != nil {
+			return fmt.Errorf("%v: %s: %w", env.Config.Position(l.name), l.name, err)
+		}
+	}
+	srv.access = keys.Options{Delimiters: srv.Delimiter, MatchParent: srv.matchParent("smtpd_access_maps")}
+	srv.own, err = ownAddresses(srv.OwnInterfaces)
+	return err
+}
+
+func (srv *server) matchParent(name string) bool {
+	for _, n := range srv.MatchSubdomains {
+		if n == name {
+			return true
+		}
+	}
+	return false
+}
+
+// ownAddresses returns the addresses that inet_interfaces stands for.
+func ownAddresses(names []string) (map[netip.Addr]bool, error) {
+	own := make(map[netip.Addr]bool)
+	for _, n := range names {
+		if a, err := netip.ParseAddr(strings.Trim(n, "[]")); err == nil {
+			own[a.Unmap()] = true
+			continue
+		}
+		if n == "loopback-only" || n == "localhost" {
+			own[netip.MustParseAddr("127.0.0.1")] = true
+			own[netip.IPv6Loopback()] = true
+			continue
+		}
+		addrs, err := net.InterfaceAddrs()
+		if err != nil {
+			return nil, fmt.Errorf("own addresses: %w", err)
+		}
+		for _, a := range addrs {
+			if p, err := netip.ParsePrefix(a.String()); err == nil {
+				own[p.Addr().Unmap()] = true
+			}
+		}
+	}
+	return own, nil
+}
+
+// parseLists parses the restriction lists. A server without any protection
+// against relaying does not start.
+func (srv *server) parseLists(env *service.Env) error {
+	o := srv.tableOptions(env)
+	srv.parser = &access.Parser{
+		Classes: make(map[string][]string),
+		Open:    func(spec string) (*table.Maps, error) { return table.OpenMaps([]string{spec}, o) },
+		Warn:    func(format string, args ...any) { env.Log.Warn("", format, args...) },
+	}
+	for _, name := range srv.Classes {
+		value, err := env.Config.Value(name)
+		if err != nil {
+			return err
+		}
+		words, err := table.SplitList(value)
+		if err != nil {
+			return fmt.Errorf("%v: %s: %w", env.Config.Position(name), name, err)
+		}
+		srv.parser.Classes[name] = words
+	}
+	for _, l := range []struct {
+		dst   **access.List
+		param string
+		stage access.Stage
+		words []string
+	}{
+		{&srv.lists.client, "smtpd_client_restrictions", access.Client, srv.ClientRestrictions},
+		{&srv.lists.helo, "smtpd_helo_restrictions", access.Helo, srv.HeloRestrictions},
+		{&srv.lists.sender, "smtpd_sender_restrictions", access.Sender, srv.SenderRestrictions},
+		{&srv.lists.relay, "smtpd_relay_restrictions", access.Relay, srv.RelayRestrictions},
+		{&srv.lists.rcpt, "smtpd_recipient_restrictions", access.Recipient, srv.RcptRestrictions},
+		{&srv.lists.data, "smtpd_data_restrictions", access.Data, srv.DataRestrictions},
+		{&srv.lists.eod, "smtpd_end_of_data_restrictions", access.EndOfData, srv.EODRestrictions},
+		{&srv.lists.etrn, "smtpd_etrn_restrictions", access.Etrn, srv.EtrnRestrictions},
+	} {
+		list, err := srv.parser.Parse(l.param, l.stage, l.words)
+		if err != nil {
+			return fmt.Errorf("%v: %w", env.Config.Position(l.param), err)
+		}
+		*l.dst = list
+	}
+	if !srv.lists.relay.Guards() && !srv.lists.rcpt.Guards() {
+		return fmt.Errorf("%v: in parameter smtpd_relay_restrictions or smtpd_recipient_restrictions, specify at least one working instance of: reject_unauth_destination, defer_unauth_destination, reject, defer, defer_if_permit or check_relay_domains",
+			env.Config.Position("smtpd_relay_restrictions"))
+	}
+	return srv.parser.ParseClasses(access.Client, access.Helo, access.Sender, access.Relay, access.Recipient, access.Data, access.EndOfData, access.Etrn)
+}
+
+// changed reports whether a table is out of date.
+func (srv *server) changed() bool {
+	m := srv.maps
+	for _, t := range []*table.Maps{m.local, m.alias, m.mailbox, m.relay, m.canonical, m.rcptCanonical, m.senderCanonical, srv.discard} {
+		if t.Changed() {
+			return true
+		}
+	}
+	return srv.parser.Changed() || srv.nets.Changed() || srv.except.Changed() || srv.bareOK.Changed()
+}

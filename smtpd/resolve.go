@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/posthouse-mail/posthouse/pkg/address"
+	"github.com/posthouse-mail/posthouse/pkg/rewrite"
+	"github.com/posthouse-mail/posthouse/pkg/status"
+	"github.com/posthouse-mail/posthouse/pkg/table"
+	"github.com/posthouse-mail/posthouse/pkg/table/keys"
+)
+
+// Addresses repeat, and each is resolved more than once per RCPT.
+const (
+	resolveTTL = 10 * time.Second
+	resolveMax = 1000
+)
+
+type cachedResolve struct {
+	until time.Time
+	r     rewrite.Resolved
+}
+
+// resolve finds out where mail for an address in internal form goes.
+func (srv *server) resolve(ctx context.Context, sender, addr string) (rewrite.Resolved, error) {
+	key := sender + "\x00" + addr
+	now := time.Now()
+	srv.mu.Lock()
+	c, ok := srv.resolved[key]
+	srv.mu.Unlock()
+	if ok && now.Before(c.until) {
+		return c.r, nil
+	}
+	full, err := srv.rewrite.Rewrite(ctx, rewrite.Local, address.Quote(addr))
+	if err != nil {
+		return rewrite.Resolved{}, err
+	}
+	r, err := srv.rewrite.Resolve(ctx, sender, address.Unquote(full))
+	if err != nil {
+		return rewrite.Resolved{}, err
+	}
+	srv.mu.Lock()
+	if len(srv.resolved) >= resolveMax {
+		clear(srv.resolved)
+	}
+	srv.resolved[key] = cachedResolve{now.Add(resolveTTL), r}
+	srv.mu.Unlock()
+	return r, nil
+}
+
+// authDestination reports whether a recipient is in a domain that we are
+// responsible for. Mail with a further route in its local part, such as
+// user%other@here, has an uncertain destination and does not count.
+func (srv *server) authDestination(ctx context.Context, sender, rcpt string) (bool, error) {
+	r, err := srv.resolve(ctx, sender, rcpt)
+	if err != nil {
+		return false, err
+	}
+	if !address.HasDomain(r.Recipient) || r.Class() == rewrite.ClassLocal {
+		return true, nil
+	}
+	if r.Flags&rewrite.Routed != 0 && !srv.UntrustedRouting {
+		return false, nil
+	}
+	switch r.Class() {
+	case rewrite.ClassAlias, rewrite.ClassVirtual, rewrite.ClassRelay:
+		return true, nil
+	}
+	return false, nil
+}
+
+// unlisted returns a rejection for an address that does not exist in one of
+// our domains, or the zero status. class is "Recipient address" or "Sender
+// address".
+func (srv *server) unlisted(ctx context.Context, other, addr, class string) (status.Status, error) {
+	sender := class == "Sender address"
+	if sender {
+		other = ""
+	}
+	r, err := srv.resolve(ctx, other, addr)
+	if err != nil {
+		return status.Status{}, err
+	}
+	if r.Flags&rewrite.Error != 0 {
+		return srv.noSuch(addr, class, 550, "5.1.3", "Bad address syntax"), nil
+	}
+	known, err := srv.rewritten(ctx, r.Recipient, sender)
+	if known || err != nil {
+		return status.Status{}, err
+	}
+	local := func(context.Context, string) (bool, error) { return r.Class() == rewrite.ClassLocal, nil }
+	o := keys.Options{Delimiters: srv.Delimiter, Local: local}
+	find := func(m *table.Maps) (bool, error) {
+		res, err := keys.Recipient(ctx, m, r.Recipient, o)
+		return res.Found, err
+	}
+	code, what := 0, ""
+	switch {
+	case r.Class() == rewrite.ClassAlias:
+		code, what = srv.CodeAlias, "virtual alias"
+	case r.Class() == rewrite.ClassVirtual && !srv.maps.mailbox.Empty():
+		known, err = find(srv.maps.mailbox)
+		code, what = srv.CodeVirtual, "virtual mailbox"
+	case r.Class() == rewrite.ClassLocal && !srv.maps.local.Empty():
+		known, err = find(srv.maps.local)
+		code, what = srv.CodeLocal, "local recipient"
+	case r.Class() == rewrite.ClassRelay && !srv.maps.relay.Empty():
+		known, err = find(srv.maps.relay)
+		code, what = srv.CodeRelayRcpt, "relay recipient"
+	}
+	switch {
+	case err != nil:
+		return status.Status{}, err
+	case code != 0 && !known:
+		return srv.noSuch(addr, class, code, "5.1.1", srv.unknownUser(what)), nil
+	case r.Transport == "error":
+		st := status.Parse(r.NextHop, "5.1.1")
+		reply := 550
+		if st.Temporary() {
+			reply = 450
+		}
+		return srv.noSuch(addr, class, reply, st.Code, st.Text), nil
+	}
+	return status.Status{}, nil
+}
+
+func (srv *server) unknownUser(what string) string {
+	if srv.ShowTable {
+		return "User unknown in " + what + " table"
+	}
+	return "User unknown"
+}
+
+// noSuch makes the reply for an address that does not exist.
+func (srv *server) noSuch(addr, class string, reply int, enhanced, text string) status.Status {
+	enhanced = string(byte('0'+reply/100)) + enhanced[1:]
+	if class == "Sender address" && strings.HasSuffix(enhanced, ".1.1") {
+		enhanced = enhanced[:1] + ".1.0"
+	}
+	return status.New(reply, enhanced, "<"+address.Quote(addr)+">: "+class+" rejected: "+text)
+}
+
+// rewritten reports whether an address will become another one: then it
+// exists as far as we are concerned.
+func (srv *server) rewritten(ctx context.Context, addr string, sender bool) (bool, error) {
+	all := []*table.Maps{srv.maps.rcptCanonical, srv.maps.canonical, srv.maps.alias}
+	if sender {
+		all = append(all, srv.maps.senderCanonical)
+	}
+	for _, m := range all {
+		if m.Empty() {
+			continue
+		}
+		r, err := keys.Canonical(ctx, m, addr, keys.Options{Delimiters: srv.Delimiter})
+		if err != nil || r.Found {
+			return r.Found, err
+		}
+	}
+	return false, nil
+}

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+
+	"github.com/posthouse-mail/posthouse/pkg/anvilclient"
+	"github.com/posthouse-mail/posthouse/pkg/ipc"
+	"github.com/posthouse-mail/posthouse/pkg/smtpserver"
+	"github.com/posthouse-mail/posthouse/pkg/status"
+	"github.com/posthouse-mail/posthouse/pkg/tlskeys"
+	"github.com/posthouse-mail/posthouse/pkg/tlspolicy"
+)
+
+// setTLS reads the TLS level. Certificates and signatures come from tlsmgr.
+func (srv *server) setTLS() error {
+	level := srv.TLSLevel
+	if level == "" {
+		switch {
+		case srv.EnforceTLS:
+			level = "encrypt"
+		case srv.UseTLS || srv.Wrapper:
+			level = "may"
+		default:
+			level = "none"
+		}
+	}
+	protocols := srv.TLSProtocols
+	switch level {
+	case "none":
+		if !srv.Wrapper {
+			return nil
+		}
+	case "may":
+	case "encrypt":
+		protocols = srv.TLSMandatory
+		srv.opts.TLSRequired = true
+	default:
+		return fmt.Errorf("smtpd_tls_security_level: unknown or unsupported level %q", level)
+	}
+	low, high, err := tlspolicy.ProtocolRange(protocols)
+	if err != nil {
+		return fmt.Errorf("smtpd_tls_protocols: %w", err)
+	}
+	srv.opts.TLSWrapper = srv.Wrapper
+	keys := tlskeys.NewClient(ipc.NewPool(tlskeys.Endpoint, tlskeys.Timeout), "smtpd:"+srv.service)
+	srv.opts.TLS = func(ctx context.Context, _ *smtpserver.Session) (*tls.Config, error) {
+		return keys.Config(ctx, low, high)
+	}
+	return nil
+}
+
+// StartTLS limits how often a client may set up TLS.
+func (h *session) StartTLS(ctx context.Context, s *smtpserver.Session) status.Status {
+	if h.rate(ctx, s, anvilclient.NewTLS, h.srv.NewTLSRate, "New TLS session") {
+		return status.New(454, "4.7.0", "Error: too many new TLS sessions from "+s.Client.Addr)
+	}
+	return status.Status{}
+}
+
+// TLSDone follows the handshake.
+func (h *session) TLSDone(context.Context, *smtpserver.Session, error) {}

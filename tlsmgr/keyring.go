@@ -1,0 +1,144 @@
+package main
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/tls"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/posthouse-mail/posthouse/pkg/maillog"
+	"github.com/posthouse-mail/posthouse/pkg/tlskeys"
+)
+
+// maxPEM bounds a certificate or key file.
+const maxPEM = 1 << 20
+
+// params are the parameters of the key manager.
+type params struct {
+	Cert   string   `param:"smtpd_tls_cert_file"`
+	Key    string   `param:"smtpd_tls_key_file"`
+	ECCert string   `param:"smtpd_tls_eccert_file"`
+	ECKey  string   `param:"smtpd_tls_eckey_file"`
+	Chains []string `param:"smtpd_tls_chain_files"`
+}
+
+// pair is a certificate file and the file with its key.
+type pair struct{ cert, key string }
+
+// pairs lists the files to load. smtpd_tls_chain_files, if set, stands for
+// all the others.
+func (p *params) pairs() []pair {
+	var out []pair
+	for _, f := range p.Chains {
+		out = append(out, pair{f, f})
+	}
+	if len(out) > 0 {
+		return out
+	}
+	for _, x := range []pair{{p.Cert, p.Key}, {p.ECCert, p.ECKey}} {
+		if x.cert == "" || x.cert == "none" {
+			continue
+		}
+		if x.key == "" {
+			x.key = x.cert
+		}
+		out = append(out, x)
+	}
+	return out
+}
+
+// keyring has the keys and what may be told about them.
+type keyring struct {
+	chains []string // PEM, leaf first
+	keys   map[string]crypto.Signer
+}
+
+// load reads all pairs. One that does not fit is logged and left out.
+func load(pairs []pair, log *maillog.Logger) *keyring {
+	k := &keyring{keys: make(map[string]crypto.Signer)}
+	for _, p := range pairs {
+		if err := k.add(p); err != nil {
+			log.Warn("", "cannot use certificate %s with key %s: %v", p.cert, p.key, err)
+		}
+	}
+	return k
+}
+
+func (k *keyring) add(p pair) error {
+	if len(k.chains) == tlskeys.MaxChains {
+		return errors.New("too many certificates")
+	}
+	certPEM, err := readFile(p.cert)
+	if err != nil {
+		return err
+	}
+	keyPEM, err := readFile(p.key)
+	if err != nil {
+		return err
+	}
+	cert, err := tls.X509KeyPair(certPEM, keyPEM)
+	if err != nil {
+		return err
+	}
+	key, ok := cert.PrivateKey.(crypto.Signer)
+	if !ok {
+		return fmt.Errorf("key type %T cannot sign", cert.PrivateKey)
+	}
+	name, err := tlskeys.KeyName(key.Public())
+	if err != nil {
+		return err
+	}
+	var chain bytes.Buffer
+	for _, der := range cert.Certificate {
+		pem.Encode(&chain, &pem.Block{Type: "CERTIFICATE", Bytes: der})
+	}
+	k.chains = append(k.chains, chain.String())
+	k.keys[name] = key
+	return nil
+}
+
+func readFile(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxPEM {
+		return nil, fmt.Errorf("%s: not a regular file of at most %d bytes", path, maxPEM)
+	}
+	return os.ReadFile(path)
+}
+
+// sign makes one signature. Only what TLS needs can be asked for.
+func (k *keyring) sign(name, scheme string, hash crypto.Hash, digest []byte) ([]byte, error) {
+	key := k.keys[name]
+	if key == nil {
+		return nil, errors.New("no such key")
+	}
+	if scheme != tlskeys.SchemeEd25519 && (!hash.Available() || len(digest) != hash.Size()) {
+		return nil, errors.New("bad digest")
+	}
+	var opts crypto.SignerOpts = hash
+	fits := false
+	switch key.(type) {
+	case *rsa.PrivateKey:
+		fits = scheme == tlskeys.SchemePKCS1 || scheme == tlskeys.SchemePSS
+		if scheme == tlskeys.SchemePSS {
+			opts = &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: hash}
+		}
+	case *ecdsa.PrivateKey:
+		fits = scheme == tlskeys.SchemeECDSA
+	case ed25519.PrivateKey:
+		fits = scheme == tlskeys.SchemeEd25519 && hash == 0
+	}
+	if !fits {
+		return nil, errors.New("scheme does not fit the key")
+	}
+	return key.Sign(rand.Reader, digest, opts)
+}

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"crypto"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/posthouse-mail/posthouse/pkg/ipc"
+	"github.com/posthouse-mail/posthouse/pkg/service"
+)
+
+// Ticket keys change each rotation; the one before is still good to read.
+const (
+	rotation    = time.Hour
+	maxServices = 100
+)
+
+// manager answers requests.
+type manager struct {
+	keys  *keyring
+	watch *watcher
+
+	mu      sync.Mutex
+	tickets map[string]*ticketKeys
+}
+
+type ticketKeys struct {
+	current, previous [32]byte
+	made              time.Time
+	two               bool
+}
+
+// prepare loads the keys, as root, and starts to watch their files.
+func prepare(env *service.Env) (*service.Hooks, error) {
+	var p params
+	if err := env.Config.Fill(&p); err != nil {
+		return nil, err
+	}
+	pairs := p.pairs()
+	w, err := newWatcher(pairs)
+	if err != nil {
+		env.Log.Warn("", "changed certificates will not be noticed: %v", err)
+	}
+	m := &manager{keys: load(pairs, env.Log), watch: w, tickets: make(map[string]*ticketKeys)}
+	return &service.Hooks{Session: m.session, Changed: w.changed}, nil
+}
+
+// session answers one server's requests until it goes away.
+func (m *manager) session(ctx context.Context, conn net.Conn) error {
+	c := ipc.NewConn(conn)
+	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
+	for {
+		req, err := c.Receive()
+		if errors.Is(err, io.EOF) || ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("receive request: %w", err)
+		}
+		if err := c.Send(m.answer(req)); err != nil {
+			return fmt.Errorf("send reply: %w", err)
+		}
+	}
+}
+
+func refuse(why string) ipc.List { return ipc.List{}.Int("status", 1).Str("reason", why) }
+
+func (m *manager) answer(req ipc.List) ipc.List {
+	switch req.Value("request") {
+	case "chains":
+		reply := ipc.List{}.Int("status", 0)
+		for i, c := range m.keys.chains {
+			reply = reply.Str("chain"+strconv.Itoa(i), c)
+		}
+		return reply
+	case "sign":
+		return m.sign(req)
+	case "tickets":
+		return m.ticket(req.Value("service"), time.Now())
+	}
+	return refuse("unknown request")
+}
+
+func (m *manager) sign(req ipc.List) ipc.List {
+	hash, err := req.GetInt("hash")
+	if err != nil || hash < 0 || hash > 30 {
+		return refuse("bad hash")
+	}
+	digest, err := base64.StdEncoding.DecodeString(req.Value("digest"))
+	if err != nil || len(digest) > 1024 {
+		return refuse("bad digest")
+	}
+	sig, err := m.keys.sign(req.Value("key"), req.Value("scheme"), crypto.Hash(hash), digest)
+	if err != nil {
+		return refuse(err.Error())
+	}
+	return ipc.List{}.Int("status", 0).Str("signature", base64.StdEncoding.EncodeToString(sig))
+}
+
+// ticket returns the ticket keys of a service, the current one first.
+func (m *manager) ticket(name string, now time.Time) ipc.List {
+	if name == "" {
+		return refuse("no service")
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	t := m.tickets[name]
+	if t == nil {
+		if len(m.tickets) >= maxServices {
+			return refuse("too many services")
+		}
+		t = &ticketKeys{made: now}
+		rand.Read(t.current[:]) // never fails: crypto/rand ends the program first
+		m.tickets[name] = t
+	}
+	if now.Sub(t.made) >= rotation {
+		t.previous, t.two, t.made = t.current, now.Sub(t.made) < 2*rotation, now
+		rand.Read(t.current[:])
+	}
+	reply := ipc.List{}.Int("status", 0).Str("key0", base64.StdEncoding.EncodeToString(t.current[:]))
+	if t.two {
+		reply = reply.Str("key1", base64.StdEncoding.EncodeToString(t.previous[:]))
+	}
+	return reply
+}
