@@ -65,8 +65,7 @@ func (m *message) act(what, title string, text []byte, action, arg string) (out 
 		m.logAct("info", what, text, arg)
 	case "PASS":
 		m.logAct("pass", what, text, arg)
-		m.flags &^= inject.FlagFilter
-		m.filterBody = false
+		m.passAll()
 	case "REJECT":
 		m.reject(what, text, arg)
 	case "DISCARD":
@@ -84,9 +83,15 @@ func (m *message) act(what, title string, text []byte, action, arg string) (out 
 	case "FILTER", "REDIRECT", "BCC", "DELAY":
 		m.divert(what, title, text, action, arg)
 	default:
-		m.s.log.Warn(m.id, "unknown command in %s map: %s %s", title, action, arg)
+		m.s.log.Warn("", "unknown command in %s map: %s %s", title, action, arg)
 	}
 	return text, true
+}
+
+// passAll turns the checks off for the rest of the message.
+func (m *message) passAll() {
+	m.flags &^= inject.FlagFilter
+	m.filterBody = false
 }
 
 func (m *message) reject(what string, text []byte, arg string) {
@@ -153,6 +158,7 @@ func (m *message) divert(what, title string, text []byte, action, arg string) {
 	case action == "REDIRECT":
 		m.logAct("redirect", what, text, arg)
 		m.redirect = address.Canonical(arg)
+		m.passAll()
 	case action == "BCC" && !strings.Contains(arg, "@"):
 		m.s.log.Warn(m.id, "bad BCC address %s in %s map: need user@domain", arg, title)
 	case action == "BCC":
@@ -187,14 +193,11 @@ func (m *message) logAct(verb, what string, text []byte, arg string) {
 	if arg != "" {
 		fmt.Fprintf(&b, ": %s", arg)
 	}
-	m.s.log.Info(m.id, "%s", strings.ReplaceAll(b.String(), "\n", " "))
+	m.s.log.Info(m.id, "%s", b.String())
 }
 
 // extract writes what headers and checks added, after the content.
 func (m *message) extract() {
-	if m.filter != "" || m.redirect != "" {
-		m.hints |= queue.HintMixed
-	}
 	if m.filter != "" {
 		m.writeString(queue.RecFilt, m.filter)
 	}

@@ -69,6 +69,7 @@ func (m *message) primary(text []byte, n int) error {
 		m.noteMessageID(name, string(value))
 	case "received":
 		if m.hops++; m.hops >= m.s.p.HopcountLimit {
+			m.s.log.Warn(m.id, "message rejected: hopcount exceeded")
 			m.fail(inject.StatHops, "")
 			return errStop
 		}
@@ -103,10 +104,12 @@ func fixSpace(text []byte, n int) []byte {
 }
 
 func (m *message) noteMessageID(name, value string) {
-	if m.messageID != "" && name == "message-id" {
-		return
+	if name == "message-id" {
+		if m.messageID != "" {
+			return
+		}
+		m.messageID = value
 	}
-	m.messageID = value
 	m.s.log.Info(m.id, "%s=%s", name, value)
 }
 
@@ -156,6 +159,9 @@ func (m *message) HeaderEnd() error {
 	m.inBodyMIME = true
 	if m.context == "local" || m.s.p.AlwaysAddMissing {
 		m.complete()
+	}
+	if m.messageID == "" {
+		m.noteMessageID("message-id", "<>")
 	}
 	m.plain = m.s.limits.Plain && !m.filterBody
 	return nil

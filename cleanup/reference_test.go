@@ -3,7 +3,10 @@ package main
 import (
 	"context"
 	"net"
+	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -39,38 +42,67 @@ A log_protocol_name=ESMTP
 // compares the queue files record by record.
 func TestReference(t *testing.T) {
 	for _, cfg := range referenceCases {
-		t.Run(cfg.name, func(t *testing.T) {
-			ref := refpostfix.Start(t, testMain+cfg.main)
-			s, log, dir := testServer(t, cfg.main)
-			s.rewrite = refRewriter{t, ref}
-			for _, tc := range cfg.messages {
-				t.Run(tc.name, func(t *testing.T) {
-					recs := parseRecs(tc.records)
-					flags := tc.flags | inject.FlagHold
-					conn, err := net.Dial("unix", filepath.Join(ref.Dir, "spool/public/cleanup"))
-					if err != nil {
-						t.Fatal(err)
-					}
-					defer conn.Close()
-					c := ipc.NewConn(conn)
-					c.Timeout = 20 * time.Second
-					wantID, want := submit(t, c, true, flags, recs)
-					gotID, got := submit(t, dial(t, s), false, flags, recs)
-					if got.Value("status") != want.Value("status") || got.Value("reason") != want.Value("reason") {
-						t.Errorf("reply %v, want %v\nlog: %s\nreference: %s", got, want, log, ref.Log())
-					}
-					if want.Value("status") != "0" {
-						return
-					}
-					wantFile := dump(wantID, readRecords(t, filepath.Join(ref.Dir, "spool/hold", wantID)))
-					gotFile := dump(gotID, readRecords(t, filepath.Join(dir, "hold", gotID)))
-					if d := cmp.Diff(wantFile, gotFile); d != "" {
-						t.Errorf("-Postfix +ours\n%s", d)
-					}
-				})
+		t.Run(cfg.name, func(t *testing.T) { compareWithReference(t, cfg.main, cfg.messages) })
+	}
+}
+
+func compareWithReference(t *testing.T, mainCF string, messages []refMessage) {
+	t.Helper()
+	ref := refpostfix.Start(t, testMain+mainCF)
+	s, log, dir := testServer(t, mainCF)
+	s.rewrite = refRewriter{t, ref}
+	for _, tc := range messages {
+		t.Run(tc.name, func(t *testing.T) {
+			recs := parseRecs(tc.records)
+			flags := tc.flags | inject.FlagHold
+			refLog, ourLog := len(ref.Log()), len(log.String())
+			conn, err := net.Dial("unix", filepath.Join(ref.Dir, "spool/public/cleanup"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			c := ipc.NewConn(conn)
+			c.Timeout = 20 * time.Second
+			wantID, want := submit(t, c, true, flags, recs)
+			gotID, got := submit(t, dial(t, s), false, flags, recs)
+			if got.Value("status") != want.Value("status") || got.Value("reason") != want.Value("reason") {
+				t.Errorf("reply %v, want %v", got, want)
+			}
+			time.Sleep(20 * time.Millisecond) // for the line to reach the log
+			if d := cmp.Diff(logLines(ref.Log()[refLog:], wantID), logLines(log.String()[ourLog:], gotID)); d != "" {
+				t.Errorf("log: -Postfix +ours\n%s", d)
+			}
+			if want.Value("status") != "0" {
+				return
+			}
+			wantFile, gotFile := filepath.Join(ref.Dir, "spool/hold", wantID), filepath.Join(dir, "hold", gotID)
+			if _, err := os.Stat(wantFile); err != nil {
+				if _, err := os.Stat(gotFile); err == nil {
+					t.Error("Postfix keeps no file, we do")
+				}
+				return
+			}
+			if d := cmp.Diff(dump(wantID, readRecords(t, wantFile)), dump(gotID, readRecords(t, gotFile))); d != "" {
+				t.Errorf("-Postfix +ours\n%s", d)
 			}
 		})
 	}
+}
+
+// logLines returns what was logged about a message.
+func logLines(log, id string) []string {
+	var lines []string
+	stamp := regexp.MustCompile(`<\d{14}\.`)
+	for _, line := range strings.Split(log, "\n") {
+		_, text, ok := strings.Cut(line, id)
+		if !ok {
+			continue
+		}
+		// Postfix writes "warning: ID: text", the contract "ID: warning: text".
+		text = strings.TrimPrefix(strings.TrimPrefix(text, ": "), "warning: ")
+		lines = append(lines, stamp.ReplaceAllString(strings.ReplaceAll(text, id, "QUEUEID"), "<STAMP."))
+	}
+	return lines
 }
 
 type refMessage struct {
@@ -138,4 +170,73 @@ func repeat(s string, n int) string {
 		out += s
 	}
 	return out
+}
+
+// checkRules are header_checks and body_checks with every action.
+const checkRules = `/^Subject: warn/ WARN be careful
+/^Subject: reject$/ REJECT
+/^Subject: reject code/ REJECT 5.7.9 no such thing
+/^Subject: info/ INFO just so
+/^Subject: ignore/ IGNORE
+/^Subject: hold/ HOLD wait
+/^Subject: discard/ DISCARD gone
+/^Subject: filter/ FILTER smtp:[127.0.0.1]:9
+/^Subject: redirect/ REDIRECT other@o.test
+/^Subject: prepend/ PREPEND X-Before: yes
+/^Subject: replace (.*)/ REPLACE Subject: new $1
+/^Subject: bcc/ BCC extra@e.test
+/^Subject: strip/ STRIP reason
+/^Subject: pass/ PASS all
+/^Subject: dunno/ DUNNO
+/^Subject: bad/ NONSENSE x
+/^X-Fold: a\n b/ REPLACE X-Fold: hit
+/^Content-Type:.*nested/ REPLACE Content-Type: text/changed
+/^From: inner/ REPLACE From: replaced
+/^Bcc:/ WARN bcc seen
+`
+
+const bodyRules = `/^reject me/ REJECT
+/^ignore me/ IGNORE
+/^replace me/ REPLACE replaced
+/^prepend me/ PREPEND line before
+/^warn me/ WARN warned
+/^hold me/ HOLD
+/^discard me/ DISCARD
+/^strip me/ STRIP
+/^bcc me/ BCC x@e.test
+`
+
+func checkMessages() []refMessage {
+	var list []refMessage
+	for _, word := range []string{"warn", "reject", "reject code", "info", "ignore", "hold", "discard", "filter",
+		"redirect", "prepend", "replace it", "bcc", "strip", "pass", "dunno", "bad"} {
+		list = append(list, refMessage{"header " + word, inject.FlagsExternal,
+			refEnvelope + "R a@b.test\nM\nSubject: " + word + "\nX-Fold: a\n b\nBcc: x\n\nwarn me\nText"})
+	}
+	for _, word := range []string{"reject", "ignore", "replace", "prepend", "warn", "hold", "discard", "strip", "bcc"} {
+		list = append(list, refMessage{"body " + word, inject.FlagsExternal,
+			refEnvelope + "R a@b.test\nM\nSubject: x\n\nfirst\n" + word + " me\nlast"})
+	}
+	return append(list,
+		refMessage{"internal", inject.FlagsInternal, refEnvelope + "R a@b.test\nM\nSubject: reject\n\nreject me"},
+		refMessage{"parts", inject.FlagsExternal, refEnvelope + "R a@b.test\nM\nMime-Version: 1.0\nContent-Type: multipart/mixed;\n boundary=\"b 1\"\n\npre\n--b 1\nContent-Type: text/nested\n\nFrom: inner\n--b 1\nContent-Type: message/rfc822\n\nFrom: inner\nSubject: warn\n\nFrom: inner\n--b 1--\nFrom: inner\n"},
+		refMessage{"digest", inject.FlagsExternal, refEnvelope + "R a@b.test\nM\nContent-Type: multipart/digest; boundary=b1\n\n--b1\n\nFrom: inner\n\nbody\n--b1\nContent-Type: text/plain\n\nFrom: inner\n--b1--\n"},
+		refMessage{"part without empty line", inject.FlagsExternal, refEnvelope + "R a@b.test\nM\nContent-Type: multipart/mixed; boundary=b1\n--b1\nno header\nFrom: inner\n--b1\nContent-Type: message/rfc822\nno header\nFrom: inner\n--b1--\n"},
+		refMessage{"nested multipart", inject.FlagsExternal, refEnvelope + "R a@b.test\nM\nContent-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: multipart/mixed; boundary=b2\n\n--b2\nContent-Type: text/nested\n\nx\n--b\nContent-Type: message/rfc822\n\nFrom: inner\nContent-Type: multipart/mixed; boundary=b3\n\n--b3\n\nFrom: inner\n--b3--\n--b--\n"},
+		refMessage{"message", inject.FlagsExternal, refEnvelope + "R a@b.test\nM\nContent-Type: message/rfc822\n\nFrom: inner\nContent-Type: message/rfc822\n\nFrom: inner\n\nFrom: inner"},
+	)
+}
+
+func TestReferenceChecks(t *testing.T) {
+	rules := t.TempDir()
+	if err := os.Chmod(filepath.Dir(rules), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	os.Chmod(rules, 0o755)
+	for name, text := range map[string]string{"header": checkRules, "body": bodyRules} {
+		if err := os.WriteFile(filepath.Join(rules, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	compareWithReference(t, "header_checks = pcre:"+rules+"/header\nbody_checks = pcre:"+rules+"/body\n", checkMessages())
 }

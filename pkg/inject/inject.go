@@ -15,6 +15,7 @@ import (
 	"io"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/posthouse-mail/posthouse/pkg/envelope"
@@ -167,12 +168,17 @@ func (s *Submission) Client(c envelope.Client) error {
 	s.Attr("sasl_method", c.SASLMethod)
 	s.Attr("sasl_username", c.SASLUser)
 	s.Attr("sasl_sender", c.SASLSender)
+	if c.Ident == "" {
+		c.Ident = s.id
+	}
 	s.Attr("log_ident", c.Ident)
 	s.Attr("log_client_name", c.Name)
 	s.Attr("log_client_address", c.Addr)
 	s.Attr("log_client_port", c.Port)
 	if c.Name != "" {
 		s.Attr("log_message_origin", c.Name+"["+c.Addr+"]")
+	} else {
+		s.Attr("log_message_origin", "local")
 	}
 	s.Attr("log_helo_name", c.Helo)
 	s.Attr("log_protocol_name", c.Proto)
@@ -191,7 +197,12 @@ func (s *Submission) Peer(c envelope.Client) error {
 	s.Attr("client_address", c.Addr)
 	s.Attr("client_port", c.Port)
 	s.Attr("helo_name", c.Helo)
-	return s.Attr("protocol_name", c.Proto)
+	s.Attr("protocol_name", c.Proto)
+	family := "2"
+	if strings.Contains(c.Addr, ":") {
+		family = "10"
+	}
+	return s.Attr("client_address_type", family)
 }
 
 // Recipient sends one recipient.
@@ -254,9 +265,6 @@ func (s *Submission) Finish() (Result, error) {
 		return Result{}, fmt.Errorf("%s: send to cleanup: %w", s.id, s.err)
 	}
 	reply, err := s.conn.Receive()
-	if err == nil && !s.stop() {
-		err = context.Canceled
-	}
 	if err != nil {
 		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
@@ -272,7 +280,12 @@ func (s *Submission) Finish() (Result, error) {
 		return Result{}, fmt.Errorf("%s: reply of cleanup: %w", s.id, err)
 	}
 	s.err = os.ErrClosed
-	s.pool.Put(s.conn)
+	if s.stop() {
+		s.pool.Put(s.conn)
+	} else {
+		// Too late to cancel; the connection's deadline is gone, though.
+		s.conn.Close()
+	}
 	return Result{Status: Status(n), Reason: reply.Value("reason"), QueueID: s.id, Held: reply.Value("held") == "1"}, nil
 }
 
