@@ -1,0 +1,43 @@
+// Anvil counts what clients do, so that servers can limit it.
+//
+// # Synopsis
+//
+//	anvil [generic daemon options]
+//
+// # Description
+//
+// Servers report connections, messages, recipients, TLS sessions and
+// authentications of their clients, and learn how many connections a client
+// has open and how often it did each thing in the last anvil_rate_time_unit.
+//
+// Counts are lost when the process ends: they are a brake, not a ledger. When
+// a server ends without taking leave, its connections are taken off.
+//
+// Every anvil_status_update_time, and at the end, the highest counts are
+// logged.
+//
+// # Security
+//
+// The process has no network and no files. The number of clients that it
+// remembers is bounded; those that were idle for a time unit go first.
+//
+// # Parameters
+//
+// anvil_rate_time_unit, anvil_status_update_time
+//
+// # See also
+//
+// smtpd(8), postconf(5)
+package main
+
+import (
+	"github.com/posthouse-mail/posthouse/pkg/jail"
+	"github.com/posthouse-mail/posthouse/pkg/service"
+)
+
+func main() {
+	service.Main(service.Daemon{
+		Name: "anvil", Kind: service.Stream, Jail: jail.QueueOnly,
+		Solitary: true, Permanent: true, Prepare: prepare,
+	})
+}
