@@ -1,163 +1,31 @@
 package jail
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
-	"time"
-
-	"golang.org/x/sys/unix"
 )
 
-// The tests enter jails in a process of their own: this program again, with
-// these variables set.
-const (
-	envProfile = "JAIL_TEST_PROFILE"
-	envDir     = "JAIL_TEST_DIR"
-	envChroot  = "JAIL_TEST_CHROOT"
-)
-
-func TestMain(m *testing.M) {
-	if os.Getenv(envProfile) != "" {
-		inmate()
-		os.Exit(0)
-	}
-	os.Exit(m.Run())
-}
-
-// inmate enters a jail and prints what it can do.
-func inmate() {
-	var p Profile
-	for p = QueueOnly; p < Open && p.String() != os.Getenv(envProfile); p++ {
-	}
-	dir := os.Getenv(envDir)
-	if err := os.Chdir(filepath.Join(dir, "queue")); err != nil {
-		fmt.Println("error:", err)
-		return
-	}
-	busyThreads()
-	a, err := Enter(p, Options{
-		QueueDir: filepath.Join(dir, "queue"), DataDir: filepath.Join(dir, "data"),
-		Chroot: os.Getenv(envChroot) != "", UID: 1, GID: 1,
-	})
+// inmate builds the program that enters jails.
+var inmate = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "jail-test")
 	if err != nil {
-		fmt.Println("error:", err)
-		return
+		return nil, err
 	}
-	fmt.Println("applied:", a)
-	for _, probe := range probes(dir) {
-		fmt.Println(probe.name+":", onAllThreads(probe.try))
+	defer os.RemoveAll(dir)
+	out := filepath.Join(dir, "inmate")
+	cmd := exec.Command("go", "build", "-o", out, "./testdata/inmate")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if text, err := cmd.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("build inmate: %w: %s", err, text)
 	}
-}
-
-// busyThreads makes sure that there are several threads before the jail.
-func busyThreads() {
-	for range 6 {
-		ready := make(chan bool)
-		go func() {
-			runtime.LockOSThread()
-			close(ready)
-			select {}
-		}()
-		<-ready
-	}
-}
-
-type probe struct {
-	name string
-	try  func() error
-}
-
-func probes(dir string) []probe {
-	read := func(path string) func() error {
-		return func() error { return closing(os.Open(path)) }
-	}
-	return []probe{
-		{"read queue", read("file")},
-		{"write queue", func() error { return closing(os.OpenFile("new", os.O_CREATE|os.O_WRONLY, 0o600)) }},
-		{"move in queue", func() error {
-			if err := closing(os.Create("sub/a")); err != nil {
-				return err
-			}
-			return os.Rename("sub/a", "b")
-		}},
-		{"read outside", read("/etc/passwd")},
-		{"write data", func() error { return closing(os.Create(filepath.Join(dir, "data/x"))) }},
-		{"exec", func() error { return syscall.Exec("/nonexistent", nil, nil) }},
-		{"inet", func() error { return socket(unix.AF_INET) }},
-		{"unix", func() error { return socket(unix.AF_UNIX) }},
-		{"packet", func() error { return socket(unix.AF_PACKET) }},
-		{"root again", func() error { return rawSetuid() }},
-		{"ptrace", func() error { return unix.PtraceAttach(os.Getppid()) }},
-		{"unshare", func() error { return unix.Unshare(unix.CLONE_NEWUSER) }},
-		{"signal", func() error { return unix.Kill(os.Getppid(), 0) }},
-		{"listen", func() error {
-			fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
-			if err != nil {
-				return err
-			}
-			defer unix.Close(fd)
-			return unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}})
-		}},
-	}
-}
-
-// rawSetuid tries on one thread only, without the runtime's help.
-func rawSetuid() error {
-	if _, _, errno := syscall.RawSyscall(unix.SYS_SETUID, 0, 0, 0); errno != 0 {
-		return errno
-	}
-	return nil
-}
-
-func closing(f *os.File, err error) error {
-	if err == nil {
-		f.Close()
-	}
-	return err
-}
-
-func socket(family int) error {
-	fd, err := unix.Socket(family, unix.SOCK_STREAM, 0)
-	if err == nil {
-		unix.Close(fd)
-	}
-	return err
-}
-
-// onAllThreads tries something on many threads; "yes" if any of them can.
-func onAllThreads(try func() error) string {
-	var wg sync.WaitGroup
-	var mu sync.Mutex
-	result := ""
-	for range 8 {
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
-			runtime.LockOSThread()
-			defer runtime.UnlockOSThread()
-			err := try()
-			mu.Lock()
-			defer mu.Unlock()
-			switch {
-			case err == nil || errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EPERM):
-				result = "yes"
-			case result == "":
-				result = "no"
-			}
-			time.Sleep(time.Millisecond)
-		}()
-	}
-	wg.Wait()
-	return result
-}
+	return os.ReadFile(out)
+})
 
 // imprison runs an inmate and returns its answers.
 func imprison(t *testing.T, p Profile, chroot bool, uid int) map[string]string {
@@ -172,17 +40,16 @@ func imprison(t *testing.T, p Profile, chroot bool, uid int) map[string]string {
 	}
 	os.WriteFile(filepath.Join(dir, "queue/file"), nil, 0o644)
 	self := filepath.Join(dir, "self")
-	text, err := os.ReadFile("/proc/self/exe")
+	text, err := inmate()
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(self, text, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(self)
-	cmd.Env = []string{envProfile + "=" + p.String(), envDir + "=" + dir}
+	cmd := exec.Command(self, p.String(), dir)
 	if chroot {
-		cmd.Env = append(cmd.Env, envChroot+"=1")
+		cmd.Args = append(cmd.Args, "chroot")
 	}
 	if uid != os.Getuid() {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}}
@@ -195,9 +62,6 @@ func imprison(t *testing.T, p Profile, chroot bool, uid int) map[string]string {
 	for line := range strings.Lines(string(out)) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
 		answers[name] = value
-	}
-	if strings.Contains(string(out), ErrCgo.Error()) {
-		t.Skip("SKIPPED: this test program has cgo (as with -race)")
 	}
 	if answers["applied"] == "" {
 		t.Fatalf("no jail: %s", out)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -11,11 +12,11 @@ import (
 
 // Bounds of what a process holds back while its log cannot be written.
 const (
-	maxWaiting  = 4096            // lines
-	retryEvery  = time.Second     // between attempts to connect
-	sendWait    = 2 * time.Second // for a slow receiver, by the drainer
-	closeWait   = 3 * time.Second // for all that is queued at the end
-	drainPeriod = 20 * time.Millisecond
+	maxWaiting = 4096            // lines
+	retryEvery = time.Second     // between attempts to connect
+	sendWait   = 2 * time.Second // for a slow receiver, by the drainer
+	closeWait  = 3 * time.Second // for all that is queued at the end
+	drainPause = 20 * time.Millisecond
 )
 
 // queued is a datagram socket with a bounded queue. A line is sent at once if
@@ -54,8 +55,6 @@ func (q *queued) connect() error {
 	if err != nil {
 		return fmt.Errorf("connect to %s: %w", q.path, err)
 	}
-	// The default of some 200 kB is enough for bursts; more would only
-	// move the queue into the kernel.
 	q.conn = conn
 	return nil
 }
@@ -163,7 +162,6 @@ func write(conn *net.UnixConn, b []byte) error {
 // drain sends what waits, in order, until nothing does.
 func (q *queued) drain(done chan struct{}) {
 	defer close(done)
-	var stuckSince time.Time
 	for {
 		q.mu.Lock()
 		for len(q.waiting) > 0 {
@@ -171,7 +169,6 @@ func (q *queued) drain(done chan struct{}) {
 				break
 			}
 			q.waiting = q.waiting[1:]
-			stuckSince = time.Time{}
 		}
 		if len(q.waiting) == 0 {
 			q.waiting = nil
@@ -179,16 +176,19 @@ func (q *queued) drain(done chan struct{}) {
 			q.mu.Unlock()
 			return
 		}
+		e, conn := q.waiting[0], q.conn
 		q.mu.Unlock()
-		now := q.now()
-		if stuckSince.IsZero() {
-			stuckSince = now
+		// The kernel keeps ten datagrams on many machines. It tells when
+		// there is room again, so this waits instead of asking again and
+		// again.
+		conn.SetWriteDeadline(q.now().Add(sendWait))
+		if _, err := conn.Write(q.encode(e)); err == nil {
+			q.mu.Lock()
+			q.waiting = q.waiting[1:]
+			q.mu.Unlock()
+		} else if !errors.Is(err, os.ErrDeadlineExceeded) {
+			time.Sleep(drainPause)
 		}
-		pause := drainPeriod
-		if now.Sub(stuckSince) > sendWait {
-			pause = 10 * drainPeriod
-		}
-		time.Sleep(pause)
 	}
 }
 
