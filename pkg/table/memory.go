@@ -81,9 +81,8 @@ func openInline(name string, o *Options) (Table, error) {
 			return nil, fmt.Errorf("empty value for key %q", key)
 		}
 		if !t.add(key, value) {
-			// Postfix lets the last one win here.
+			// Postfix lets the last one win here, and says nothing.
 			t.values[t.o.fold(key)] = value
-			o.warn("inline:%s: duplicate entry: \"%s\"", name, key)
 		}
 	}
 	if len(t.order) == 0 {

@@ -71,7 +71,7 @@ func Login(ctx context.Context, m *table.Maps, addr string, o Options) (Result, 
 // (empty_address_relayhost_maps_lookup_key, usually "<>").
 func SenderDependent(ctx context.Context, m *table.Maps, sender, null string, o Options) (Result, error) {
 	if sender == "" {
-		sender = null
+		return one(ctx, m, null, false)
 	}
 	return Canonical(ctx, m, sender, o)
 }
@@ -80,10 +80,13 @@ func SenderDependent(ctx context.Context, m *table.Maps, sender, null string, o 
 // user@domain, domain, its parents, "*". null stands for the empty address
 // (empty_address_default_transport_maps_lookup_key, usually "<>").
 func Transport(ctx context.Context, m *table.Maps, addr, null string, o Options) (Result, error) {
+	var r Result
+	var err error
 	if addr == "" {
-		addr = null
+		r, err = one(ctx, m, null, false)
+	} else {
+		r, err = search(ctx, m, addr, o, full|noExtension|domainName|parents)
 	}
-	r, err := search(ctx, m, addr, o, full|noExtension|domainName|parents)
 	if r.Found || err != nil {
 		return r, err
 	}
