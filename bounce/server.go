@@ -67,7 +67,7 @@ func prepare(env *service.Env) (*service.Hooks, error) {
 		return nil, fmt.Errorf("service %s: want one of %s, %s, %s",
 			env.Service, p.BounceService, p.DeferService, p.TraceService)
 	}
-	s.queue = queue.Open(".", queue.Options{HashDepth: p.HashDepth, HashNames: p.HashNames, LongIDs: p.LongIDs})
+	s.queue = queue.Open(".", queue.Options{HashDepth: p.HashDepth, HashNames: p.HashNames, LongIDs: p.LongIDs, Owner: env.UID})
 	s.cleanup = inject.NewClient(ipc.NewPool("public/"+p.CleanupService, inject.Timeout))
 	return &service.Hooks{Session: s.session}, nil
 }

@@ -53,6 +53,7 @@ type daemon struct {
 	nextRun  time.Time // of the deferred queue
 	nextLook time.Time // at the incoming queue
 	pruned   time.Time
+	keeps    bool // connections that may be idle
 	full     bool
 }
 
@@ -69,7 +70,7 @@ func prepare(env *service.Env) (*service.Hooks, error) {
 	if err := l.check(); err != nil {
 		return nil, err
 	}
-	d.setup(".", func(transport string) sched.Limits {
+	d.setup(".", env.UID, func(transport string) sched.Limits {
 		limits, err := l.read(transport)
 		if err != nil {
 			// Only for a transport that is not in master.cf.
@@ -80,10 +81,11 @@ func prepare(env *service.Env) (*service.Hooks, error) {
 	return &service.Hooks{Ready: d.start, Trigger: d.trigger, Drain: d.drain}, nil
 }
 
-// setup makes the parts. No file is touched yet.
-func (d *daemon) setup(dir string, limits func(string) sched.Limits) {
+// setup makes the parts. Owner is the uid of queue files; 0 is that of the
+// process. No file is touched yet.
+func (d *daemon) setup(dir string, owner int, limits func(string) sched.Limits) {
 	p := &d.params
-	d.queue = queue.Open(dir, queue.Options{HashDepth: p.HashDepth, HashNames: p.HashNames, LongIDs: p.LongIDs})
+	d.queue = queue.Open(dir, queue.Options{HashDepth: p.HashDepth, HashNames: p.HashNames, LongIDs: p.LongIDs, Owner: owner})
 	d.bounces = bounceclient.New(bounceclient.Services{
 		Bounce: p.BounceService, Defer: p.DeferService, Trace: p.TraceService, Timeout: p.IPCTimeout,
 	})
@@ -139,8 +141,20 @@ func (d *daemon) recoverActive() error {
 	return nil
 }
 
-// drain waits until what has begun is over.
-func (d *daemon) drain() { d.work.Wait() }
+// drain waits a short time until what has begun is over. What takes longer,
+// such as a reply of another daemon, is not worth a wait: the next start
+// recovers from any state.
+func (d *daemon) drain() {
+	done := make(chan struct{})
+	go func() {
+		d.work.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(2 * time.Second):
+	}
+}
 
 // post hands an event to the owner. Events that come after the end are lost:
 // the start is the recovery.
@@ -293,8 +307,9 @@ func (d *daemon) tick() {
 	}
 	if now.Sub(d.pruned) > 5*time.Second {
 		d.pruned = now
+		d.keeps = false
 		for _, c := range d.clients {
-			c.Prune(now)
+			d.keeps = c.Prune(now) > 0 || d.keeps
 		}
 	}
 }
@@ -307,7 +322,7 @@ func (d *daemon) setTimer() {
 			next = at
 		}
 	}
-	if len(d.clients) > 0 {
+	if d.keeps {
 		if at := d.pruned.Add(6 * time.Second); at.Before(next) {
 			next = at
 		}

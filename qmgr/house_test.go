@@ -206,7 +206,7 @@ func (h *house) start(settings string) {
 	if err != nil {
 		h.Fatal(err)
 	}
-	d.setup(".", func(name string) sched.Limits {
+	d.setup(".", 0, func(name string) sched.Limits {
 		limits, err := l.read(name)
 		if err != nil {
 			h.Error(err)

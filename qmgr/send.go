@@ -56,6 +56,7 @@ func (d *daemon) dispatch() {
 			c = deliver.NewClient("private/" + e.Target.Transport)
 			d.clients[e.Target.Transport] = c
 		}
+		d.keeps = true
 		d.spawn(func() { d.deliver(m, e, c) })
 	}
 }
@@ -79,6 +80,7 @@ const suspended = "delivery temporarily suspended: "
 
 // delivered takes an agent's reply.
 func (d *daemon) delivered(m *message, e *sched.Entry, reply deliver.Reply, err error) {
+	d.keeps = true // the connection is idle now
 	var out sched.Outcome
 	switch {
 	case err != nil:

@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
+	"os/user"
+	"strconv"
 	"time"
 
 	"github.com/posthouse-mail/posthouse/pkg/bounceclient"
@@ -37,6 +40,7 @@ type params struct {
 	HashDepth     int           `param:"hash_queue_depth"`
 	HashNames     []string      `param:"hash_queue_names"`
 	LongIDs       bool          `param:"enable_long_queue_ids"`
+	MailOwner     string        `param:"mail_owner"`
 }
 
 // Agent is the part of a delivery agent that all of them share. It is safe
@@ -58,8 +62,12 @@ func NewAgent(o Options) (*Agent, error) {
 		return nil, err
 	}
 	if a.queue == nil {
+		owner, err := queueOwner(a.params.MailOwner)
+		if err != nil {
+			return nil, err
+		}
 		a.queue = queue.Open(".", queue.Options{
-			HashDepth: a.params.HashDepth, HashNames: a.params.HashNames, LongIDs: a.params.LongIDs,
+			HashDepth: a.params.HashDepth, HashNames: a.params.HashNames, LongIDs: a.params.LongIDs, Owner: owner,
 		})
 	}
 	a.Bounces = bounceclient.New(bounceclient.Services{
@@ -67,6 +75,20 @@ func NewAgent(o Options) (*Agent, error) {
 		Timeout: a.params.IPCTimeout,
 	})
 	return a, nil
+}
+
+// queueOwner returns the uid that queue files have. A process that is root now
+// will be the mail owner later, or stays root and reads the mail owner's
+// files; any other works on files of its own.
+func queueOwner(mailOwner string) (int, error) {
+	if os.Geteuid() != 0 {
+		return os.Geteuid(), nil
+	}
+	u, err := user.Lookup(mailOwner)
+	if err != nil {
+		return 0, fmt.Errorf("mail_owner: %w", err)
+	}
+	return strconv.Atoi(u.Uid)
 }
 
 // Handler delivers one message. It reports on each of d.Recipients; those

@@ -115,9 +115,9 @@ func (c *Client) put(conn *ipc.Conn) {
 	c.idle = append(c.idle, idleConn{conn, time.Now()})
 }
 
-// Prune closes the connections that were not used for some seconds. The
-// least recently used ones are in front.
-func (c *Client) Prune(now time.Time) {
+// Prune closes the connections that were not used for some seconds, and
+// returns how many are left. The least recently used ones are in front.
+func (c *Client) Prune(now time.Time) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	n := 0
@@ -126,6 +126,7 @@ func (c *Client) Prune(now time.Time) {
 		n++
 	}
 	c.idle = append(c.idle[:0], c.idle[n:]...)
+	return len(c.idle)
 }
 
 // Close closes the connections that are not in use.

@@ -180,6 +180,26 @@ func (d *Delivery) Complete(rcpt *envelope.Recipient) error {
 	return nil
 }
 
+// Corrupt reports that the queue file is damaged: the queue manager puts it
+// into the corrupt queue at the end of the attempt. All recipients that were
+// not reported on stay in it.
+func (d *Delivery) Corrupt(why error) error {
+	d.agent.Log.Warn(string(d.QueueID), "corrupt queue file: %v", why)
+	for i := range d.Recipients {
+		d.mu.Lock()
+		o := d.state[d.Recipients[i].Offset]
+		d.mu.Unlock()
+		if o == pending {
+			d.leave(&d.Recipients[i])
+		}
+	}
+	// Readable only is Postfix's mark of a damaged file.
+	if err := d.Message.File().Chmod(0o400); err != nil {
+		return fmt.Errorf("mark %s as corrupt: %w", d.QueueID, err)
+	}
+	return nil
+}
+
 // Leave counts a recipient as one to be tried again, without a report.
 func (d *Delivery) Leave(rcpt *envelope.Recipient) { d.leave(rcpt) }
 
