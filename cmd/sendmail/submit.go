@@ -1,0 +1,305 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"strings"
+	"time"
+
+	"github.com/posthouse-mail/posthouse/pkg/address"
+	"github.com/posthouse-mail/posthouse/pkg/ipc"
+	"github.com/posthouse-mail/posthouse/pkg/queue"
+)
+
+// Trace flags of a queue file, as in a delivery request.
+const (
+	traceProbe  = 1 << 9  // -bv
+	traceReport = 1 << 10 // -v
+)
+
+// Bits of postdrop's status, which are those of cleanup.
+const (
+	statusBad    = 1
+	statusWrite  = 2
+	statusNoPerm = 512
+)
+
+// maxRecipients bounds the recipients of one message.
+const maxRecipients = 100_000
+
+// submit reads a message and hands it to postdrop.
+func (c *command) submit() error {
+	name, err := c.identify()
+	if err != nil {
+		return err
+	}
+	sender, err := c.sender()
+	if err != nil {
+		return err
+	}
+	var rcpts []string
+	for _, r := range c.o.recipients {
+		rcpts = append(rcpts, splitAddresses(r)...)
+	}
+	if len(rcpts) == 0 && !c.o.fromHeader {
+		return fail(exUsage, "%s(%d): Recipient addresses must be specified on the command line or via the -t option", c.login, c.uid)
+	}
+	return c.drop(func(w *queue.RecordWriter) error {
+		return c.write(w, name, sender, rcpts)
+	})
+}
+
+// sender returns the envelope sender in internal form.
+func (c *command) sender() (string, error) {
+	if c.o.sender == nil {
+		return c.login, nil
+	}
+	s := strings.TrimSpace(*c.o.sender)
+	if s == "" || s == "<>" {
+		return "", nil
+	}
+	list := address.ListAddresses(s, 2)
+	if len(list) == 0 {
+		return "", fail(exUsage, "-f option specified malformed sender: %s", s)
+	}
+	if len(list) > 1 {
+		fmt.Fprintf(c.stderr, "sendmail: warning: -f option specified malformed sender: %s\n", s)
+	}
+	return list[0], nil
+}
+
+// drop runs postdrop and lets fill write the message to it. If fill fails,
+// postdrop sees the end of its input too early and leaves no file.
+func (c *command) drop(fill func(*queue.RecordWriter) error) error {
+	argv := c.args("postdrop", "-r")
+	cmd := exec.Command(c.path("postdrop"), argv[1:]...)
+	cmd.Env, cmd.Stderr = c.environ(), c.stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return fail(exTempFail, "%s(%d): unable to execute %s: %v", c.login, c.uid, c.path("postdrop"), err)
+	}
+	w := queue.NewRecordWriter(in)
+	fillErr := fill(w)
+	if fillErr == nil {
+		fillErr = w.Flush()
+	}
+	in.Close()
+	var own *exit
+	if errors.As(fillErr, &own) {
+		cmd.Process.Kill()
+		cmd.Wait()
+		return fillErr
+	}
+	// A write error means that postdrop gave up; its reply says why.
+	stop := time.AfterFunc(postdropTime, func() { cmd.Process.Kill() })
+	defer stop.Stop()
+	reply, err := readReply(out)
+	cmd.Wait()
+	if err != nil {
+		return fail(exTempFail, "%s(%d): unable to execute %s: no reply", c.login, c.uid, c.path("postdrop"))
+	}
+	return c.judge(reply)
+}
+
+// readReply reads postdrop's reply: attribute lists, the last of which has
+// the status.
+func readReply(r io.Reader) (ipc.List, error) {
+	br := bufio.NewReader(r)
+	for range 4 {
+		l, err := ipc.ReadList(br)
+		if err != nil {
+			return nil, err
+		}
+		if _, ok := l.Get("status"); ok {
+			return l, nil
+		}
+	}
+	return nil, ipc.ErrMalformed
+}
+
+// judge turns the reply into an exit status.
+func (c *command) judge(l ipc.List) error {
+	code, err := l.GetInt("status")
+	if err != nil {
+		return fail(exTempFail, "%v", err)
+	}
+	if code == 0 {
+		return nil
+	}
+	text := l.Value("reason")
+	if text == "" {
+		text = "message not accepted"
+	}
+	exitCode := exUnavailable
+	switch {
+	case code&statusBad != 0:
+		exitCode = exSoftware
+	case code&statusWrite != 0:
+		exitCode = exTempFail
+	case code&statusNoPerm != 0:
+		exitCode = exNoPerm
+	}
+	return fail(exitCode, "%s(%d): %s", c.login, c.uid, text)
+}
+
+// records writes records and remembers the first error.
+type records struct {
+	w   *queue.RecordWriter
+	err error
+}
+
+func (r *records) rec(typ byte, s string) {
+	if r.err == nil {
+		r.err = r.w.RecString(typ, s)
+	}
+}
+
+func (r *records) attr(name, value string) { r.rec(queue.RecAttr, name+"="+value) }
+
+// write writes the whole message as records, in Postfix's order.
+func (c *command) write(w *queue.RecordWriter, name, sender string, rcpts []string) error {
+	r := &records{w: w}
+	if c.o.envid != "" {
+		r.attr(queue.AttrDSNEnvID, c.o.envid)
+	}
+	if c.o.ret != 0 {
+		r.attr(queue.AttrDSNRet, fmt.Sprint(c.o.ret))
+	}
+	context := queue.AttrLocalOrigin
+	if c.o.gateway {
+		context = queue.AttrRemoteOrigin
+	}
+	r.attr(queue.AttrRewriteContext, context)
+	if name != "" {
+		r.rec(queue.RecFull, name)
+	}
+	r.rec(queue.RecFrom, sender)
+	if err := c.verp(r, sender); err != nil {
+		return err
+	}
+	if c.o.encoding != "" {
+		r.attr(queue.AttrEncoding, c.o.encoding)
+	}
+	c.trace(r)
+	c.recipients(r, rcpts)
+	r.rec(queue.RecMesg, "")
+	extracted, err := c.content(r, rcpts)
+	if err != nil {
+		return err
+	}
+	r.rec(queue.RecXtra, "")
+	c.recipients(r, extracted)
+	r.rec(queue.RecEnd, "")
+	return r.err
+}
+
+// verp writes the record for -XV.
+func (c *command) verp(r *records, sender string) error {
+	if c.o.verp == nil {
+		return nil
+	}
+	if sender == "" {
+		return fail(exUsage, "%s(%d): -XV option requires non-null sender address", c.login, c.uid)
+	}
+	delims := *c.o.verp
+	if delims == "" {
+		delims = c.p.VerpDelims
+	}
+	for _, d := range delims {
+		if !strings.ContainsRune(c.p.VerpFilter, d) {
+			return fail(exUsage, "-XV requires two characters from %s", c.p.VerpFilter)
+		}
+	}
+	r.rec(queue.RecVerp, delims)
+	return nil
+}
+
+// trace asks for a report, for -v and -bv.
+func (c *command) trace(r *records) {
+	flag := 0
+	switch {
+	case c.o.probe:
+		flag = traceProbe
+	case c.o.report:
+		flag = traceReport
+	default:
+		return
+	}
+	r.attr(queue.AttrTraceFlags, fmt.Sprint(flag))
+	sender, _ := c.sender()
+	fmt.Fprintf(c.stdout, "Mail Delivery Status Report will be mailed to <%s>.\n", sender)
+}
+
+func (c *command) recipients(r *records, rcpts []string) {
+	for _, rcpt := range rcpts {
+		if c.o.notify != 0 {
+			r.attr(queue.AttrDSNNotify, fmt.Sprint(c.o.notify))
+		}
+		r.rec(queue.RecRcpt, rcpt)
+	}
+}
+
+// content writes the message text. It returns the recipients that the headers
+// name, for -t.
+func (c *command) content(r *records, rcpts []string) ([]string, error) {
+	if c.o.probe {
+		r.rec(queue.RecNorm, "From: "+address.Quote(c.login))
+		r.rec(queue.RecNorm, "Subject: probe")
+		r.rec(queue.RecNorm, "To:")
+		for i, rcpt := range rcpts {
+			comma := ","
+			if i == len(rcpts)-1 {
+				comma = ""
+			}
+			r.rec(queue.RecNorm, "\t"+address.Quote(rcpt)+comma)
+		}
+		return nil, nil
+	}
+	m := newReader(c.stdin, c.p.LineLength, c.p.FixEndings, !c.o.dotIsData)
+	h := &headers{active: c.o.fromHeader, limit: maxHeader}
+	for {
+		part, eol, err := m.next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return nil, fail(exTempFail, "%s(%d): error reading input: %v", c.login, c.uid, err)
+		}
+		h.part(part, eol)
+		typ := queue.RecNorm
+		if !eol {
+			typ = queue.RecCont
+		}
+		if r.err == nil {
+			r.err = r.w.Rec(typ, part)
+		}
+		if r.err != nil {
+			return nil, r.err
+		}
+	}
+	if !c.o.fromHeader {
+		return nil, nil
+	}
+	found, err := h.recipients()
+	if err != nil {
+		return nil, fail(exDataErr, "%s(%d): unable to extract recipients: %v", c.login, c.uid, err)
+	}
+	if len(found)+len(rcpts) == 0 {
+		return nil, fail(exUsage, "%s(%d): No recipient addresses found in message header", c.login, c.uid)
+	}
+	return found, nil
+}
+
+// postdropTime is how long postdrop may take to answer after the message; the
+// disk may be slow.
+const postdropTime = 10 * time.Minute
