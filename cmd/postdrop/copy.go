@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -109,33 +108,9 @@ func (c *copier) allowed(data []byte) bool {
 		c.warn("uid=%d: ignoring malformed record: %s: %.200s", c.uid, problem, data)
 		return false
 	}
-	if userAttr(name, value) {
+	if queue.UserAttr(name, value) {
 		return true
 	}
 	c.warn("uid=%d: ignoring attribute record: %.200s=%.200s", c.uid, name, value)
-	return false
-}
-
-func userAttr(name, value string) bool {
-	number := func(limit int) bool {
-		n, err := strconv.Atoi(value)
-		return err == nil && n >= 0 && n <= limit
-	}
-	switch name {
-	case queue.AttrEncoding:
-		return value == "7bit" || value == "8bit" || value == ""
-	case queue.AttrRewriteContext:
-		return value == queue.AttrLocalOrigin || value == queue.AttrRemoteOrigin
-	case queue.AttrDSNEnvID, queue.AttrDSNOrcpt:
-		return true
-	case queue.AttrDSNNotify:
-		return number(15)
-	case queue.AttrDSNRet:
-		return number(2)
-	case queue.AttrSMTPUTF8:
-		return number(15)
-	case queue.AttrTraceFlags:
-		return number(1 << 16)
-	}
 	return false
 }

@@ -59,12 +59,13 @@ func NewClient(pool *ipc.Pool) *Client { return &Client{pool: pool} }
 // Submission is one message on its way. Its methods must not be called
 // concurrently. After the first error the others return it again.
 type Submission struct {
-	pool    *ipc.Pool
-	conn    *ipc.Conn
-	id      string
-	content bool
-	err     error
-	stop    func() bool
+	pool      *ipc.Pool
+	conn      *ipc.Conn
+	id        string
+	content   bool
+	extracted bool
+	err       error
+	stop      func() bool
 }
 
 // Begin opens a queue file. The submission must end with Finish or Abort.
@@ -245,6 +246,13 @@ func (s *Submission) Fragment(b []byte) error {
 	return s.Rec(recCont, b)
 }
 
+// StartExtracted ends the content. Recipients that follow the content, as
+// sendmail -t makes them, may come after it.
+func (s *Submission) StartExtracted() error {
+	s.extracted = true
+	return s.Rec(recXtra, nil)
+}
+
 // Finish ends the message and waits for cleanup. Only a Result that is OK
 // means that the message is on disk. An error means that its fate is not
 // known: the caller answers with a temporary failure.
@@ -252,7 +260,9 @@ func (s *Submission) Finish() (Result, error) {
 	if !s.content {
 		s.StartContent()
 	}
-	s.Rec(recXtra, nil)
+	if !s.extracted {
+		s.StartExtracted()
+	}
 	s.Rec(recEnd, nil)
 	if s.err == nil {
 		s.err = s.conn.Extend()

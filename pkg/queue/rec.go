@@ -16,7 +16,10 @@
 // satisfies errors.Is(err, [ErrCorrupt]).
 package queue
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+)
 
 // Record types. RecFilt and RecCont are the same letter: the first appears in
 // an envelope, the second in content.
@@ -161,4 +164,28 @@ func RecordName(typ byte) string {
 		}
 	}
 	return "unknown_record_type"
+}
+
+// UserAttr reports whether a local user may set an attribute to a value. The
+// others are for our own processes.
+func UserAttr(name, value string) bool {
+	number := func(limit int) bool {
+		n, err := strconv.Atoi(value)
+		return err == nil && n >= 0 && n <= limit
+	}
+	switch name {
+	case AttrEncoding:
+		return value == "7bit" || value == "8bit" || value == ""
+	case AttrRewriteContext:
+		return value == AttrLocalOrigin || value == AttrRemoteOrigin
+	case AttrDSNEnvID, AttrDSNOrcpt:
+		return true
+	case AttrDSNNotify, AttrSMTPUTF8:
+		return number(15)
+	case AttrDSNRet:
+		return number(2)
+	case AttrTraceFlags:
+		return number(1 << 16)
+	}
+	return false
 }
