@@ -28,7 +28,7 @@
 //
 // # Parameters
 //
-// proxy_read_maps, smtputf8_enable.
+// proxy_read_maps.
 //
 // # See also
 //

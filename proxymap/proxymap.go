@@ -17,7 +17,6 @@ import (
 // parameters is what main.cf says to this daemon.
 type parameters struct {
 	ReadMaps string `param:"proxy_read_maps"`
-	UTF8     bool   `param:"smtputf8_enable"`
 }
 
 // maxTables bounds how many tables are open at a time: each name and each set
@@ -50,7 +49,7 @@ func prepare(env *service.Env) (*service.Hooks, error) {
 	if err != nil {
 		return nil, fmt.Errorf("proxy_read_maps: %w", err)
 	}
-	s := newServer(approved, table.Options{ConfigDir: env.Config.Dir(), Log: env.Log, UTF8: p.UTF8})
+	s := newServer(approved, table.Options{ConfigDir: env.Config.Dir(), Log: env.Log})
 	return &service.Hooks{Session: s.serve, Changed: s.changed, Drain: s.close}, nil
 }
 
@@ -116,7 +115,7 @@ func (s *server) answer(ctx context.Context, req ipc.List) ipc.List {
 	flags, err := req.GetInt("flags")
 	request := req.Value("request")
 	key, hasKey := req.Get("key")
-	const known = table.ProxyNoFold | table.ProxyRefuseSubstitution | table.ProxyUTF8
+	const known = table.ProxyNoFold | table.ProxyRefuseSubstitution
 	if !ok || err != nil || flags&^known != 0 ||
 		request != table.ProxyOpen && (request != table.ProxyLookup || !hasKey) {
 		s.warn("malformed request \"%s\"", request)
@@ -174,7 +173,6 @@ func (s *server) table(spec string, flags int64) (table.Table, error) {
 	o := s.options
 	o.NoFold = flags&table.ProxyNoFold != 0
 	o.RefuseSubstitution = flags&table.ProxyRefuseSubstitution != 0
-	o.UTF8 = flags&table.ProxyUTF8 != 0
 	t, err := table.Open(spec, o)
 	if err != nil {
 		return nil, err

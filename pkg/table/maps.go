@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"unicode/utf8"
 )
 
 // Maps is an ordered list of tables, such as the value of virtual_alias_maps.
@@ -71,6 +72,10 @@ func (m *Maps) lookup(ctx context.Context, key string, fixed bool) (string, bool
 	if m == nil || key == "" {
 		return "", false, nil
 	}
+	if m.o.UTF8 && !utf8.ValidString(key) {
+		m.o.warn("non-UTF-8 key \"%s\": malformed UTF-8 or invalid codepoint", key)
+		return "", false, nil
+	}
 	for _, t := range m.tables {
 		if fixed && IsPattern(t.table) {
 			continue
@@ -86,6 +91,9 @@ func (m *Maps) lookup(ctx context.Context, key string, fixed bool) (string, bool
 			m.o.warn("table %s: key %s: empty string result is not allowed", t.spec, key)
 			m.o.warn("table %s should return NO RESULT in case of NOT FOUND", t.spec)
 			return "", false, fmt.Errorf("table %s: lookup: %w", t.spec, ErrEmpty)
+		}
+		if m.o.UTF8 && !utf8.ValidString(v) {
+			return "", false, fmt.Errorf("table %s: lookup: value is not valid UTF-8", t.spec)
 		}
 		return v, true, nil
 	}

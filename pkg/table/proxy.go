@@ -32,7 +32,6 @@ const (
 	ProxyNoFold             = 1 << iota // request: keep the case of keys
 	ProxyRefuseSubstitution             // request: no $number in results
 	ProxyPattern                        // reply: whole keys only
-	ProxyUTF8                           // request: smtputf8_enable
 )
 
 // proxyTable asks the proxymap server.
@@ -61,9 +60,6 @@ func openProxy(name string, o *Options, depth int) (Table, error) {
 	}
 	if o.RefuseSubstitution {
 		t.flags |= ProxyRefuseSubstitution
-	}
-	if o.UTF8 {
-		t.flags |= ProxyUTF8
 	}
 	return t, nil
 }

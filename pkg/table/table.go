@@ -105,8 +105,8 @@ type Options struct {
 	// Aliases says that the text behind indexed tables is in the form of
 	// aliases(5). Without it the form is found out by looking.
 	Aliases bool
-	// UTF8 refuses keys and values that are not valid UTF-8
-	// (smtputf8_enable).
+	// UTF8 makes Maps refuse values that are not valid UTF-8, and find
+	// nothing under keys that are not (smtputf8_enable).
 	UTF8 bool
 	// Position is put in front of errors: "main.cf:12:3", or "".
 	Position string

@@ -205,7 +205,7 @@ func TestIndexChoice(t *testing.T) {
 // Text behind hash: may be that of postmap or of postalias.
 func TestAliasText(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "aliases")
-	write(t, path, "# comment\nroot: admin,joe\nCmd: \"|/bin/x y\"\n\"a b\": c\nnospace:x\n")
+	write(t, path, "# comment\nroot: admin,joe\nCmd: \"|/bin/x y\"\n\"a b\": c\nnospace:x\nnoval:\nno colon at all\n")
 	for _, force := range []bool{false, true} {
 		m, err := Open("hash:"+path, Options{Aliases: force})
 		if err != nil {
@@ -298,6 +298,11 @@ func TestMaps(t *testing.T) {
 		t.Errorf("empty value: %v", err)
 	}
 	var none *Maps
+	var w warnings
+	utf, err := OpenMaps([]string{"static:x"}, Options{UTF8: true, Log: &w})
+	if _, found, _ := utf.Lookup(ctx, "\xff"); err != nil || found || len(w) != 1 {
+		t.Errorf("key that is not UTF-8: %v %v %q", found, err, w)
+	}
 	if _, found, err := none.Lookup(ctx, "a"); found || err != nil || !none.Empty() {
 		t.Error("nil Maps")
 	}

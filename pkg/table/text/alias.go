@@ -59,27 +59,26 @@ func SplitAlias(line string) (key, value, problem string) {
 	return key, join(tokens[colon+1:], true), ""
 }
 
-// LooksLikeAliases reports whether every line of a source can be an alias and
-// at least one cannot be an entry of a postmap(1) source. Indexed files do
-// not say which of the two forms their text has.
+// LooksLikeAliases reports whether more lines of a source are aliases than are
+// entries of a postmap(1) source. Indexed files do not say which of the two
+// forms their text has. One wrong line must not change the answer, since the
+// other reading would lose all entries.
 func LooksLikeAliases(r io.Reader) (bool, error) {
 	lines := NewReader(r)
-	seen := false
+	aliases, entries := 0, 0
 	for {
 		line, err := lines.Next()
 		if err == io.EOF {
-			return seen, nil
+			return aliases > entries, nil
 		}
 		if err != nil {
 			return false, err
 		}
-		if _, _, problem := SplitAlias(line.Text); problem != "" {
-			return false, nil
+		if aliasShape(line.Text) {
+			aliases++
+		} else if _, _, _, ok := Split(strings.TrimRight(line.Text, Space)); ok {
+			entries++
 		}
-		if !aliasShape(line.Text) {
-			return false, nil
-		}
-		seen = true
 	}
 }
 
@@ -98,6 +97,9 @@ func aliasShape(line string) bool {
 		return strings.Contains(line, ":")
 	}
 	word, rest := line[:i], strings.TrimLeft(line[i:], Space)
+	if strings.HasSuffix(word, "::") {
+		return false // an IPv6 network
+	}
 	return strings.HasSuffix(word, ":") || strings.HasPrefix(rest, ":") ||
 		strings.Contains(word, ":") && strings.HasSuffix(word, ",")
 }
