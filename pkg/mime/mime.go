@@ -61,6 +61,7 @@ type Scanner struct {
 	state   state
 	header  []byte
 	pending bool // header has text
+	atBound bool // the body line being reported is a boundary
 	partial bool // the line before had no end
 	content contentType
 	stack   []string // boundaries, innermost last
@@ -280,7 +281,10 @@ func (s *Scanner) startPart(line []byte, eol bool) error {
 	if s.state == inPart && i+1 > len(s.stack) {
 		s.state = inBody
 	}
-	return s.h.Body(line, eol)
+	s.atBound = true
+	err := s.h.Body(line, eol)
+	s.atBound = false
+	return err
 }
 
 // HeaderName returns the length of the field name that a header line starts
