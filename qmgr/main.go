@@ -37,7 +37,8 @@
 // default_destination_concurrency_failed_cohort_limit,
 // default_delivery_slot_cost, default_delivery_slot_loan,
 // default_delivery_slot_discount, default_minimum_delivery_slots. A transport
-// has at most as many requests at once as its maxproc in master.cf.
+// has at most as many requests at once as its maxproc in master.cf, times the
+// client_limit if its line sets that with -o.
 //
 // Retry: minimal_backoff_time, maximal_backoff_time, queue_run_delay,
 // maximal_queue_lifetime, bounce_queue_lifetime, transport_retry_time,

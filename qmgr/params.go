@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -62,12 +63,33 @@ func newLimits(cfg *config.Config, p *params) (*limits, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, s := range master.Services {
-		if s.Type == "unix" && s.MaxProc != config.MaxProcDefault {
-			l.maxProc[s.Name] = s.MaxProc
+	for i := range master.Services {
+		s := &master.Services[i]
+		if s.Type != "unix" {
+			continue
+		}
+		if n, ok := requests(s, p.ProcessLimit); ok {
+			l.maxProc[s.Name] = n
 		}
 	}
 	return l, nil
+}
+
+// requests returns how many deliveries at once a line of master.cf allows, if
+// it says so. A site that has maxproc 1 in a Postfix master.cf means one
+// delivery at a time, although a process of ours could do many: only a
+// client_limit in the same line counts for more.
+func requests(s *config.Service, processLimit int) (n int, ok bool) {
+	n, ok = s.MaxProc, s.MaxProc != config.MaxProcDefault
+	if !ok {
+		n = processLimit
+	}
+	for _, o := range s.Overrides {
+		if limit, err := strconv.Atoi(o.Value); o.Name == "client_limit" && err == nil && limit > 0 {
+			return n * limit, true
+		}
+	}
+	return n, ok
 }
 
 // check finds settings of known transports that are not valid, at the start.
@@ -76,6 +98,7 @@ func (l *limits) check() error {
 	for name := range l.maxProc {
 		names = append(names, name)
 	}
+	slices.Sort(names)
 	for _, name := range names {
 		if _, err := l.read(name); err != nil {
 			return err
