@@ -100,7 +100,7 @@ func (s *server) startLoops() {
 
 // supervise waits for a reason to end, and ends the process accordingly.
 func (s *server) supervise(signals <-chan os.Signal) int {
-	timer := time.NewTimer(housekeeping)
+	timer := time.NewTimer(s.pause(false))
 	defer timer.Stop()
 	for {
 		select {
@@ -154,6 +154,11 @@ func (s *server) keepHouse() time.Duration {
 		s.retire("idle")
 	}
 	s.checkChanged()
+	return s.pause(full)
+}
+
+// pause is the time between two looks.
+func (s *server) pause(full bool) time.Duration {
 	if full {
 		return housekeeping / 6
 	}
