@@ -36,6 +36,11 @@ func ScanList(value string) []Mailbox {
 		case '<':
 			end := closing(tokens, i+1)
 			list = appendAddr(list, tokens[i+1:end])
+			if end < len(tokens) && tokens[end].Kind == ',' {
+				// No '>' before the next element.
+				start, i = end, end-1
+				continue
+			}
 			i = end
 			// What follows up to the next comma is not an address.
 			for i+1 < len(tokens) && tokens[i+1].Kind != ',' && tokens[i+1].Kind != ';' {
@@ -62,7 +67,7 @@ func closing(tokens []Token, i int) int {
 			route = false
 		case ',':
 			if !route {
-				return i - 1
+				return i
 			}
 		}
 	}
@@ -123,7 +128,8 @@ func RewriteList(value string, fn func(external string) (string, error)) (string
 		if err != nil {
 			return "", err
 		}
-		if repl == old && !comma {
+		comma = comma && (done > 0 || repl != old)
+		if old == "" || repl == old && !comma {
 			continue
 		}
 		if comma {
