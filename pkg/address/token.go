@@ -66,6 +66,7 @@ func Tokenize(s string) []Token {
 			t.Kind = Atom
 			t.Text, i = readAtom(s, i)
 		}
+		i = min(i, len(s)) // a backslash was the last byte
 		t.End = i
 		tokens = append(tokens, t)
 	}
