@@ -111,6 +111,51 @@ endif
 endif
 `
 
+// posix is expressions whose meaning, or rejection, is easily got wrong.
+const posix = `/a)/ paren
+/q|*b/ altstar
+/(*c)/ parstar
+/d{,2}e/ upto
+/^*f/ caretstar
+/g{1}{2}/ dbl
+/h|/ hempty
+/k{x}/ kx
+/\*m\**/x bre
+/^*n/x brestar
+/\(o\|p\)\+/x gnu
+/(r/ unmatched
+/[s/ ubr
+/t\/ tb
+/(u)\1/ ref
+/[[:foo:]]/ badclass
+/[z-a]/ badrange
+/v{2,1}/ badint
+/w\{1/x badbre
+/.*y$/ Y
+/x\'/ quote
+/^a\/b$/ slash
+/[/]x/ cls
+/a{2}/ two
+/^(a|b)*c\.$/ grp
+/a{/ brace
+/x**/ star
+/^\^$/ caret
+/\<word\>/ word
+/[[:digit:]]+-[a-c]/ dig
+/(^|,)z($|,)/ anch
+/a.*b/m nl
+/^l2$/m line2
+/^[^a-z]$/i neg
+/\$5/ dollar
+/[\n]q/ bsn
+/é/ eacute
+/+p/ plus
+/()e/ empty
+`
+
+const subjects = "a)\nb\nqb\n*b\nc\n*c\ne\nddde\nf\n*f\ngg\nggg\nh\nkx\nk{x}\n*m\n*n\nn\nop\nuu\nu\ny\nx\nxx\nzz\n" +
+	"a/b\n/x\n]x\naa\nabac.\na{\n^\na word b\nsword\n12-b\n,z,\nyz\nA\n7\n$5\n\\q\n\u00c9\n\u00e9\n+p\na\tb\nx*\nABAC.\n"
+
 // session is run by both in directories of their own. Each step works on what
 // the ones before it left.
 var session = []struct {
@@ -160,6 +205,8 @@ var session = []struct {
 	{message, []string{"postmap", "-hbmq", "-", "regexp:{{/.*/ X}}"}},
 	{"abbc\nxX\nzz1\nzyq\nzy\nfoo\n", []string{"postmap", "-q", "-", "regexp:rules"}},
 	{"abbc\nxX\nzz1\nzyq\nzy\nfoo\n", []string{"postmap", "-q", "-", "pcre:rules"}},
+	{subjects, []string{"postmap", "-q", "-", "regexp:posix"}},
+	{subjects, []string{"postmap", "-q", "-", "pcre:posix"}},
 	{"", []string{"postmap", "-q", "a", "inline:{a=1,A=2}"}},
 	{"", []string{"postmap", "-q", "a", "pipemap:{static:a,inline:{a=c}}"}},
 	{"", []string{"postalias", "aliases"}},
@@ -177,6 +224,7 @@ func workDir(t *testing.T) string {
 	put(t, dir+"/map", mapText)
 	put(t, dir+"/aliases", aliasText)
 	put(t, dir+"/rules", rules)
+	put(t, dir+"/posix", posix)
 	put(t, dir+"/files", "k map\n")
 	put(t, dir+"/bytes", "k\xff v\nk2 v\xff\nk3 v\n")
 	return dir

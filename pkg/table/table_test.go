@@ -73,7 +73,7 @@ func TestTypes(t *testing.T) {
 		{"regexp:{{/(.)\\1/ twice}}", "aBBa", "twice"},
 		{"regexp:{{/^a.b$/ byte}}", "a\xe9b", "byte"},
 		{"regexp:{{/^[^]x]*$/ set}}", "a]b", "NOTFOUND"},
-		{"regexp:{{/*a)/ odd}}", "a)", "odd"},
+		{"regexp:{{/*a/ bad}, {/x*?/ good}}", "a", "good"},
 		{"pcre:{{/^(?<n>a+)(?=b)(.*)$/ $2 $1}}", "aab", "b aa"},
 		{"pcre:{{/^a++a/ never}}", "aaa", "NOTFOUND"},
 		{"pcre:{{/^\\xe9$/ byte}}", "\xe9", "byte"},

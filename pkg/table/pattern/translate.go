@@ -45,7 +45,7 @@ func (t *translator) next() error {
 	case '.':
 		t.emit(".")
 	case '*':
-		t.quantify("*")
+		return t.quantify("*")
 	case '^':
 		t.anchor(c, t.extended || t.atStart())
 	case '$':
@@ -112,21 +112,21 @@ func (t *translator) operator(c byte) error {
 		t.out.WriteByte('|')
 		t.atom = -1
 	case '+', '?':
-		t.quantify(string(c))
+		return t.quantify(string(c))
 	case '{':
 		return t.interval()
 	}
 	return nil
 }
 
-// quantify applies a quantifier to the last atom. Where there is none, the C
-// library ignores it in an extended expression and takes "*" for itself in a
-// basic one.
-func (t *translator) quantify(q string) {
+// quantify applies a quantifier to the last atom. Where there is none, "*"
+// stands for itself in a basic expression.
+func (t *translator) quantify(q string) error {
 	switch {
 	case t.atom < 0 && !t.extended && q == "*":
 		t.emit(`\*`)
 	case t.atom < 0:
+		return errors.New("invalid preceding regular expression")
 	case t.counted:
 		// "a*?" would mean something else to package regexp.
 		s := t.out.String()
@@ -136,6 +136,7 @@ func (t *translator) quantify(q string) {
 		t.out.WriteString(q)
 		t.counted = true
 	}
+	return nil
 }
 
 var interval = regexp.MustCompile(`^([0-9]*)(,?)([0-9]*)$`)
@@ -148,18 +149,13 @@ func (t *translator) interval() error {
 	body, _, ok := strings.Cut(t.in[t.pos:], end)
 	m := interval.FindStringSubmatch(body)
 	if !ok || m == nil || m[1] == "" && m[2] == "" {
-		if !t.extended {
-			return errors.New("invalid content of \\{\\}")
-		}
-		t.emit(`\{`)
-		return nil
+		return errors.New("invalid content of \\{\\}")
 	}
 	t.pos += len(body) + len(end)
 	if m[1] == "" {
 		m[1] = "0"
 	}
-	t.quantify("{" + m[1] + m[2] + m[3] + "}")
-	return nil
+	return t.quantify("{" + m[1] + m[2] + m[3] + "}")
 }
 
 func (t *translator) escape() error {
