@@ -24,7 +24,7 @@ type Size struct {
 	DataOffset    int64 // of the first content record
 	RcptCount     int64 // at arrival
 	QmgrHints     int64 // HintMixed, and HintNotify of all recipients
-	ContentLength int64 // bytes of the message itself
+	ContentLength int64 // as DataSize, without what edits have put out of use
 	UTF8Flags     int64 // envelope.UTF8...
 }
 
