@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/posthouse-mail/posthouse/pkg/queue"
+	"github.com/posthouse-mail/posthouse/pkg/refpostfix"
 )
 
 // TestMain makes the test binary a postdrop of its own: it stores the records
@@ -74,6 +75,7 @@ func setup(t *testing.T, settings string) (conf, bin string) {
 	}
 	t.Setenv("MAIL_CONFIG", conf)
 	t.Setenv("NAME", "")
+	os.Unsetenv("NAME")
 	return conf, bin
 }
 
@@ -267,12 +269,9 @@ func TestNewaliases(t *testing.T) {
 // TestReference compares the records with those of Debian's sendmail, where
 // that is unpacked.
 func TestReference(t *testing.T) {
-	const root = "/tmp/ref/root"
-	if _, err := os.Stat(root + "/usr/sbin/sendmail"); err != nil {
-		t.Skip("no reference installation")
-	}
+	root := refpostfix.Root(t)
 	conf, bin := setup(t, "daemon_directory = "+root+"/usr/lib/postfix/sbin\nshlib_directory = "+root+
-		"/usr/lib/postfix\nmail_owner = daemon\nsetgid_group = mail\nimport_environment = LD_LIBRARY_PATH MAIL_CONFIG\ncompatibility_level = 3.6\nmaillog_file = /dev/null")
+		"/usr/lib/postfix\nmail_owner = daemon\nsetgid_group = mail\nimport_environment = LD_LIBRARY_PATH MAIL_CONFIG\ncompatibility_level = 3.6\nmaillog_file = /dev/stdout")
 	lib := root + "/usr/lib/postfix:" + root + "/usr/lib/x86_64-linux-gnu:" + root + "/lib/x86_64-linux-gnu"
 	for _, tt := range []struct {
 		input string
@@ -294,7 +293,7 @@ func TestReference(t *testing.T) {
 		cmd.Env = append(os.Environ(), "LD_LIBRARY_PATH="+lib, "MAIL_CONFIG="+conf)
 		cmd.Stdin = strings.NewReader(tt.input)
 		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Logf("reference %q: %v %s", tt.args, err, out)
+			t.Errorf("reference %q: %v %s", tt.args, err, out)
 			continue
 		}
 		want, _ := os.ReadFile(filepath.Join(bin, "records"))
