@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -81,6 +82,10 @@ func newMaster(o options) (*master, error) {
 // listen for everything that can happen.
 func (m *master) start() error {
 	unix.Umask(0o077)
+	// What our starter left open is not for our children.
+	if err := unix.CloseRange(3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		m.log.Debug("close inherited descriptors: %v", err)
+	}
 	if err := m.openStdio(); err != nil {
 		return err
 	}

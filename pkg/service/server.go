@@ -190,6 +190,10 @@ func (s *server) drain(signals <-chan os.Signal, now bool) int {
 	s.draining = true
 	for c := range s.sessions {
 		c.endIfWaiting()
+		if s.daemon.Kind == Trigger {
+			// A trigger that has not come by now is none.
+			c.conn.SetReadDeadline(time.Unix(1, 0))
+		}
 	}
 	s.cond.Broadcast()
 	s.mu.Unlock()
