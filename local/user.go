@@ -102,6 +102,9 @@ func (j *job) toMailbox(ctx context.Context, p place, name, ext string, u accoun
 		return
 	}
 	if !found {
+		if contains(p.aliases, name) {
+			return // an alias that names itself; its other destinations count
+		}
 		j.unknown(ctx, p, name, ext)
 		return
 	}

@@ -197,7 +197,7 @@ maillog_file_prefixes = %[1]s, /dev/stdout
 # Who we are, where we listen, and for whom.
 myhostname = mail.%[6]s
 mydomain = %[6]s
-myorigin = $mydomain
+myorigin = $myhostname
 inet_interfaces = loopback-only
 inet_protocols = ipv4
 mynetworks = 127.0.0.0/8
