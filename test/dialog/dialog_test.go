@@ -12,6 +12,7 @@
 //	<~ 250-                          ... begin with this
 //	<... 250 CHUNKING                skip lines up to this one
 //	<eof>                            the server closes the connection
+//	starttls                         do a TLS handshake
 //	connect                          open a new connection
 //	close                            close ours, half or whole
 //	sleep 100ms
@@ -119,6 +120,8 @@ func (d *dialog) order(word, rest string) {
 	case "connect":
 		d.disconnect()
 		d.connect()
+	case "starttls":
+		d.startTLS()
 	case "close":
 		d.disconnect()
 	case "sleep":

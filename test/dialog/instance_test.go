@@ -64,6 +64,9 @@ func start(t *testing.T, bin string, settings []string) *instance {
 	if os.Getuid() != 0 {
 		owner = ""
 	}
+	for i, l := range settings {
+		settings[i] = strings.ReplaceAll(l, "DIR", filepath.Join(dir, "etc"))
+	}
 	conf := mainCF + owner + fmt.Sprintf("queue_directory = %s/spool\ndata_directory = %s/data\ndaemon_directory = %s\nmaillog_file = /dev/stdout\n", dir, dir, bin) +
 		strings.Join(settings, "\n") + "\n"
 	for name, text := range map[string]string{"main.cf": conf, "master.cf": "", "hosts": "127.0.0.1 localhost\n", "resolv.conf": "nameserver 127.0.0.1:9\n"} {
@@ -77,6 +80,10 @@ func start(t *testing.T, bin string, settings []string) *instance {
 	etc := filepath.Join(dir, "etc")
 	in.run(t, filepath.Join(bin, "trivial-rewrite"), "-c", etc, "-n", "rewrite", "-t", "unix", "--listen", filepath.Join(dir, "spool/private/rewrite"))
 	in.run(t, filepath.Join(bin, "anvil"), "-c", etc, "-n", "anvil", "-t", "unix", "--listen", filepath.Join(dir, "spool/private/anvil"))
+	if strings.Contains(conf, "smtpd_tls") {
+		makeCertificate(t, etc)
+		in.run(t, filepath.Join(bin, "tlsmgr"), "-c", etc, "-n", "tlsmgr", "-t", "unix", "--listen", filepath.Join(dir, "spool/private/tlsmgr"))
+	}
 	in.run(t, filepath.Join(bin, "smtpd"), "-c", etc, "-n", "smtp", "-t", "inet", "--listen", in.addr)
 	for range 100 {
 		if c, err := net.Dial("tcp", in.addr); err == nil {
