@@ -240,3 +240,38 @@ func TestReferenceChecks(t *testing.T) {
 	}
 	compareWithReference(t, "header_checks = pcre:"+rules+"/header\nbody_checks = pcre:"+rules+"/body\n", checkMessages())
 }
+
+// TestPostfixDelivers lets Postfix's postcat read a file of ours, and its
+// queue manager deliver it.
+func TestPostfixDelivers(t *testing.T) {
+	ref := refpostfix.Start(t, testMain+"default_transport = discard:\nlocal_transport = discard:\n")
+	s, _, dir := testServer(t, "delay_warning_time = 4h\nalways_bcc = arch@a.test\n")
+	res := send(t, serve(t, s), []byte(strings.Repeat("long ", 1000)))
+	ours := filepath.Join(dir, "incoming", res.QueueID)
+	out, err := ref.Command("/usr/sbin/postcat", "-c", filepath.Join(ref.Dir, "etc"), ours).CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "recipient: c@d.test") || !strings.Contains(string(out), "Subject: x") {
+		t.Errorf("postcat: %v\n%.2000s", err, out)
+	}
+	const daemon = 1
+	if err := os.Chown(ours, daemon, daemon); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(ours, filepath.Join(ref.Dir, "spool/incoming", res.QueueID)); err != nil {
+		t.Skipf("SKIPPED: cannot move the file into the reference's queue: %v", err)
+	}
+	if err := ipc.Trigger(filepath.Join(ref.Dir, "spool/public/qmgr"), []byte("I")); err != nil {
+		t.Fatal(err)
+	}
+	for range 100 {
+		if strings.Contains(ref.Log(), res.QueueID+": removed") {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	log := ref.Log()
+	for _, want := range []string{"from=<a@b.test>, size=", "nrcpt=2 (queue active)", "to=<c@d.test>, relay=none", "to=<arch@a.test>, relay=none", ": removed"} {
+		if !strings.Contains(log, want) {
+			t.Errorf("no %q in the log:\n%s", want, log)
+		}
+	}
+}
