@@ -17,7 +17,7 @@ import (
 
 // maxTempAge is the age at which an incomplete file is taken for abandoned.
 // The longest time for which a client may take to send is far shorter.
-const maxTempAge = 24 * time.Hour
+const maxTempAge = 7 * 24 * time.Hour
 
 // fixSuffix marks a file that has got its new name in the first pass of a
 // repair. It makes the name one that no daemon takes for a message.

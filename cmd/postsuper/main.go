@@ -20,7 +20,7 @@
 //   - -f queue_id: as -e, and release it from hold.
 //   - -h queue_id: put a message on hold, out of incoming, active or deferred.
 //   - -H queue_id: release a message from hold.
-//   - -p: remove files that were left incomplete more than a day ago.
+//   - -p: remove files that were left incomplete more than a week ago.
 //   - -r queue_id: requeue: a message is rewritten and filtered again.
 //   - -s: repair: rename files whose name does not fit their inode, move files
 //     that are in the wrong hash directory, remove directories that are not

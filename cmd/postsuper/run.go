@@ -159,11 +159,6 @@ func (s *super) incomplete() {
 // work does what the options ask for: first what concerns all files, then the
 // single messages, since their names may change in the first part.
 func (s *super) work() error {
-	for _, op := range s.operations() {
-		if op.all && len(*op.ids) > 1 {
-			s.t.Warn("option \"-%s ALL\" will ignore other command line queue IDs", op.option)
-		}
-	}
 	if err := s.allFiles(); err != nil {
 		return err
 	}
@@ -184,16 +179,25 @@ func (s *super) work() error {
 	return nil
 }
 
+// report tells how many messages each wanted operation was done to.
 func (s *super) report() {
 	for _, r := range []struct {
-		what  string
-		count int
-	}{{"Requeued", s.requeued}, {"Deleted", s.deleted}, {"Force-expired", s.expired}, {"Placed on hold", s.held},
-		{"Released from hold", s.released}, {"Renamed to match inode number", s.inodeFixed}} {
+		what   string
+		count  int
+		wanted bool
+	}{
+		{"Requeued", s.requeued, len(s.requeue) > 0},
+		{"Deleted", s.deleted, len(s.remove) > 0},
+		{"Force-expired", s.expired, len(s.expire)+len(s.expireRelease) > 0},
+		{"Placed on hold", s.held, len(s.hold) > 0},
+		{"Released from hold", s.released, len(s.free)+len(s.expireRelease) > 0},
+		{"Renamed to match inode number", s.inodeFixed, s.inodeFixed > 0},
+	} {
 		switch {
+		case !r.wanted:
 		case r.count == 1:
 			s.t.Info("", "%s: 1 message", r.what)
-		case r.count > 1:
+		default:
 			s.t.Info("", "%s: %d messages", r.what, r.count)
 		}
 	}
