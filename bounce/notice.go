@@ -98,6 +98,9 @@ func (s *server) send(ctx context.Context, n *notice, t template, what string) e
 	}
 	n.out = sub
 	sub.Attr("rewrite_context", "local")
+	if n.eightBit() {
+		sub.Attr("encoding", envelope.Encoding8bit)
+	}
 	sub.Sender(envelope.Sender{Address: n.from})
 	rcpt := envelope.Recipient{Address: n.to}
 	if n.from == "" {
@@ -163,7 +166,7 @@ func (s *server) header(n *notice, t template) {
 	n.line("MIME-Version: 1.0")
 	n.line("Content-Type: multipart/report; report-type=" + n.statusType() + ";")
 	n.line("\tboundary=\"" + n.boundary + "\"")
-	if n.msg.Encoding == envelope.Encoding8bit || n.utf8 {
+	if n.eightBit() {
 		n.line("Content-Transfer-Encoding: 8bit")
 	}
 	n.linef("Message-Id: <%s.%s@%s>", now.Format("20060102150405"), n.out.QueueID(), s.params.Hostname)
@@ -171,6 +174,9 @@ func (s *server) header(n *notice, t template) {
 	n.line("This is a MIME-encapsulated message.")
 	n.line("")
 }
+
+// eightBit reports whether the notice has parts that are not US-ASCII.
+func (n *notice) eightBit() bool { return n.utf8 || n.msg.Encoding == envelope.Encoding8bit }
 
 func (n *notice) statusType() string {
 	if n.utf8 {
@@ -192,6 +198,10 @@ func (s *server) text(n *notice, t template) {
 		n.line("Content-Transfer-Encoding: 8bit")
 	}
 	n.line("")
+	if n.postmaster {
+		n.linef("This is the postmaster's copy of a notice about mail from <%s>.", n.clean(n.req.Message.Sender.Address))
+		n.line("")
+	}
 	for _, l := range t.intro {
 		l = strings.ReplaceAll(l, "%[1]s", s.params.Hostname)
 		n.line(strings.ReplaceAll(l, "%[2]s", days(s.params.MaxLifetime)))
@@ -280,7 +290,7 @@ func (s *server) original(n *notice, t template) {
 	n.line("--" + n.boundary)
 	n.line("Content-Description: " + description)
 	n.line("Content-Type: " + kind)
-	if n.msg.Encoding == envelope.Encoding8bit || n.utf8 {
+	if n.eightBit() {
 		n.line("Content-Transfer-Encoding: 8bit")
 	}
 	n.line("")

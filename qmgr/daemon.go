@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"time"
 
@@ -131,11 +133,13 @@ func (d *daemon) recoverActive() error {
 			d.log.Warn("", "bogus file name: %s", e.Path)
 			continue
 		}
-		if err := d.queue.SetTime("active", e.ID, now); err != nil {
-			d.log.Warn(string(e.ID), "update time stamp: %v", err)
+		err := d.queue.SetTime("active", e.ID, now)
+		if err == nil {
+			err = d.queue.Move(e.ID, "active", "incoming")
 		}
-		if err := d.queue.Move(e.ID, "active", "incoming"); err != nil {
-			return fmt.Errorf("recover active message %s: %w", e.ID, err)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			// One bad file must not keep the mail system from starting.
+			d.log.Error(string(e.ID), "recover active message: %v", err)
 		}
 	}
 	return nil

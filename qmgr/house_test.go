@@ -35,6 +35,9 @@ type house struct {
 	mu       sync.Mutex
 	requests []*deliver.Request
 	bounces  []string
+
+	// Of the messages that put makes.
+	redirect, filter string
 	// outcome says what the fake agent does with a request; nil delivers.
 	outcome func(r *deliver.Request) (reply deliver.Reply, crash bool)
 }
@@ -236,6 +239,12 @@ func (h *house) put(queueName, sender string, rcpts ...string) queue.ID {
 	w.Size(queue.Size{})
 	w.Printf(queue.RecTime, "%d %d", time.Now().Unix(), time.Now().Nanosecond()/1000)
 	w.RecString(queue.RecFrom, sender)
+	if h.redirect != "" {
+		w.RecString(queue.RecRdr, h.redirect)
+	}
+	if h.filter != "" {
+		w.RecString(queue.RecFilt, h.filter)
+	}
 	for _, r := range rcpts {
 		w.RecString(queue.RecRcpt, r)
 	}

@@ -112,6 +112,9 @@ func (d *daemon) describe(m *message, file *queue.Message) {
 	}
 	m.created, m.warn = file.Created, file.WarnTime
 	m.filter, m.redirect = file.Filter, file.Redirect
+	// Of all recipients, also of those that are done: their trace log may
+	// still wait for its notice.
+	m.notify = envelope.Notify(file.QmgrHints>>1) & envelope.NotifySuccess
 	m.expire = file.Mode&modeForceExpire != 0
 	m.revive = file.Mode&modeUnthrottle != 0
 	if m.revive {
@@ -136,7 +139,7 @@ func (d *daemon) read(m *message, file *queue.Message, offset int64, limit int) 
 		result.unread = max(int(file.RcptCount)-len(rcpts), 1)
 	}
 	if m.redirect != "" && len(rcpts) > 0 {
-		rcpts = d.redirectAll(m, file, rcpts)
+		rcpts = d.redirectAll(m, file, rcpts, offset == 0)
 	}
 	for i := range rcpts {
 		m.notify |= rcpts[i].Notify
@@ -147,15 +150,18 @@ func (d *daemon) read(m *message, file *queue.Message, offset int64, limit int) 
 
 // redirectAll replaces all recipients by the one of a REDIRECT action. It
 // takes the place of the first; the others are done with.
-func (d *daemon) redirectAll(m *message, file *queue.Message, rcpts []envelope.Recipient) []envelope.Recipient {
-	for _, r := range rcpts[1:] {
+func (d *daemon) redirectAll(m *message, file *queue.Message, rcpts []envelope.Recipient, first bool) []envelope.Recipient {
+	var keep []envelope.Recipient
+	if first {
+		keep, rcpts = rcpts[:1:1], rcpts[1:]
+		keep[0].Address = m.redirect
+	}
+	for _, r := range rcpts {
 		if err := file.MarkDone(r.Offset); err != nil {
 			d.log.Warn(string(m.id), "%v", err)
 		}
 	}
-	first := rcpts[0]
-	first.Address = m.redirect
-	return []envelope.Recipient{first}
+	return keep
 }
 
 // openFailed puts a message away that cannot be read now, or at all.

@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -83,6 +82,76 @@ func (h *house) cleanup(raw net.Conn, got func(to string)) {
 	}
 }
 
+// ledger counts the notices by sender.
+type ledger struct {
+	mu      sync.Mutex
+	notices map[string]int
+}
+
+func (l *ledger) add(to string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.notices[to]++
+}
+
+// startProcesses runs all but the queue manager.
+func startProcesses(h *house, repo string) (*programs, *ledger) {
+	for _, name := range []string{"bounce", "defer", "trace"} {
+		os.Remove("private/" + name) // the real ones are run below
+	}
+	text := fmt.Sprintf("compatibility_level = 3.6\nqueue_directory = %s\ndata_directory = %s\nmail_owner = %s\n"+
+		"myhostname = mail.example\nmaillog_file =\n", h.dir, h.dir, owner())
+	for name, content := range map[string]string{"main.cf": text, "master.cf": ""} {
+		if err := os.WriteFile(name, []byte(content), 0o644); err != nil {
+			h.Fatal(err)
+		}
+	}
+	p := build(h, repo)
+	for _, name := range []string{"bounce", "defer", "trace"} {
+		p.run("bounce", name, "unix", "private/"+name)
+	}
+	p.run("error", "error", "unix", "private/error")
+	p.run("discard", "discard", "unix", "private/discard")
+	l, err := net.Listen("unix", "public/cleanup")
+	if err != nil {
+		h.Fatal(err)
+	}
+	h.Cleanup(func() { l.Close() })
+	book := &ledger{notices: map[string]int{}}
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go h.cleanup(c, book.add)
+		}
+	}()
+	return p, book
+}
+
+// drained waits until no message is left, with flush requests.
+func drained(h *house) {
+	deadline := time.Now().Add(60 * time.Second)
+	for _, q := range []string{"incoming", "active", "deferred"} {
+		for h.count(q) > 0 {
+			if time.Now().After(deadline) {
+				h.Fatalf("%d messages left in %s", h.count(q), q)
+			}
+			time.Sleep(20 * time.Millisecond)
+			ipc.Trigger("public/qmgr", []byte("FDA"))
+		}
+	}
+}
+
+func (h *house) count(queueName string) int {
+	n := 0
+	for range h.queue.Scan(queueName) {
+		n++
+	}
+	return n
+}
+
 // TestProcesses runs the real programs, and kills the queue manager again and
 // again: each recipient is reached, or its sender is told.
 func TestProcesses(t *testing.T) {
@@ -94,48 +163,11 @@ func TestProcesses(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := newHouse(t)
-	for _, name := range []string{"bounce", "defer", "trace"} {
-		os.Remove("private/" + name) // the real ones are run below
-	}
-	text := fmt.Sprintf("compatibility_level = 3.6\nqueue_directory = %s\ndata_directory = %s\nmail_owner = %s\n"+
-		"myhostname = mail.example\nmaillog_file =\n", h.dir, h.dir, owner())
-	for name, content := range map[string]string{"main.cf": text, "master.cf": ""} {
-		if err := os.WriteFile(name, []byte(content), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	p := build(h, repo)
-	for _, name := range []string{"bounce", "defer", "trace"} {
-		p.run("bounce", name, "unix", "private/"+name)
-	}
-	p.run("error", "error", "unix", "private/error")
-	p.run("discard", "discard", "unix", "private/discard")
-
-	var mu sync.Mutex
-	notices := map[string]int{}
-	l, err := net.Listen("unix", "public/cleanup")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go h.cleanup(c, func(to string) {
-				mu.Lock()
-				defer mu.Unlock()
-				notices[to]++
-			})
-		}
-	}()
+	p, book := startProcesses(h, repo)
 	h.outcome = func(*deliver.Request) (deliver.Reply, bool) {
 		time.Sleep(3 * time.Millisecond)
 		return deliver.Reply{}, false
 	}
-
 	kill := p.run("qmgr", "qmgr", "fifo", "public/qmgr")
 	const messages = 150
 	for i := range messages {
@@ -148,27 +180,11 @@ func TestProcesses(t *testing.T) {
 			t.Logf("trigger: %v", err)
 		}
 	}
-	deadline := time.Now().Add(60 * time.Second)
-	for _, q := range []string{"incoming", "active", "deferred"} {
-		for {
-			n := 0
-			for range h.queue.Scan(q) {
-				n++
-			}
-			if n == 0 {
-				break
-			}
-			if time.Now().After(deadline) {
-				t.Fatalf("%d messages left in %s", n, q)
-			}
-			time.Sleep(20 * time.Millisecond)
-			ipc.Trigger("public/qmgr", []byte("FDA"))
-		}
-	}
-	mu.Lock()
-	defer mu.Unlock()
+	drained(h)
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	book.mu.Lock()
+	defer book.mu.Unlock()
 	seen := map[string]int{}
 	for _, r := range h.requests {
 		for _, rcpt := range r.Recipients {
@@ -177,25 +193,19 @@ func TestProcesses(t *testing.T) {
 	}
 	twice := 0
 	for i := range messages {
-		if seen[fmt.Sprintf("r%d@agent.one", i)] == 0 {
+		n := seen[fmt.Sprintf("r%d@agent.one", i)]
+		if n == 0 {
 			t.Errorf("r%d was not reached", i)
 		}
-		twice += seen[fmt.Sprintf("r%d@agent.one", i)] - 1
-		if notices[fmt.Sprintf("s%d@x", i)] == 0 {
+		twice += n - 1
+		if book.notices[fmt.Sprintf("s%d@x", i)] == 0 {
 			t.Errorf("s%d was not told", i)
 		}
 	}
 	t.Logf("%d messages, %d duplicates", messages, twice)
 	for _, dir := range []string{"bounce", "defer", "trace", "corrupt"} {
-		entries, _ := filepath.Glob(dir + "/*")
-		var files []string
-		for _, e := range entries {
-			if info, err := os.Stat(e); err == nil && !info.IsDir() {
-				files = append(files, e)
-			}
-		}
-		if len(files) > 0 {
-			t.Errorf("left behind: %s", strings.Join(files, " "))
+		if n := h.count(dir); n > 0 {
+			t.Errorf("%d files left behind in %s", n, dir)
 		}
 	}
 }

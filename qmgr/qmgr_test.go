@@ -313,3 +313,25 @@ func BenchmarkIncoming(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msg/s")
 }
+
+func TestRedirect(t *testing.T) {
+	h := newHouse(t)
+	h.redirect = "other@agent.two"
+	id := h.put("incoming", "a@x", "r1@agent.one", "r2@agent.one", "r3@agent.three")
+	h.start("qmgr_message_recipient_limit = 2\nqmgr_message_recipient_minimum = 2\n")
+	h.waitLog(string(id) + ": removed")
+	if h.requestCount() != 1 || h.requests[0].Recipients[0].Address != "other@agent.two" || h.requests[0].NextHop != "agent.two" {
+		t.Errorf("%+v", h.requests)
+	}
+}
+
+func TestContentFilter(t *testing.T) {
+	h := newHouse(t)
+	h.filter = "agent:[127.0.0.1]:10025"
+	id := h.put("incoming", "a@x", "r1@smtp.one", "r2@lmtp.two")
+	h.start("")
+	h.waitLog(string(id) + ": removed")
+	if h.requestCount() != 1 || len(h.requests[0].Recipients) != 2 || h.requests[0].NextHop != "[127.0.0.1]:10025" {
+		t.Errorf("%+v", h.requests)
+	}
+}
