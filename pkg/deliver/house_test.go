@@ -200,4 +200,3 @@ func (h *house) run(handle Handler, reqs ...*Request) []Reply {
 	b.Close()
 	return out
 }
-

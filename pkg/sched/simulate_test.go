@@ -198,4 +198,3 @@ func TestManyWaiting(t *testing.T) {
 		t.Errorf("took %v", d)
 	}
 }
-
