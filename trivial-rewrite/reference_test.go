@@ -2,10 +2,14 @@ package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/posthouse-mail/posthouse/pkg/config"
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
@@ -94,31 +98,70 @@ virtual_alias_domains = valias.test
 transport_maps = inline:{*=star:, other.test=:}`},
 }
 
+var update = flag.Bool("update", false, "write testdata/golden.txt from the reference Postfix")
+
+// senders are those that a configuration is tried with.
+func senders(config string) []string {
+	if config == "senders" {
+		return []string{"s@x.test", "", "q@y.test", "other@z.test"}
+	}
+	return []string{"s@x.test"}
+}
+
+// answers returns a line for each question, with its answer.
+func answers(config string, rewrite func(rule, addr string) string, resolve func(sender, addr string) string) []string {
+	var lines []string
+	for _, addr := range relayTricks {
+		for _, rule := range []string{"local", "remote"} {
+			lines = append(lines, fmt.Sprintf("%s: rewrite %s %q = %q", config, rule, addr, rewrite(rule, addr)))
+		}
+		for _, sender := range senders(config) {
+			lines = append(lines, fmt.Sprintf("%s: resolve %q %q = %s", config, sender, addr, resolve(sender, addr)))
+		}
+	}
+	return lines
+}
+
+func ours(t *testing.T, config, text string) []string {
+	r := testResolver(t, text)
+	return answers(config, r.rewriter.rewrite, func(sender, addr string) string { return ourResolve(r, sender, addr) })
+}
+
+// TestReference compares each answer with that of a running Postfix.
 func TestReference(t *testing.T) {
+	var golden []string
 	for _, cfg := range referenceConfigs {
 		t.Run(cfg.name, func(t *testing.T) {
 			ref := refpostfix.Start(t, "myhostname = mail.here.test\nmydomain = here.test\n"+cfg.text)
-			r := testResolver(t, cfg.text)
-			senders := []string{"s@x.test"}
-			if cfg.name == "senders" {
-				senders = append(senders, "", "q@y.test", "other@z.test")
+			want := answers(cfg.name, func(rule, addr string) string {
+				return ref.Call(t, "private/rewrite", ipc.List{}.Str("request", "rewrite").Str("rule", rule).Str("address", addr)).Value("address")
+			}, func(sender, addr string) string { return refResolve(t, ref, sender, addr) })
+			if d := cmp.Diff(want, ours(t, cfg.name, cfg.text)); d != "" {
+				t.Errorf("-Postfix +ours\n%s", d)
 			}
-			for _, addr := range relayTricks {
-				for _, rule := range []string{"local", "remote"} {
-					reply := ref.Call(t, "private/rewrite", ipc.List{}.Str("request", "rewrite").Str("rule", rule).Str("address", addr))
-					want := reply.Value("address")
-					if got := r.rewriter.rewrite(rule, addr); got != want {
-						t.Errorf("rewrite %s %q: got %q, want %q", rule, addr, got, want)
-					}
-				}
-				for _, sender := range senders {
-					want := refResolve(t, ref, sender, addr)
-					if got := ourResolve(r, sender, addr); got != want {
-						t.Errorf("resolve %q %q:\n got %s\nwant %s", sender, addr, got, want)
-					}
-				}
-			}
+			golden = append(golden, want...)
 		})
+	}
+	if *update && !t.Failed() {
+		os.MkdirAll("testdata", 0o755)
+		if err := os.WriteFile("testdata/golden.txt", []byte(strings.Join(golden, "\n")+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestGolden compares with the answers of Postfix that were kept.
+func TestGolden(t *testing.T) {
+	text, err := os.ReadFile("testdata/golden.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, cfg := range referenceConfigs {
+		got = append(got, ours(t, cfg.name, cfg.text)...)
+	}
+	if d := cmp.Diff(strings.Split(strings.TrimSpace(string(text)), "\n"), got); d != "" {
+		t.Errorf("-Postfix +ours\n%s", d)
 	}
 }
 

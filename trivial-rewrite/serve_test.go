@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/posthouse-mail/posthouse/pkg/ipc"
+	"github.com/posthouse-mail/posthouse/pkg/maillog"
+	"github.com/posthouse-mail/posthouse/pkg/rewrite"
+)
+
+func serveTest(t testing.TB, r *resolver) *ipc.Pool {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "s")
+	ln, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &server{resolver: r, log: maillog.Discard()}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				s.session(context.Background(), conn)
+				conn.Close()
+			}()
+		}
+	}()
+	pool := ipc.NewPool(path, 5*time.Second)
+	t.Cleanup(func() { pool.Close(); ln.Close(); <-done })
+	return pool
+}
+
+func TestServe(t *testing.T) {
+	c := rewrite.NewClient(serveTest(t, testResolver(t, "mydestination = here.test\nrelay_domains = fail:x")))
+	ctx := context.Background()
+	if got, err := c.Rewrite(ctx, rewrite.Local, "joe"); err != nil || got != "joe@mail.here.test" {
+		t.Errorf("rewrite: %q, %v", got, err)
+	}
+	r, err := c.Resolve(ctx, "", "joe@here.test")
+	if err != nil || r.Transport != "local" || r.Class() != rewrite.ClassLocal {
+		t.Errorf("resolve: %+v, %v", r, err)
+	}
+	// A table that does not work is no answer.
+	if r, err := c.Verify(ctx, "", "joe@far.test"); err == nil || r.Flags&rewrite.Fail == 0 {
+		t.Errorf("verify: %+v, %v", r, err)
+	}
+}
+
+func TestServeRefuses(t *testing.T) {
+	pool := serveTest(t, testResolver(t, ""))
+	for _, req := range []ipc.List{
+		{},
+		ipc.List{}.Str("request", "shutdown").Str("address", "x"),
+		ipc.List{}.Str("request", "rewrite").Str("rule", "other").Str("address", "x"),
+		ipc.List{}.Str("request", "resolve").Str("address", strings.Repeat("x", 60000)),
+	} {
+		if reply, err := pool.Call(context.Background(), req); err == nil {
+			t.Errorf("request %.100v got %v", req, reply)
+		}
+	}
+}
+
+func TestChanged(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "transport")
+	if err := os.WriteFile(file, []byte("a.test slow:\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := testResolver(t, "transport_maps = texthash:"+file)
+	if r.changed() {
+		t.Error("changed at once")
+	}
+	if got := ourResolve(r, "", "u@a.test"); got != `4096 slow:a.test "u@a.test"` {
+		t.Error(got)
+	}
+	later := time.Now().Add(time.Hour)
+	if err := os.Chtimes(file, later, later); err != nil {
+		t.Fatal(err)
+	}
+	if !r.changed() {
+		t.Error("change not seen")
+	}
+}
+
+// TestNoRelay checks that no spelling of an address that names a foreign
+// domain is resolved as one of ours, and that no spelling of one of ours
+// leaves the host with routing in it that is not flagged.
+func TestNoRelay(t *testing.T) {
+	r := testResolver(t, "mydestination = here.test")
+	for _, addr := range relayTricks {
+		res, err := r.resolve(context.Background(), r.mail, "", addr)
+		if err != nil {
+			t.Errorf("%q: %v", addr, err)
+			continue
+		}
+		local, _, _ := strings.Cut(res.Recipient, "@")
+		if res.Class() == rewrite.ClassLocal && res.Flags&rewrite.Error == 0 && strings.Contains(local, "other.test") {
+			t.Errorf("%q is local as %q", addr, res.Recipient)
+		}
+		if res.Class() != rewrite.ClassLocal && strings.ContainsAny(local, "%!@") && res.Flags&(rewrite.Routed|rewrite.Error) == 0 {
+			t.Errorf("%q leaves as %q unflagged", addr, res.Recipient)
+		}
+	}
+}
+
+func FuzzResolve(f *testing.F) {
+	for _, addr := range relayTricks {
+		f.Add(addr)
+	}
+	r := testResolver(f, "mydestination = here.test\nappend_dot_mydomain = yes")
+	f.Fuzz(func(t *testing.T, addr string) {
+		if len(addr) > 4096 {
+			return
+		}
+		for _, rule := range []string{"local", "remote"} {
+			r.rewriter.rewrite(rule, addr)
+		}
+		res, err := r.resolve(context.Background(), r.mail, "", addr)
+		if err != nil {
+			t.Fatalf("%q: %v", addr, err)
+		}
+		if res.Transport == "" || res.NextHop == "" || res.Class() == 0 {
+			t.Errorf("%q: %+v", addr, res)
+		}
+	})
+}
+
+func BenchmarkResolve(b *testing.B) {
+	c := rewrite.NewClient(serveTest(b, testResolver(b, "mydestination = here.test\ntransport_maps = inline:{a.test=b:}")))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := c.Resolve(context.Background(), "s@x.test", "user@other.test"); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
