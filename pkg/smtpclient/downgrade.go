@@ -110,6 +110,9 @@ func (d *downgrade) headerPart(b []byte, start, eol bool) error {
 			if err := d.flushCTE(); err != nil {
 				return err
 			}
+			if len(d.stack) > 0 && d.delimiter(b) {
+				d.startPart()
+			}
 			return d.next(b, eol)
 		}
 		d.inField = true
