@@ -97,12 +97,25 @@ func start(t *testing.T, bin string, settings []string) *instance {
 }
 
 func (in *instance) run(t *testing.T, name string, args ...string) {
+	if os.Getuid() == 0 {
+		// In the jail, as master would start it.
+		args = append([]string{"-u", "-j"}, args...)
+	}
 	cmd := exec.Command(name, args...)
 	cmd.Stdout, cmd.Stderr = in.log, in.log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	path := args[len(args)-1]
+	for range 100 {
+		// master makes such sockets open to all inside a closed folder.
+		if os.Chmod(path, 0o666) == nil || !filepath.IsAbs(path) {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Fatalf("%s does not listen\n%s", name, in.log.String())
 }
 
 func freePort(t *testing.T) string {
