@@ -51,6 +51,8 @@ type instance struct {
 	done    chan struct{}
 	stopped bool
 	starts  int
+	env     []string // more environment
+	leak    *os.File // a descriptor that the starter leaves open
 }
 
 // nobody is who runs an instance without root, if the test itself is root.
@@ -121,6 +123,7 @@ func (i *instance) write(name, text string) {
 func (i *instance) master(args ...string) *exec.Cmd {
 	cmd := exec.Command(filepath.Join(i.bin, "master"), append([]string{"-c", filepath.Join(i.dir, "etc")}, args...)...)
 	cmd.Env = append(os.Environ(), "SECRET=1", "TZ=UTC")
+	cmd.Env = append(cmd.Env, i.env...)
 	if i.uid != os.Getuid() {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(i.uid), Gid: uint32(i.uid)}}
 	}
@@ -131,6 +134,15 @@ func (i *instance) master(args ...string) *exec.Cmd {
 func (i *instance) start() *instance {
 	i.t.Helper()
 	i.cmd = i.master("-d")
+	if i.leak != nil {
+		i.cmd.ExtraFiles = []*os.File{i.leak}
+	}
+	return i.begin()
+}
+
+// begin starts i.cmd.
+func (i *instance) begin() *instance {
+	i.t.Helper()
 	if err := i.cmd.Start(); err != nil {
 		i.t.Fatal(err)
 	}

@@ -161,9 +161,14 @@ func (l *Logger) Close() error {
 // plainWriter is the destination of tests and of standard error.
 type plainWriter struct {
 	w io.Writer
+	// onlyErrors drops what is less than an error.
+	onlyErrors bool
 }
 
 func (p *plainWriter) send(e Entry) error {
+	if p.onlyErrors && e.Severity > SevError {
+		return nil
+	}
 	_, err := io.WriteString(p.w, e.Tag+": "+e.Text+"\n")
 	return err
 }

@@ -24,6 +24,8 @@ type Options struct {
 	WriteFile bool
 	// Stderr adds standard error as a second destination.
 	Stderr bool
+	// StderrErrors adds standard error for errors only.
+	StderrErrors bool
 	// Verbose lets Debug lines through.
 	Verbose bool
 }
@@ -45,8 +47,8 @@ func Open(o Options) *Logger {
 	} else {
 		l.dest = append(l.dest, openSyslog(o.Facility))
 	}
-	if o.Stderr {
-		l.dest = append(l.dest, &plainWriter{w: os.Stderr})
+	if o.Stderr || o.StderrErrors {
+		l.dest = append(l.dest, &plainWriter{w: os.Stderr, onlyErrors: !o.Stderr})
 	}
 	return l
 }

@@ -29,6 +29,7 @@ type server struct {
 	cancel   context.CancelFunc
 	stopping chan struct{} // closed when the process must end now
 	retired  chan string   // reason to retire, one at most is kept
+	filled   chan struct{} // all slots are taken: look for unused ones soon
 	wg       sync.WaitGroup
 	serial   sync.Mutex // one trigger request at a time
 
@@ -48,6 +49,7 @@ func (p *process) serve() int {
 		process:  p,
 		stopping: make(chan struct{}),
 		retired:  make(chan string, 1),
+		filled:   make(chan struct{}, 1),
 		sessions: map[*session]struct{}{},
 		lastBusy: time.Now(),
 	}
@@ -106,6 +108,8 @@ func (s *server) supervise(signals <-chan os.Signal) int {
 		select {
 		case <-timer.C:
 			timer.Reset(s.keepHouse())
+		case <-s.filled:
+			timer.Reset(s.pause(true))
 		case reason := <-s.retired:
 			s.env.Log.Debug("retiring: %s", reason)
 			return s.drain(signals, false)

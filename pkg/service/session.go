@@ -144,6 +144,10 @@ func (s *server) begin(conn net.Conn) {
 		// accepted at this very moment is served beyond the limit.
 		s.setAcceptDeadline(time.Unix(1, 0))
 		s.link.report(masterlink.Taken)
+		select {
+		case s.filled <- struct{}{}:
+		default:
+		}
 	}
 	worn := !s.daemon.Permanent && s.served >= s.maxSessions()
 	s.mu.Unlock()

@@ -88,13 +88,13 @@ func (p *process) openLog() error {
 	if err := os.Chdir(p.set.QueueDir); err != nil {
 		return fmt.Errorf("queue_directory: %w", err)
 	}
-	file, stderr := p.set.MaillogFile, p.env.StandAlone
-	if p.daemon.Name == "postlogd" {
-		file, stderr = "", true // it cannot log through itself
+	file, isLog := p.set.MaillogFile, p.daemon.Name == "postlogd"
+	if isLog {
+		file = "" // it cannot log through itself
 	}
 	o := maillog.Options{
 		Program: p.daemon.Name, Name: p.set.SyslogName, Facility: p.set.SyslogFacility,
-		File: file, Stderr: stderr, Verbose: p.env.Verbose,
+		File: file, Stderr: p.env.StandAlone, StderrErrors: isLog, Verbose: p.env.Verbose,
 	}
 	p.env.Log = maillog.Open(o)
 	return nil

@@ -51,6 +51,16 @@ func session(ctx context.Context, env *service.Env, conn net.Conn) error {
 		return lists(ctx, conn)
 	}
 	conn.SetDeadline(time.Now().Add(time.Minute))
+	done := make(chan struct{})
+	defer close(done)
+	go func() {
+		select {
+		case <-service.Stopping(ctx):
+			fmt.Fprintln(conn, "bye")
+			conn.SetReadDeadline(time.Now())
+		case <-done:
+		}
+	}()
 	lines := bufio.NewScanner(conn)
 	for lines.Scan() {
 		word, arg, _ := strings.Cut(lines.Text(), " ")

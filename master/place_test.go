@@ -1,0 +1,136 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestDescriptors: a daemon has its endpoint and its status channel, and
+// nothing that belongs to master, to its starter or to another service.
+func TestDescriptors(t *testing.T) {
+	t.Parallel()
+	i := newInstance(t, oneService+"other fifo n - y - 1 testd trigger\n")
+	leak, err := os.Open("/etc/passwd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer leak.Close()
+	i.leak = leak
+	i.start()
+	c := i.dial()
+	dir := fmt.Sprintf("/proc/%d/fd", c.pid())
+	fds, err := os.ReadDir(dir)
+	if err != nil {
+		t.Skipf("SKIPPED: needs root: %v", err)
+	}
+	listeners := 0
+	for _, fd := range fds {
+		target, _ := os.Readlink(filepath.Join(dir, fd.Name()))
+		switch {
+		case strings.HasPrefix(target, "socket:"):
+			listeners++
+		case target == "/dev/null", strings.HasPrefix(target, "anon_inode:"), strings.HasPrefix(target, "/sys/fs/cgroup"):
+		case fd.Name() <= "2" && len(fd.Name()) == 1: // those of go test
+		default:
+			t.Errorf("descriptor %s is %s", fd.Name(), target)
+		}
+	}
+	// endpoint, status channel, log, the client
+	if listeners != 4 {
+		t.Errorf("%d sockets", listeners)
+	}
+}
+
+func TestNotify(t *testing.T) {
+	t.Parallel()
+	i := newInstance(t, oneService)
+	path := filepath.Join(i.dir, "notify")
+	c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	expect := func(want string) {
+		t.Helper()
+		buf := make([]byte, 256)
+		c.SetReadDeadline(time.Now().Add(5 * time.Second))
+		n, err := c.Read(buf)
+		if err != nil || !strings.HasPrefix(string(buf[:n]), want) {
+			t.Errorf("got %q %v, want %s", buf[:n], err, want)
+		}
+	}
+	i.env = []string{"NOTIFY_SOCKET=" + path}
+	i.start()
+	expect("READY=1\nMAINPID=")
+	if env := i.dial().ask("env"); strings.Contains(env, "NOTIFY") {
+		t.Errorf("environment %s", env)
+	}
+	i.cmd.Process.Signal(syscall.SIGHUP)
+	expect("RELOADING=1\nMONOTONIC_USEC=")
+	expect("READY=1")
+	i.cmd.Process.Signal(syscall.SIGTERM)
+	expect("STOPPING=1")
+	i.stop(syscall.SIGTERM)
+}
+
+// TestInitMode: as process 1, master collects orphans of others.
+func TestInitMode(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("SKIPPED: process 1 needs root")
+	}
+	t.Parallel()
+	i := newInstance(t, oneService)
+	if i.master("-i").Run() == nil {
+		t.Error("-i works for any process")
+	}
+	i.write("run", "#!/bin/sh\n(sleep 0.3 &)\nexec "+i.bin+"/master -c "+i.dir+"/etc -i\n")
+	os.Chmod(filepath.Join(i.dir, "run"), 0o755)
+	i.cmd = exec.Command(filepath.Join(i.dir, "run"))
+	i.cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID}
+	i.cmd.Stderr = os.Stderr
+	i.begin()
+	i.dial().pid()
+	pid := fmt.Sprint(i.cmd.Process.Pid)
+	waitFor(t, "orphan to be collected", func() bool {
+		text, err := os.ReadFile("/proc/" + pid + "/task/" + pid + "/children")
+		if err != nil {
+			return true // this kernel does not tell
+		}
+		for _, child := range strings.Fields(string(text)) {
+			stat, _ := os.ReadFile("/proc/" + child + "/stat")
+			if strings.Contains(string(stat), "(sleep)") {
+				return false
+			}
+		}
+		return true
+	})
+	i.stop(syscall.SIGTERM)
+}
+
+// TestOldMasterCf: what older configurations leave out.
+func TestOldMasterCf(t *testing.T) {
+	t.Parallel()
+	i := newInstance(t, "PORT inet n - - - - testd\n\t-o { max_idle = 5 }\n").start()
+	i.dial().pid() // and the log works although there is no postlog line
+	i.waitLog("chroot=no")
+}
+
+// TestForeignProgram: a program that is no daemon is started with care.
+func TestForeignProgram(t *testing.T) {
+	t.Parallel()
+	i := newInstance(t, oneService+"foreign unix n - n - 1 /bin/false\n").start()
+	conn, err := net.Dial("unix", filepath.Join(i.dir, "spool/public/foreign"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	i.waitLog("/bin/false: bad command startup -- throttling")
+	i.dial().pid()
+}
