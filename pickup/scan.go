@@ -19,13 +19,9 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/service"
 )
 
-const (
-	// batch bounds what one look into the maildrop holds in memory.
-	batch = 1000
-	// parallel is how many files are copied at a time: cleanup processes
-	// that work at the same time share their waits for the disk.
-	parallel = 8
-)
+// parallel is how many files are copied at a time: messages that are queued at
+// the same time share their waits for the disk.
+const parallel = 8
 
 // params are what pickup reads from main.cf.
 type params struct {
@@ -95,53 +91,44 @@ func overrides(flags inject.Flags, options []string) (inject.Flags, error) {
 	return flags, nil
 }
 
-// scan empties the maildrop. It ends when a look found nothing that could be
-// handed over: what is left waits for the next time.
+// scan empties the maildrop. It ends when a look at all files found none that
+// could be handed over: what is left waits for the next time.
 func (p *pickup) scan(ctx context.Context) {
-	for ctx.Err() == nil {
-		entries, more := p.look()
-		var taken atomic.Int64
-		var down atomic.Bool
-		var wg sync.WaitGroup
-		slots := make(chan struct{}, parallel)
-		for _, e := range entries {
-			if ctx.Err() != nil || down.Load() {
-				break
-			}
-			slots <- struct{}{}
-			wg.Go(func() {
-				defer func() { <-slots }()
-				switch p.take(ctx, e) {
-				case done:
-					taken.Add(1)
-				case cleanupDown:
-					down.Store(true)
-				}
-			})
-		}
-		wg.Wait()
-		if taken.Load() == 0 || down.Load() || !more && len(entries) == 0 {
-			return
-		}
+	for ctx.Err() == nil && p.pass(ctx) {
 	}
 }
 
-// look lists a part of the maildrop.
-func (p *pickup) look() (entries []queue.Entry, more bool) {
+// pass looks at each file once, a few at a time, and reports whether it pays to
+// look again. The directory is read in pieces and no list is kept, so that a
+// flood of files neither costs memory nor hides the ones behind it.
+func (p *pickup) pass(ctx context.Context) bool {
+	var taken, down atomic.Bool
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, parallel)
 	for e, err := range p.queue.Scan(queue.Maildrop) {
 		if err != nil {
 			p.log.Warn("", "scan maildrop: %v", err)
-			return entries, false
+			break
+		}
+		if ctx.Err() != nil || down.Load() {
+			break
 		}
 		if e.Bad {
 			continue // still under its temporary name, or garbage
 		}
-		if len(entries) == batch {
-			return entries, true
-		}
-		entries = append(entries, e)
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			switch p.take(ctx, e) {
+			case done:
+				taken.Store(true)
+			case cleanupDown:
+				down.Store(true)
+			}
+		})
 	}
-	return entries, false
+	wg.Wait()
+	return taken.Load() && !down.Load()
 }
 
 // outcome is what became of a file.
