@@ -8,7 +8,6 @@ type params struct {
 	Myorigin           string `param:"myorigin"`
 	Mydestination      string `param:"mydestination"`
 	RecipientDelimiter string `param:"recipient_delimiter"`
-	DoubleBounceSender string `param:"double_bounce_sender"`
 	EmptyAddress       string `param:"empty_address_recipient"`
 
 	EnableLongQueueIDs bool     `param:"enable_long_queue_ids"`
@@ -47,7 +46,6 @@ type params struct {
 	DisableMIMEInput   bool   `param:"disable_mime_input_processing"`
 	MIMENestingLimit   int    `param:"mime_nesting_limit"`
 	MIMEBoundaryLimit  int    `param:"mime_boundary_length_limit"`
-	HeaderTokenLimit   int    `param:"header_address_token_limit"`
 
 	MessageDropHeaders      []string      `param:"message_drop_headers"`
 	MessageRejectCharacters string        `param:"message_reject_characters"`
@@ -60,9 +58,7 @@ type params struct {
 	MessageSizeLimit        int           `param:"message_size_limit"`
 	LineLengthLimit         int           `param:"line_length_limit"`
 	DelayWarningTime        time.Duration `param:"delay_warning_time"`
-	InFlowDelay             time.Duration `param:"in_flow_delay"`
 	SMTPUTF8Enable          bool          `param:"smtputf8_enable"`
-	SMTPUTF8Classes         []string      `param:"smtputf8_autodetect_classes"`
 	SoftBounce              bool          `param:"soft_bounce"`
 	RewriteServiceName      string        `param:"rewrite_service_name"`
 }

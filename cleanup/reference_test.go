@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"flag"
 	"net"
 	"os"
 	"path/filepath"
@@ -38,55 +40,111 @@ A log_helo_name=helo.test
 A log_protocol_name=ESMTP
 `
 
-// TestReference sends the same records to Postfix's cleanup and to ours, and
-// compares the queue files record by record.
-func TestReference(t *testing.T) {
+var update = flag.Bool("update", false, "write testdata/golden.json from the reference Postfix")
+
+// outcome is what became of one message.
+type outcome struct {
+	Status, Reason string
+	Log            []string
+	File           []string // records, or nothing if no file was kept
+}
+
+// outcomes are kept by the name of the group and of the message.
+type outcomes map[string]outcome
+
+const goldenFile = "testdata/golden.json"
+
+// groups calls fn for each group of messages with its configuration.
+func groups(t *testing.T, fn func(t *testing.T, name, mainCF string, messages []refMessage)) {
+	t.Helper()
 	for _, cfg := range referenceCases {
-		t.Run(cfg.name, func(t *testing.T) { compareWithReference(t, cfg.main, cfg.messages) })
+		t.Run(cfg.name, func(t *testing.T) { fn(t, cfg.name, cfg.main, cfg.messages) })
+	}
+	t.Run("checks", func(t *testing.T) { fn(t, "checks", checksMain(t), checkMessages()) })
+}
+
+// ours runs a message through our cleanup.
+func ours(t *testing.T, mainCF string, rw addressRewriter, tc refMessage) outcome {
+	t.Helper()
+	s, log, dir := testServer(t, mainCF)
+	s.rewrite = rw
+	id, reply := submit(t, dial(t, s), false, tc.flags|inject.FlagHold, parseRecs(tc.records))
+	return result(t, id, reply, log.String(), filepath.Join(dir, "hold", id))
+}
+
+func result(t *testing.T, id string, reply ipc.List, log, path string) outcome {
+	t.Helper()
+	o := outcome{Status: reply.Value("status"), Reason: reply.Value("reason"), Log: logLines(log, id)}
+	if _, err := os.Stat(path); o.Status == "0" && err == nil {
+		o.File = strings.Split(strings.TrimSpace(dump(id, readRecords(t, path))), "\n")
+	}
+	return o
+}
+
+// theirs runs a message through the cleanup of the reference.
+func theirs(t *testing.T, ref *refpostfix.Instance, tc refMessage) outcome {
+	t.Helper()
+	before := len(ref.Log())
+	conn, err := net.Dial("unix", filepath.Join(ref.Dir, "spool/public/cleanup"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	c := ipc.NewConn(conn)
+	c.Timeout = 20 * time.Second
+	id, reply := submit(t, c, true, tc.flags|inject.FlagHold, parseRecs(tc.records))
+	time.Sleep(20 * time.Millisecond) // for the line to reach the log
+	return result(t, id, reply, ref.Log()[before:], filepath.Join(ref.Dir, "spool/hold", id))
+}
+
+// TestReference sends the same records to Postfix's cleanup and to ours, and
+// compares replies, log lines and queue files record by record.
+func TestReference(t *testing.T) {
+	golden := outcomes{}
+	groups(t, func(t *testing.T, name, mainCF string, messages []refMessage) {
+		ref := refpostfix.Start(t, testMain+mainCF)
+		for _, tc := range messages {
+			t.Run(tc.name, func(t *testing.T) {
+				want := theirs(t, ref, tc)
+				if d := cmp.Diff(want, ours(t, mainCF, refRewriter{t, ref}, tc)); d != "" {
+					t.Errorf("-Postfix +ours\n%s", d)
+				}
+				golden[name+"/"+tc.name] = want
+			})
+		}
+	})
+	if !*update || t.Failed() {
+		return
+	}
+	text, err := json.MarshalIndent(golden, "", "\t")
+	if err == nil {
+		os.MkdirAll("testdata", 0o755)
+		err = os.WriteFile(goldenFile, append(text, '\n'), 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
-func compareWithReference(t *testing.T, mainCF string, messages []refMessage) {
-	t.Helper()
-	ref := refpostfix.Start(t, testMain+mainCF)
-	s, log, dir := testServer(t, mainCF)
-	s.rewrite = refRewriter{t, ref}
-	for _, tc := range messages {
-		t.Run(tc.name, func(t *testing.T) {
-			recs := parseRecs(tc.records)
-			flags := tc.flags | inject.FlagHold
-			refLog, ourLog := len(ref.Log()), len(log.String())
-			conn, err := net.Dial("unix", filepath.Join(ref.Dir, "spool/public/cleanup"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer conn.Close()
-			c := ipc.NewConn(conn)
-			c.Timeout = 20 * time.Second
-			wantID, want := submit(t, c, true, flags, recs)
-			gotID, got := submit(t, dial(t, s), false, flags, recs)
-			if got.Value("status") != want.Value("status") || got.Value("reason") != want.Value("reason") {
-				t.Errorf("reply %v, want %v", got, want)
-			}
-			time.Sleep(20 * time.Millisecond) // for the line to reach the log
-			if d := cmp.Diff(logLines(ref.Log()[refLog:], wantID), logLines(log.String()[ourLog:], gotID)); d != "" {
-				t.Errorf("log: -Postfix +ours\n%s", d)
-			}
-			if want.Value("status") != "0" {
-				return
-			}
-			wantFile, gotFile := filepath.Join(ref.Dir, "spool/hold", wantID), filepath.Join(dir, "hold", gotID)
-			if _, err := os.Stat(wantFile); err != nil {
-				if _, err := os.Stat(gotFile); err == nil {
-					t.Error("Postfix keeps no file, we do")
-				}
-				return
-			}
-			if d := cmp.Diff(dump(wantID, readRecords(t, wantFile)), dump(gotID, readRecords(t, gotFile))); d != "" {
-				t.Errorf("-Postfix +ours\n%s", d)
-			}
-		})
+// TestGolden compares with what Postfix did when the file was written.
+func TestGolden(t *testing.T) {
+	text, err := os.ReadFile(goldenFile)
+	if err != nil {
+		t.Fatal(err)
 	}
+	golden := outcomes{}
+	if err := json.Unmarshal(text, &golden); err != nil {
+		t.Fatal(err)
+	}
+	groups(t, func(t *testing.T, name, mainCF string, messages []refMessage) {
+		for _, tc := range messages {
+			t.Run(tc.name, func(t *testing.T) {
+				if d := cmp.Diff(golden[name+"/"+tc.name], ours(t, mainCF, localRewriter{}, tc)); d != "" {
+					t.Errorf("-Postfix +ours\n%s", d)
+				}
+			})
+		}
+	})
 }
 
 // logLines returns what was logged about a message.
@@ -227,18 +285,23 @@ func checkMessages() []refMessage {
 	)
 }
 
-func TestReferenceChecks(t *testing.T) {
-	rules := t.TempDir()
-	if err := os.Chmod(filepath.Dir(rules), 0o755); err != nil {
+// checksMain writes the rules to files and returns their configuration.
+func checksMain(t *testing.T) string {
+	t.Helper()
+	rules, err := os.MkdirTemp("", "rules")
+	if err != nil {
 		t.Fatal(err)
 	}
-	os.Chmod(rules, 0o755)
+	t.Cleanup(func() { os.RemoveAll(rules) })
+	if err := os.Chmod(rules, 0o755); err != nil {
+		t.Fatal(err)
+	}
 	for name, text := range map[string]string{"header": checkRules, "body": bodyRules} {
 		if err := os.WriteFile(filepath.Join(rules, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	compareWithReference(t, "header_checks = pcre:"+rules+"/header\nbody_checks = pcre:"+rules+"/body\n", checkMessages())
+	return "header_checks = pcre:" + rules + "/header\nbody_checks = pcre:" + rules + "/body\n"
 }
 
 // TestPostfixDelivers lets Postfix's postcat read a file of ours, and its
