@@ -37,6 +37,14 @@ func (m *message) envelope(typ byte, data []byte) {
 	case queue.RecFilt, queue.RecRdr, queue.RecVerp:
 		m.start()
 		m.writeString(typ, s)
+	case queue.RecFlgs:
+		// What an access table asked for after the flags were sent.
+		n, err := strconv.Atoi(s)
+		if err != nil {
+			m.malformed("flags")
+			return
+		}
+		m.flags |= inject.Flags(n) & (inject.FlagHold | inject.FlagDiscard)
 	case queue.RecFrom:
 		m.start()
 		m.from(s)
