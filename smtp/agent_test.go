@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/user"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -61,7 +62,11 @@ func newHarness(t *testing.T, program, zone string, settings ...string) *harness
 			t.Fatal(err)
 		}
 	}
-	text := "queue_directory = " + dir + "\nmyhostname = me.test\nmydomain = test\ninet_protocols = ipv4\n" + strings.Join(settings, "\n") + "\n"
+	u, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := "mail_owner = " + u.Username + "\nqueue_directory = " + dir + "\nmyhostname = me.test\nmydomain = test\ninet_protocols = ipv4\n" + strings.Join(settings, "\n") + "\n"
 	if err := os.WriteFile(filepath.Join(conf, "main.cf"), []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
