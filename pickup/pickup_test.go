@@ -191,12 +191,17 @@ func TestBadFilesAreKeptAside(t *testing.T) {
 	}{
 		{"garbage", func(b *bench) error { return os.WriteFile(b.path("ABCDE1"), []byte("hello"), 0o744) }},
 		{"empty", func(b *bench) error { return os.WriteFile(b.path("ABCDE1"), nil, 0o744) }},
-		{"cut off", func(b *bench) error { d := sample(t, "maildrop"); return os.WriteFile(b.path("ABCDE1"), d[:len(d)-5], 0o744) }},
+		{"cut off", func(b *bench) error {
+			d := sample(t, "maildrop")
+			return os.WriteFile(b.path("ABCDE1"), d[:len(d)-5], 0o744)
+		}},
 		{"no sender", func(b *bench) error { return os.WriteFile(b.path("ABCDE1"), join(rec('R', "a@b"), rest), 0o744) }},
 		{"pointer", func(b *bench) error {
 			return os.WriteFile(b.path("ABCDE1"), join(rec('S', "a"), rec('p', "              0"), rest), 0o744)
 		}},
-		{"internal record", func(b *bench) error { return os.WriteFile(b.path("ABCDE1"), join(rec('S', "a"), rec('>', "evil@x"), rest), 0o744) }},
+		{"internal record", func(b *bench) error {
+			return os.WriteFile(b.path("ABCDE1"), join(rec('S', "a"), rec('>', "evil@x"), rest), 0o744)
+		}},
 		{"writable by others", func(b *bench) error {
 			if err := os.WriteFile(b.path("ABCDE1"), sample(t, "maildrop"), 0o744); err != nil {
 				return err
