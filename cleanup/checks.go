@@ -198,6 +198,9 @@ func (m *message) logAct(verb, what string, text []byte, arg string) {
 
 // extract writes what headers and checks added, after the content.
 func (m *message) extract() {
+	if m.returned != "" {
+		m.filter = "error:" + m.returned
+	}
 	if m.filter != "" {
 		m.writeString(queue.RecFilt, m.filter)
 	}

@@ -49,14 +49,15 @@ func (m *message) Header(c mime.Class, text []byte) error {
 		m.text(text)
 		return nil
 	}
-	return m.primary(text, n)
+	m.primary(text, n)
+	return nil
 }
 
 // primary handles a header of the message itself.
-func (m *message) primary(text []byte, n int) error {
+func (m *message) primary(text []byte, n int) {
 	name := strings.ToLower(string(text[:n]))
 	if m.s.drop[name] {
-		return nil
+		return
 	}
 	base, resent := strings.CutPrefix(name, "resent-")
 	if known(base) {
@@ -71,7 +72,6 @@ func (m *message) primary(text []byte, n int) error {
 		if m.hops++; m.hops >= m.s.p.HopcountLimit {
 			m.s.log.Warn(m.id, "message rejected: hopcount exceeded")
 			m.fail(inject.StatHops, "")
-			return errStop
 		}
 	case "content-transfer-encoding":
 		m.noteEncoding(string(value))
@@ -81,7 +81,6 @@ func (m *message) primary(text []byte, n int) error {
 		text = m.rewriteHeader(text, n+1, cl)
 	}
 	m.text(text)
-	return nil
 }
 
 // known reports headers whose presence matters when the header is completed.

@@ -184,6 +184,40 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// TestReturned checks that refused mail from pickup is queued for the error
+// transport.
+func TestReturned(t *testing.T) {
+	for _, tc := range []struct{ name, main, content, want string }{
+		{"content", "header_checks = inline:{{Subject: bad=REJECT 5.7.9 not this}}", "Subject: bad\n\nbody", "error:5.7.9 not this"},
+		{"hops", "", strings.Repeat("Received: x\n", 60) + "\nbody", "error:5.4.0 too many hops"},
+		{"size", "message_size_limit = 2000", "Subject: x\n\n" + strings.Repeat("0123456789\n", 300), "error:5.3.4 message file too big"},
+		{"later", "header_checks = inline:{{Subject: bad=REJECT 4.7.1 later}}", "Subject: bad\n\nbody", ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s, _, dir := testServer(t, tc.main)
+			recs := parseRecs("T 1 1\nS a@b.test\nR c@d.test\nM\n" + tc.content)
+			id, reply := submit(t, dial(t, s), false, inject.FlagsExternal|inject.FlagBounce, recs)
+			if tc.want == "" {
+				if reply.Value("status") == "0" {
+					t.Error("a temporary refusal was taken")
+				}
+				return
+			}
+			if reply.Value("status") != "0" {
+				t.Fatal(reply)
+			}
+			m, err := queue.Open(dir, queue.Options{}).OpenMessage("incoming", queue.ID(id))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer m.Close()
+			if m.Filter != tc.want {
+				t.Errorf("filter %q, want %q", m.Filter, tc.want)
+			}
+		})
+	}
+}
+
 // TestGarbage checks that bytes that are no protocol end one connection only.
 func TestGarbage(t *testing.T) {
 	s, _, dir := testServer(t, "")

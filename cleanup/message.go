@@ -69,6 +69,8 @@ type message struct {
 
 	filter, redirect string
 	held             bool
+	returned         string // why the message goes back to its sender
+	truncated        bool   // the rest of the content is dropped
 	lookupFailed     bool
 	buf              []byte
 }
@@ -94,11 +96,30 @@ func (m *message) reset(ctx context.Context, w *queue.Writer, flags inject.Flags
 func (m *message) failed() bool { return m.status != 0 || m.flags&inject.FlagDiscard != 0 }
 
 // fail sets a status bit. The first reason stands.
+//
+// Mail from pickup has nobody at the other end who could be told. It is queued
+// for the error transport instead, which returns it to its sender.
 func (m *message) fail(bit inject.Status, reason string) {
+	const final = inject.StatCont | inject.StatHops | inject.StatSize
+	if m.flags&inject.FlagBounce != 0 && m.status == 0 && bit&final == bit && m.haveSender {
+		m.bounce(bit, reason)
+		return
+	}
 	m.status |= bit
 	if m.reason == "" {
 		m.reason = reason
 	}
+}
+
+// bounce makes the message one that is returned.
+func (m *message) bounce(bit inject.Status, reason string) {
+	if m.returned == "" {
+		st := inject.Result{Status: bit, Reason: reason}.Reply()
+		m.returned = st.Code + " " + strings.TrimPrefix(st.Text, "Error: ")
+	}
+	m.passAll()
+	// What is over the limit is not kept.
+	m.truncated = m.truncated || bit == inject.StatSize
 }
 
 // malformed notes a client that breaks the protocol.

@@ -132,7 +132,7 @@ func (m *message) content(typ byte, data []byte) {
 	default:
 		m.malformed(fmt.Sprintf("record %q in content", typ))
 	}
-	if m.failed() {
+	if m.failed() || m.truncated {
 		return
 	}
 	m.length += int64(len(data)) + 1
