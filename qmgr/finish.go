@@ -19,15 +19,18 @@ func (d *daemon) finish(m *message, limit int) {
 		return
 	}
 	if d.hasLog("bounce", m) {
-		d.notice(m, "bounce", d.bounces.Flush(d.lifetime, bounceclient.Bounce, m.source()))
+		d.notice(m, "bounce", d.withSlot(func() error {
+			return d.bounces.Flush(d.lifetime, bounceclient.Bounce, m.source())
+		}))
 	}
 	if m.next != 0 {
 		d.readMore(m, limit)
 		return
 	}
 	if (m.notify&envelope.NotifySuccess != 0 || m.template.Flags != 0) && d.hasLog("trace", m) {
-		flags := m.template.Flags
-		d.notice(m, "trace", d.bounces.FlushTrace(d.lifetime, m.source(), flags))
+		d.notice(m, "trace", d.withSlot(func() error {
+			return d.bounces.FlushTrace(d.lifetime, m.source(), m.template.Flags)
+		}))
 	}
 	if m.left {
 		d.lateNotices(m)
@@ -38,6 +41,14 @@ func (d *daemon) finish(m *message, limit int) {
 		d.remove(m)
 	}
 	d.post(func() { delete(d.active, m.id) })
+}
+
+// withSlot runs f with one of the slots, so that thousands of messages that
+// end at once do not become as many connections.
+func (d *daemon) withSlot(f func() error) error {
+	d.slots <- struct{}{}
+	defer func() { <-d.slots }()
+	return f()
 }
 
 // hasLog reports whether the message has a log of this kind.
@@ -88,14 +99,14 @@ func (d *daemon) lateNotices(m *message) {
 			word = "force-expired"
 		}
 		d.log.Info(string(m.id), "from=<%s>, status=%s, returned to sender", m.template.Sender.Address, word)
-		err := d.bounces.Flush(d.lifetime, bounceclient.Defer, m.source())
+		err := d.withSlot(func() error { return d.bounces.Flush(d.lifetime, bounceclient.Defer, m.source()) })
 		if err == nil {
 			m.left = false
 			return
 		}
 		d.notice(m, "defer", err)
 	case !m.warn.IsZero() && !now.Before(m.warn.Add(-time.Second)):
-		err := d.bounces.Warn(d.lifetime, m.source())
+		err := d.withSlot(func() error { return d.bounces.Warn(d.lifetime, m.source()) })
 		if err == nil {
 			err = d.clearWarn(m)
 		}
