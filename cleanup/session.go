@@ -75,7 +75,6 @@ func (s *server) message(ctx context.Context, c *ipc.Conn, m *message, flags inj
 func (m *message) receive(c *ipc.Conn) error {
 	r := queue.NewRecordReader(c.Reader())
 	r.SetLimit(maxRecord)
-	step := m.envelope
 	for {
 		if c.Reader().Buffered() == 0 {
 			if err := c.Extend(); err != nil {
@@ -101,13 +100,12 @@ func (m *message) receive(c *ipc.Conn) error {
 		}
 		switch m.phase {
 		case inEnvelope:
-			step = m.envelope
+			m.envelope(rec.Type, rec.Data)
 		case inContent:
-			step = m.content
+			m.content(rec.Type, rec.Data)
 		default:
-			step = m.extracted
+			m.extracted(rec.Type, rec.Data)
 		}
-		step(rec.Type, rec.Data)
 	}
 }
 

@@ -129,9 +129,8 @@ func (s *Submission) head(kind byte, n int) bool {
 			return false
 		}
 	}
-	var buf [recordHead + 1]byte
-	buf[0] = kind
-	h := binary.AppendUvarint(buf[:1], uint64(n))
+	s.buf[0] = kind
+	h := binary.AppendUvarint(s.buf[:1], uint64(n))
 	_, s.err = w.Write(h)
 	return s.err == nil
 }
