@@ -66,6 +66,7 @@ type Submission struct {
 	extracted bool
 	err       error
 	stop      func() bool
+	buf       [recordHead + 1]byte
 }
 
 // Begin opens a queue file. The submission must end with Finish or Abort.
