@@ -167,7 +167,7 @@ func (h *house) message(sender string, rcpts ...string) (bounceclient.Message, [
 	}
 	w.RecString(queue.RecMesg, "")
 	start := w.Offset()
-	for _, l := range []string{"Subject: the original", "From: me", "", "secret body"} {
+	for _, l := range []string{"Subject: the original", "From: me", "Message-Id: <1@e>", "", "secret body"} {
 		w.RecString(queue.RecNorm, l)
 	}
 	end := w.Offset()
@@ -273,6 +273,21 @@ func TestBounce(t *testing.T) {
 	}
 	if !strings.Contains(h.log.String(), string(m.QueueID)+": sender non-delivery notification: NEWID") {
 		t.Error(h.log.String())
+	}
+}
+
+func TestThreaded(t *testing.T) {
+	for settings, want := range map[string]string{"": "", "enable_threaded_bounces = yes\n": "<1@e>"} {
+		h := newHouse(t, settings)
+		m, rcpts := h.message("s@e", "r@e")
+		h.append(bounceclient.Bounce, m, rcpts[0], status.New(0, "5.1.1", "no"), "failed")
+		if err := h.client.Flush(context.Background(), bounceclient.Bounce, m); err != nil {
+			t.Fatal(err)
+		}
+		header, _, _ := parts(t, h.mail[0].Content)
+		if header.Get("In-Reply-To") != want || header.Get("References") != want {
+			t.Errorf("with %q: In-Reply-To %q", settings, header.Get("In-Reply-To"))
+		}
 	}
 }
 

@@ -170,9 +170,33 @@ func (s *server) header(n *notice, t template) {
 		n.line("Content-Transfer-Encoding: 8bit")
 	}
 	n.linef("Message-Id: <%s.%s@%s>", now.Format("20060102150405"), n.out.QueueID(), s.params.Hostname)
+	if id := n.originalID(); s.params.Threaded && id != "" {
+		n.linef("In-Reply-To: %s", id)
+		n.linef("References: %s", id)
+	}
 	n.line("")
 	n.line("This is a MIME-encapsulated message.")
 	n.line("")
+}
+
+// originalID returns the Message-ID of the original, or "".
+func (n *notice) originalID() string {
+	const maxLines = 1000
+	c := n.msg.Content()
+	for range maxLines {
+		data, eol, err := c.Next()
+		if err != nil || eol && len(data) == 0 {
+			return ""
+		}
+		name, value, ok := strings.Cut(string(data), ":")
+		value = strings.TrimSpace(value)
+		// An id that is folded, or is not one, is left out.
+		if ok && eol && strings.EqualFold(strings.TrimSpace(name), "Message-ID") &&
+			strings.HasPrefix(value, "<") && strings.HasSuffix(value, ">") && printable.IsText(value) {
+			return value
+		}
+	}
+	return ""
 }
 
 // eightBit reports whether the notice has parts that are not US-ASCII.

@@ -31,6 +31,7 @@ type params struct {
 	Hostname       string        `param:"myhostname"`
 	MailName       string        `param:"mail_name"`
 	MaxLifetime    time.Duration `param:"maximal_queue_lifetime"`
+	Threaded       bool          `param:"enable_threaded_bounces"`
 	BounceService  string        `param:"bounce_service_name"`
 	DeferService   string        `param:"defer_service_name"`
 	TraceService   string        `param:"trace_service_name"`
