@@ -71,11 +71,18 @@ func newMaster(o options) (*master, error) {
 	if err := m.lock(); err != nil {
 		return nil, err
 	}
-	m.log = maillog.Open(maillog.Options{
-		Program: "master", Name: p.set.SyslogName, Facility: p.set.SyslogFacility,
-		File: p.set.MaillogFile, WriteFile: true, Verbose: o.verbose > 0,
-	})
+	m.openLog()
 	return m, nil
+}
+
+// openLog connects the log that the configuration asks for. Master may write
+// the file by itself when postlogd is not there yet, or no longer.
+func (m *master) openLog() {
+	set := &m.plan.set
+	m.log = maillog.Open(maillog.Options{
+		Program: "master", Name: set.SyslogName, Facility: set.SyslogFacility,
+		File: set.MaillogFile, WriteFile: true, Verbose: m.opts.verbose > 0,
+	})
 }
 
 // start gives up what master does not need, opens the endpoints, and starts to
@@ -213,7 +220,10 @@ func testRunning(o options) error {
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(p.set.QueueDir, p.set.PidDir, "master.pid")
+	path := filepath.Join(p.set.PidDir, "master.pid")
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(p.set.QueueDir, path)
+	}
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil

@@ -24,6 +24,8 @@ func (m *master) reload() {
 	m.plan = p
 	m.generation++
 	m.env = childEnvironment(p.set.Import, m.opts.configDir, os.LookupEnv)
+	m.log.Close()
+	m.openLog()
 	m.log.Info("", "reload -- version %s, configuration %s", p.set.MailVersion, m.opts.configDir)
 	m.logWarnings()
 	// Running processes see the end of their status channel, finish their

@@ -176,3 +176,19 @@ func TestWriteFileWithoutReceiver(t *testing.T) {
 		t.Errorf("%v %q", err, text)
 	}
 }
+
+func TestSyslogSocket(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	c := receiver(t, path)
+	q := newQueued(path, func(e Entry) []byte { return []byte(syslogLine(e, facilityCode("mail"))) })
+	l := newLogger("postfix/smtpd", false, q)
+	l.now = func() time.Time { return time.Date(2026, 11, 20, 18, 25, 22, 0, time.UTC) }
+	l.Debug("not shown")
+	l.Info("51DF69903E9", "removed")
+	buf := make([]byte, 200)
+	n, err := c.Read(buf)
+	want := fmt.Sprintf("<22>Nov 20 18:25:22 postfix/smtpd[%d]: 51DF69903E9: removed", os.Getpid())
+	if err != nil || string(buf[:n]) != want {
+		t.Errorf("got %q %v, want %q", buf[:n], err, want)
+	}
+}

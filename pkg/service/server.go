@@ -104,12 +104,17 @@ func (s *server) startLoops() {
 func (s *server) supervise(signals <-chan os.Signal) int {
 	timer := time.NewTimer(s.pause(false))
 	defer timer.Stop()
+	soon := false // a look is due soon already; clients must not put it off
 	for {
 		select {
 		case <-timer.C:
 			timer.Reset(s.keepHouse())
+			soon = false
 		case <-s.filled:
-			timer.Reset(s.pause(true))
+			if !soon {
+				timer.Reset(s.pause(true))
+				soon = true
+			}
 		case reason := <-s.retired:
 			s.env.Log.Debug("retiring: %s", reason)
 			return s.drain(signals, false)

@@ -209,7 +209,7 @@ func TestTriggerSocket(t *testing.T) {
 		return &Hooks{Trigger: func(_ context.Context, request []byte) { got <- string(request) }}, nil
 	}}
 	socket, status := alone(t, d)
-	dial(t, socket)
+	dial(t, socket).Close()
 	if err := ipc.Trigger(socket, []byte("DFA")); err != nil {
 		t.Fatal(err)
 	}
