@@ -25,6 +25,7 @@ type Instance struct {
 	Addr string // of its SMTP server
 	root string
 	env  []string
+	run  *exec.Cmd
 }
 
 // Root returns where the unpacked Postfix is, or skips the test, saying so.
@@ -47,6 +48,15 @@ func Root(t testing.TB) string {
 // when the test ends.
 func Start(t testing.TB, mainCF string) *Instance {
 	t.Helper()
+	p := New(t, mainCF)
+	p.Start(t)
+	return p
+}
+
+// New makes an instance that is not started yet. It is removed when the test
+// ends.
+func New(t testing.TB, mainCF string) *Instance {
+	t.Helper()
 	root := Root(t)
 	// t.TempDir is too deep for socket names, and not searchable by the
 	// mail owner.
@@ -57,13 +67,39 @@ func Start(t testing.TB, mainCF string) *Instance {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	lib := strings.Join([]string{root + "/usr/lib/postfix", root + "/usr/lib/x86_64-linux-gnu", root + "/lib/x86_64-linux-gnu"}, ":")
+	lib := libraries(root)
 	p := &Instance{Dir: dir, root: root, Addr: freeAddr(t), env: append(os.Environ(), "LD_LIBRARY_PATH="+lib)}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	p.configure(t, lib, mainCF)
 	p.directories(t)
-	p.run(t)
 	return p
+}
+
+// libraries returns the search path of the shared libraries.
+func libraries(root string) string {
+	return strings.Join([]string{root + "/usr/lib/postfix", root + "/usr/lib/x86_64-linux-gnu", root + "/lib/x86_64-linux-gnu"}, ":")
+}
+
+// Tool prepares a program that needs no instance, such as smtp-source.
+func Tool(t testing.TB, name string, args ...string) *exec.Cmd {
+	t.Helper()
+	root := Root(t)
+	cmd := exec.Command(filepath.Join(root, "usr/sbin", name), args...)
+	cmd.Env = append(os.Environ(), "LD_LIBRARY_PATH="+libraries(root))
+	return cmd
+}
+
+// Set adds lines to main.cf.
+func (p *Instance) Set(t testing.TB, lines ...string) {
+	t.Helper()
+	f, err := os.OpenFile(filepath.Join(p.Dir, "etc/main.cf"), os.O_APPEND|os.O_WRONLY, 0)
+	if err == nil {
+		_, err = f.WriteString(strings.Join(lines, "\n") + "\n")
+		f.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 func freeAddr(t testing.TB) string {
@@ -162,27 +198,40 @@ func (p *Instance) directories(t testing.TB) {
 	}
 }
 
-func (p *Instance) run(t testing.TB) {
+// Start runs the instance until Stop or the end of the test.
+func (p *Instance) Start(t testing.TB) {
 	t.Helper()
 	cmd := p.Command("/usr/lib/postfix/sbin/master", "-c", filepath.Join(p.Dir, "etc"), "-d")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		cmd.Process.Signal(syscall.SIGTERM)
-		cmd.Wait()
-	})
-	for range 100 {
+	p.run = cmd
+	t.Cleanup(func() { p.Stop(t) })
+	for range 1000 {
 		c, err := net.Dial("unix", filepath.Join(p.Dir, "spool/private/rewrite"))
 		if err == nil {
 			c.Close()
 			return
 		}
-		time.Sleep(50 * time.Millisecond)
+		time.Sleep(5 * time.Millisecond)
 	}
 	t.Fatalf("the reference Postfix does not start: %s", p.Log())
 }
+
+// Stop stops the instance if it runs.
+func (p *Instance) Stop(t testing.TB) {
+	t.Helper()
+	if p.run == nil {
+		return
+	}
+	p.run.Process.Signal(syscall.SIGTERM)
+	p.run.Wait()
+	p.run = nil
+}
+
+// PID returns the process id of the running master.
+func (p *Instance) PID() int { return p.run.Process.Pid }
 
 // Command returns a command of the reference, path below its root.
 func (p *Instance) Command(path string, args ...string) *exec.Cmd {

@@ -269,6 +269,10 @@ func (i *Instance) Stop(t testing.TB) {
 	i.run = nil
 }
 
+// PID returns the process id of the running master, which all daemons descend
+// from.
+func (i *Instance) PID() int { return i.run.Process.Pid }
+
 // Log returns the log so far.
 func (i *Instance) Log() string {
 	text, _ := os.ReadFile(filepath.Join(i.Dir, "log", "mail.log"))
