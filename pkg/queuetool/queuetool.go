@@ -27,22 +27,19 @@ func Privileged() bool {
 }
 
 // ConfigDir returns the configuration directory: that of -c, or of MAIL_CONFIG
-// in the environment, or the default. A privileged command ignores the
-// environment, and takes from its caller only a directory that the default
-// main.cf names in alternate_config_directories or multi_instance_directories,
-// since main.cf says where files are made.
+// in the environment, or the default. A command with rights that its caller
+// does not have ignores the environment, and takes from anyone but root only a
+// directory that the default main.cf names in alternate_config_directories or
+// multi_instance_directories, since main.cf says where files are made.
 func ConfigDir(flag string) (string, error) {
-	if !Privileged() {
+	if !Privileged() || os.Getuid() == 0 {
 		if flag == "" {
 			flag = os.Getenv("MAIL_CONFIG")
 		}
-		if flag == "" {
-			flag = DefaultConfigDir
-		}
-		return flag, nil
-	}
-	if flag == "" || flag == DefaultConfigDir || os.Getuid() == 0 {
 		return orDefault(flag), nil
+	}
+	if flag == "" || flag == DefaultConfigDir {
+		return DefaultConfigDir, nil
 	}
 	cfg, err := config.Load(DefaultConfigDir)
 	if err != nil {
