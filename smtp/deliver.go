@@ -276,7 +276,12 @@ func (j *job) failed(ctx context.Context, rcpt *envelope.Recipient, r deliver.Re
 	if f.Reply != nil {
 		r.DiagType, r.DiagText, r.RemoteMTA = "smtp", f.Reply.String(), hostOf(r.Relay)
 	}
-	if f.Cause != nil && f.Reply == nil {
+	switch {
+	case f.Cause == nil || f.Reply != nil:
+	case f.Scope == smtpclient.ScopeMessage:
+		// The queue file could not be read.
+		j.log.Warn(j.queueID(), "%v", f.Cause)
+	default:
 		j.log.Debug("%s: cause: %v", j.queueID(), f.Cause)
 	}
 	if f.Status.Temporary() {
