@@ -46,6 +46,7 @@ type instance struct {
 	dir     string
 	bin     string
 	uid     int // who runs it
+	host    string
 	port    int
 	cmd     *exec.Cmd
 	done    chan struct{}
@@ -66,7 +67,7 @@ func newInstance(t *testing.T, masterCf string) *instance {
 	}
 	dir := t.TempDir()
 	os.Chmod(filepath.Dir(dir), 0o755)
-	i := &instance{t: t, dir: dir, bin: bin, uid: os.Getuid(), port: freePort(t)}
+	i := &instance{t: t, dir: dir, bin: bin, uid: os.Getuid(), host: "127.0.0.1", port: freePort(t)}
 	for _, d := range []string{"etc", "spool", "spool/pid", "spool/public", "spool/private", "data", "log"} {
 		if err := os.Mkdir(filepath.Join(dir, d), 0o755); err != nil {
 			t.Fatal(err)
@@ -203,7 +204,7 @@ type client struct {
 
 func (i *instance) dial() *client {
 	i.t.Helper()
-	conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", i.port))
+	conn, err := net.Dial("tcp", net.JoinHostPort(i.host, itoa(i.port)))
 	if err != nil {
 		i.t.Fatal(err)
 	}

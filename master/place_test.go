@@ -134,3 +134,23 @@ func TestForeignProgram(t *testing.T) {
 	i.waitLog("/bin/false: bad command startup -- throttling")
 	i.dial().pid()
 }
+
+// TestSeveralListeners: one service on two addresses, one process for both.
+func TestSeveralListeners(t *testing.T) {
+	t.Parallel()
+	i := newInstance(t, "PORT inet n - y - 2 testd -o client_limit=1\n")
+	i.write("etc/main.cf", i.mainCf("inet_interfaces = 127.0.0.1, 127.0.0.2\n"))
+	i.start()
+	second := *i
+	second.host = "127.0.0.2"
+	a := i.dial()
+	pid := a.pid()
+	b := second.dial()
+	if got := b.pid(); got == pid {
+		t.Error("client_limit=1, and two clients in one process")
+	}
+	a.conn.Close()
+	if got := second.dial().pid(); got != pid {
+		t.Errorf("process %d, not the free one %d", got, pid)
+	}
+}
