@@ -181,6 +181,10 @@ func (a *app) argumentList(s *config.Service) ([]argument, error) {
 			list = append(list, argument{text: word})
 			continue
 		}
+		if !strings.Contains(word, "o") {
+			list = append(list, argument{text: word, option: true})
+			continue
+		}
 		for j := 1; j < len(word); j++ {
 			if word[j] != 'o' {
 				list = append(list, argument{text: "-" + word[j:j+1], option: true})

@@ -189,7 +189,11 @@ func (a *app) load() error {
 		return plainOpen(err)
 	}
 	for _, w := range a.cfg.Warnings() {
-		a.warn("%s, line %d: %s", w.File, w.Line, w.Text)
+		if strings.HasPrefix(w.Text, "overriding") {
+			a.warn("%s, line %d: %s", w.File, w.Line, w.Text)
+		} else {
+			a.warn("%s: %s", w.File, w.Text)
+		}
 	}
 	path := filepath.Join(a.dir, "master.cf")
 	a.master, err = config.LoadMaster(path)

@@ -65,6 +65,7 @@ func (a *app) allNames() []string {
 		for name := range a.usage.Service {
 			names = append(names, name)
 		}
+		names = append(names, a.usage.ServiceBuiltin...)
 	}
 	if want("user") {
 		for name := range a.usage.User {

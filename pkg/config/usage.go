@@ -11,6 +11,8 @@ type Usage struct {
 	// Service holds the parameters that exist because of a transport in
 	// master.cf, with their default expressions.
 	Service map[string]string
+	// ServiceBuiltin holds those that exist without the transport too.
+	ServiceBuiltin []string
 	// User holds the parameters that the site invented and refers to.
 	User map[string]bool
 	// UndefinedMain and UndefinedMaster are names that values refer to, but
@@ -53,6 +55,11 @@ func FindUsage(c *Config, m *Master) *Usage {
 		u.scan(p.Default, nil, nil)
 	}
 	inMaster := u.scanMaster()
+	for _, name := range c.order {
+		if u.ofTable(name) && !IsBuiltin(name) {
+			u.User[name] = true
+		}
+	}
 	u.UndefinedMain = slices.Sorted(maps.Keys(undefined))
 	u.UndefinedMaster = slices.Sorted(maps.Keys(inMaster))
 	u.findUnused()
@@ -114,7 +121,12 @@ func (u *Usage) findService() {
 			continue
 		}
 		for _, t := range transportSuffixes() {
-			if name := s.Name + t.suffix; t.suffix != commandTimeSuffix && !IsBuiltin(name) {
+			name := s.Name + t.suffix
+			switch {
+			case t.suffix == commandTimeSuffix:
+			case IsBuiltin(name):
+				u.ServiceBuiltin = append(u.ServiceBuiltin, name)
+			default:
 				u.Service[name] = "$" + t.def
 			}
 		}
