@@ -59,6 +59,7 @@ var relayTricks = []string{
 	`moved@other.test`, `u@trans.test`, `u@sub.trans.test`, `special@other.test`, `special+x@other.test`, `hop@other.test`,
 	`null@other.test`, `u@localhost`, `u@mail.here.test`, `!`, `%`, `a!`, `!a`, `a%`, `%a`, `a@b%c@here.test`,
 	`"@here.test`, `\`, `a\`, `"x@y`, `u@x--y.test`, `u@xn--bcher-kva.test`,
+	`@nodot`, `u@nodot`, `u@[192.0.2.7]`, `u@tab.test`, `u@no.test`, `owner-x@here.test`, `moved+x@here.test`, `moved`, `ü@other.test`, `u@[IPv6:::1]`,
 }
 
 var referenceConfigs = []struct{ name, text string }{
@@ -85,6 +86,18 @@ append_dot_mydomain = yes
 allow_min_user = yes
 local_transport = local:$myhostname
 remote_header_rewrite_domain = domain.invalid`},
+	{"defaults", `mydestination = here.test, inline:{tab.test=x}, !no.test
+myorigin = $mydomain
+virtual_alias_maps = inline:{valias.test=anything}
+virtual_mailbox_maps = inline:{vmbox.test=x}
+virtual_transport = virtual
+recipient_delimiter = +-
+default_transport = smtp:[d.test]
+relayhost = gw.test
+proxy_interfaces = 192.0.2.7
+compatibility_level = 0
+relocated_maps = inline:{moved=local.new@x.test,@trans.test=gone}
+transport_maps = inline:{special=byname:, user@here.test=lmtp:unix:/var/run/lmtp, here.test=local:$myhostname}`},
 	{"senders", `mydestination = here.test
 append_at_myorigin = no
 myorigin = origin.test

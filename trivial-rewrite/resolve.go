@@ -35,6 +35,12 @@ type query struct {
 	flags  rewrite.Flags
 }
 
+// invalid is the answer for an address that cannot be used.
+func (q *query) invalid() rewrite.Resolved {
+	return rewrite.Resolved{Transport: "error", NextHop: "5.1.3 bad address syntax",
+		Recipient: q.rcpt, Flags: q.flags | rewrite.Error}
+}
+
 func newResolver(ctx context.Context, cfg *config.Config, p *params, o table.Options) (*resolver, error) {
 	r := &resolver{p: p, rewriter: newRewriter(p), log: o.Log}
 	lo := table.ListOptions{Options: o}
@@ -103,6 +109,10 @@ func (r *resolver) resolve(ctx context.Context, set *routes, sender, addr string
 	if err := r.normalize(ctx, q, addr); err != nil {
 		return rewrite.Resolved{}, err
 	}
+	if !r.validDomain(q) {
+		q.flags |= rewrite.ClassDefault
+		return q.invalid(), nil
+	}
 	transport, nexthop, err := r.classify(ctx, set, q)
 	if err != nil {
 		return rewrite.Resolved{}, err
@@ -114,9 +124,8 @@ func (r *resolver) resolve(ctx context.Context, set *routes, sender, addr string
 	}
 	// A local part with '-' in front could be an option to a program that the
 	// transport starts.
-	if !r.validDomain(q) || !r.p.AllowMinUser && strings.HasPrefix(q.rcpt, "-") {
-		return rewrite.Resolved{Transport: "error", NextHop: "5.1.3 bad address syntax",
-			Recipient: q.rcpt, Flags: q.flags | rewrite.Error}, nil
+	if !r.p.AllowMinUser && strings.HasPrefix(q.rcpt, "-") {
+		return q.invalid(), nil
 	}
 	if transport == "" || nexthop == "" {
 		return rewrite.Resolved{}, errNoResult

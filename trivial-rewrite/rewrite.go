@@ -63,7 +63,7 @@ func (r *rewriter) tokens(t []address.Token, origin, domain []address.Token) []a
 	}
 	// Broken forms are left alone, so that error messages show them.
 	at := rindex(t, '@')
-	if r.appendDomain && len(domain) > 0 && at > 0 && at+1 < len(t) {
+	if r.appendDomain && len(domain) > 0 && at >= 0 && at+1 < len(t) {
 		d := t[at+1:]
 		if d[0].Kind != address.Literal && d[0].Kind != '.' && index(d, '.') < 0 {
 			t = concat(t, '.', domain)
