@@ -240,7 +240,6 @@ func (h *session) received(s *smtpserver.Session, now time.Time) []string {
 	}
 	by := "\tby " + h.srv.Hostname + " (" + h.srv.MailName + ") with " + proto + " id " + h.msg.id
 	date := now.Format("Mon, _2 Jan 2006 15:04:05 -0700 (MST)")
-	date = strings.Replace(date, ",  ", ", ", 1)
 	if s.Recipients() == 1 {
 		return append(lines, by, "\tfor <"+address.Quote(h.msg.first)+">; "+date)
 	}

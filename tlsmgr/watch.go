@@ -1,9 +1,11 @@
 package main
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -16,8 +18,9 @@ const settle = 3 * time.Second
 // watcher notices changes of files that the process cannot reach any more:
 // inotify watches that were set by root go on inside the jail.
 type watcher struct {
-	fd   int
-	last time.Time // of the last change not yet acted upon
+	fd    int
+	names map[string]bool // of the files, without their directories
+	last  time.Time       // of the last change not yet acted upon
 }
 
 // newWatcher watches the directories of the files, and of what the files are
@@ -27,13 +30,15 @@ func newWatcher(pairs []pair) (*watcher, error) {
 	if err != nil {
 		return nil, fmt.Errorf("inotify: %w", err)
 	}
-	w := &watcher{fd: fd}
+	w := &watcher{fd: fd, names: make(map[string]bool)}
 	var all error
 	for _, p := range pairs {
 		for _, f := range []string{p.cert, p.key} {
 			dirs := []string{filepath.Dir(f)}
+			w.names[filepath.Base(f)] = true
 			if real, err := filepath.EvalSymlinks(f); err == nil {
 				dirs = append(dirs, filepath.Dir(real))
+				w.names[filepath.Base(real)] = true
 			}
 			for _, d := range dirs {
 				const mask = unix.IN_CLOSE_WRITE | unix.IN_MOVED_TO | unix.IN_CREATE | unix.IN_DELETE
@@ -57,7 +62,28 @@ func (w *watcher) changed() bool {
 		if n <= 0 || err != nil {
 			break
 		}
-		w.last = time.Now()
+		if w.ours(buf[:n]) {
+			w.last = time.Now()
+		}
 	}
 	return !w.last.IsZero() && time.Since(w.last) >= settle
+}
+
+// ours reports whether one of the events is about one of our files. A record
+// is four 32-bit words, the last of which is the length of the name behind it.
+func (w *watcher) ours(b []byte) bool {
+	for len(b) >= unix.SizeofInotifyEvent {
+		mask := binary.NativeEndian.Uint32(b[4:])
+		size := binary.NativeEndian.Uint32(b[12:])
+		b = b[unix.SizeofInotifyEvent:]
+		if uint64(size) > uint64(len(b)) {
+			break
+		}
+		name, _, _ := strings.Cut(string(b[:size]), "\x00")
+		if w.names[name] || mask&unix.IN_Q_OVERFLOW != 0 {
+			return true
+		}
+		b = b[size:]
+	}
+	return false
 }

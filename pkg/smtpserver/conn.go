@@ -1,6 +1,7 @@
 package smtpserver
 
 import (
+	"context"
 	"net"
 	"time"
 )
@@ -10,6 +11,7 @@ import (
 // request together may, plus what its bytes earn at the minimal data rate.
 type timedConn struct {
 	net.Conn
+	ctx      context.Context // of the session: no read starts after its end
 	timeout  time.Duration
 	rate     int64
 	request  bool
@@ -29,6 +31,9 @@ func (c *timedConn) Read(b []byte) (int, error) {
 		limit = time.Now().Add(c.timeout)
 	}
 	if err := c.SetReadDeadline(limit); err != nil {
+		return 0, err
+	}
+	if err := c.ctx.Err(); err != nil {
 		return 0, err
 	}
 	n, err := c.Conn.Read(b)

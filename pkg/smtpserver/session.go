@@ -27,13 +27,13 @@ const (
 // Serve runs one session to its end. The caller closes conn.
 func Serve(ctx context.Context, conn net.Conn, opts *Options, h Handler) error {
 	s := &Session{opts: opts, h: h, where: "CONNECT"}
-	s.conn = &timedConn{Conn: conn, timeout: opts.Timeout, rate: opts.MinDataRate, request: opts.RequestDeadline}
+	s.conn = &timedConn{Conn: conn, ctx: ctx, timeout: opts.Timeout, rate: opts.MinDataRate, request: opts.RequestDeadline}
 	s.w = smtpwire.NewWriter(s.conn, opts.Buffers)
 	s.r = smtpwire.NewReader(flushReader{s.w, s.conn}, opts.Buffers)
 	defer s.r.Release()
 	s.conn.begin()
 	// A daemon that must go now wakes its sessions.
-	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
+	defer context.AfterFunc(ctx, func() { conn.SetReadDeadline(time.Unix(1, 0)) })()
 	h.Open(ctx, s)
 	defer h.Close(s)
 	opts.Log.Info("", "connect from %s", s.Peer())
@@ -87,14 +87,20 @@ func (s *Session) run(ctx context.Context) {
 			continue
 		}
 		if err != nil {
-			s.ioError(err)
-			return
+			if ctx.Err() == nil {
+				s.ioError(err)
+			}
+			break
 		}
 		if s.r.BareLF() && s.BareLF == smtpwire.BareReject {
 			s.bareCommand()
 			return
 		}
 		s.command(ctx, string(line))
+	}
+	if ctx.Err() != nil && !s.quit {
+		// RFC 5321 3.8: a server that must go says so.
+		s.w.Reply(421, false, "4.3.2 "+s.opts.Hostname+" Service shutting down")
 	}
 }
 

@@ -1,0 +1,259 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/posthouse-mail/posthouse/pkg/ipc"
+	"github.com/posthouse-mail/posthouse/pkg/maillog"
+	"github.com/posthouse-mail/posthouse/pkg/tlskeys"
+)
+
+// write makes a certificate for the key and puts both in one file.
+func write(t *testing.T, path string, key crypto.Signer) {
+	t.Helper()
+	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "me.test"}, DNSNames: []string{"me.test"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
+	cert, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	pem.Encode(&b, &pem.Block{Type: "PRIVATE KEY", Bytes: der})
+	pem.Encode(&b, &pem.Block{Type: "CERTIFICATE", Bytes: cert})
+	if err := os.WriteFile(path, b.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func serve(t *testing.T, m *manager) *ipc.Pool {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "s")
+	ln, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ln.Close() })
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			go m.session(context.Background(), c)
+		}
+	}()
+	return ipc.NewPool(path, 5*time.Second)
+}
+
+// shake does a handshake and returns what the client saw.
+func shake(t *testing.T, server *tls.Config, client *tls.Config) (tls.ConnectionState, error) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	b, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	a, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		s := tls.Server(a, server)
+		if s.Handshake() == nil {
+			s.Write([]byte("x"))
+		}
+		s.Close()
+	}()
+	c := tls.Client(b, client)
+	c.SetDeadline(time.Now().Add(5 * time.Second))
+	if err = c.Handshake(); err == nil {
+		c.Read(make([]byte, 1))
+	}
+	return c.ConnectionState(), err
+}
+
+// TestHandshakes signs with each kind of key and protocol version through the
+// socket.
+func TestHandshakes(t *testing.T) {
+	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ecKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, edKey, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		name string
+		key  crypto.Signer
+	}{{"rsa", rsaKey}, {"ecdsa", ecKey}, {"ed25519", edKey}} {
+		for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+			t.Run(tc.name+tls.VersionName(version), func(t *testing.T) {
+				file := filepath.Join(t.TempDir(), "pem")
+				write(t, file, tc.key)
+				m := &manager{keys: load([]pair{{file, file}}, maillog.Discard()), tickets: make(map[string]*ticketKeys)}
+				cfg, err := tlskeys.NewClient(serve(t, m), "smtpd:smtp").Config(context.Background(), 0, 0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				st, err := shake(t, cfg, &tls.Config{InsecureSkipVerify: true, MaxVersion: version})
+				if err != nil || st.Version != version {
+					t.Errorf("version %x, %v", st.Version, err)
+				}
+			})
+		}
+	}
+}
+
+// TestTicketOfAnotherService: a session ticket of port 25 must not resume a
+// session elsewhere (P11).
+func TestTicketOfAnotherService(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "pem")
+	write(t, file, key)
+	m := &manager{keys: load([]pair{{file, file}}, maillog.Discard()), tickets: make(map[string]*ticketKeys)}
+	pool := serve(t, m)
+	config := func(service string) *tls.Config {
+		cfg, err := tlskeys.NewClient(pool, service).Config(context.Background(), 0, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return cfg
+	}
+	client := &tls.Config{InsecureSkipVerify: true, ServerName: "me.test", ClientSessionCache: tls.NewLRUClientSessionCache(4)}
+	for _, step := range []struct {
+		service string
+		resumed bool
+	}{{"smtpd:smtp", false}, {"smtpd:smtp", true}, {"smtpd:submission", false}} {
+		st, err := shake(t, config(step.service), client)
+		if err != nil || st.DidResume != step.resumed {
+			t.Errorf("%s: resumed %v, %v", step.service, st.DidResume, err)
+		}
+	}
+}
+
+func TestMismatchIsLeftOut(t *testing.T) {
+	dir := t.TempDir()
+	var files []string
+	for _, n := range []string{"a", "b"} {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := filepath.Join(dir, n)
+		write(t, f, key)
+		files = append(files, f)
+	}
+	var out bytes.Buffer
+	k := load([]pair{{files[0], files[1]}, {files[1], files[1]}, {"/nonexistent", "/nonexistent"}}, maillog.NewWriter(&out, "tlsmgr"))
+	if len(k.chains) != 1 || strings.Count(out.String(), "cannot use certificate") != 2 {
+		t.Errorf("%d chains, log %q", len(k.chains), out.String())
+	}
+}
+
+func TestSignRefuses(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name, _ := tlskeys.KeyName(key.Public())
+	k := &keyring{keys: map[string]crypto.Signer{name: key}}
+	digest := make([]byte, 32)
+	for _, tc := range []struct {
+		what, name, scheme string
+		hash               crypto.Hash
+		digest             []byte
+		ok                 bool
+	}{
+		{"good", name, tlskeys.SchemeECDSA, crypto.SHA256, digest, true},
+		{"other key", "x", tlskeys.SchemeECDSA, crypto.SHA256, digest, false},
+		{"short digest", name, tlskeys.SchemeECDSA, crypto.SHA256, digest[:5], false},
+		{"no hash", name, tlskeys.SchemeECDSA, 0, digest, false},
+		{"other scheme", name, tlskeys.SchemePSS, crypto.SHA256, digest, false},
+		{"ed25519 of ecdsa", name, tlskeys.SchemeEd25519, 0, digest, false},
+	} {
+		if _, err := k.sign(tc.name, tc.scheme, tc.hash, tc.digest); (err == nil) != tc.ok {
+			t.Errorf("%s: %v", tc.what, err)
+		}
+	}
+}
+
+func TestTicketRotation(t *testing.T) {
+	m := &manager{tickets: make(map[string]*ticketKeys)}
+	now := time.Unix(1e9, 0)
+	first := m.ticket("a", now)
+	if again := m.ticket("a", now.Add(time.Minute)); again.Value("key0") != first.Value("key0") {
+		t.Error("key changed too early")
+	}
+	next := m.ticket("a", now.Add(rotation))
+	if next.Value("key0") == first.Value("key0") || next.Value("key1") != first.Value("key0") {
+		t.Error("no rotation, or the old key is gone")
+	}
+	late := m.ticket("a", now.Add(10*rotation))
+	if _, ok := late.Get("key1"); ok {
+		t.Error("a key of long ago is still good")
+	}
+	if m.ticket("b", now).Value("key0") == first.Value("key0") {
+		t.Error("two services share a key")
+	}
+}
+
+func TestWatcher(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "cert.pem")
+	os.WriteFile(file, []byte("x"), 0o600)
+	w, err := newWatcher([]pair{{file, file}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w.changed() {
+		t.Error("changed at once")
+	}
+	os.WriteFile(filepath.Join(dir, "main.cf"), []byte("y"), 0o600)
+	if w.changed(); !w.last.IsZero() {
+		t.Error("another file counts")
+	}
+	os.WriteFile(file+".new", []byte("y"), 0o600)
+	os.Rename(file+".new", file)
+	if w.changed() {
+		t.Error("changed before the files settled")
+	}
+	w.last = time.Now().Add(-settle)
+	if !w.changed() {
+		t.Error("change was not noticed")
+	}
+}
