@@ -1,0 +1,263 @@
+package scenario
+
+import (
+	"crypto/tls"
+	"fmt"
+	"net"
+	"os"
+	"os/user"
+	"path/filepath"
+	"regexp"
+	"sort"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/posthouse-mail/posthouse/pkg/testkit"
+)
+
+// rights is what a process may have. Capabilities are hexadecimal masks as
+// the kernel shows them.
+type rights struct {
+	owner    string // user name; "box" is the owner of the mailboxes
+	jailed   bool   // the root directory is the queue directory
+	caps     string // effective and permitted
+	bounding string
+	locked   bool   // no_new_privs and a seccomp filter
+	files    string // expression for the files that may be open
+}
+
+// The capabilities of root's processes: master's and those of the parents of
+// workers. See pkg/jail for what each is for.
+const (
+	noCaps     = "0000000000000000"
+	masterCaps = "00000000000405ef"
+	parentCaps = "00000000000000ef"
+)
+
+// expected is the privilege design, one line for each program.
+func expected() map[string]rights {
+	daemon := rights{owner: "posthouse", jailed: true, caps: noCaps, bounding: noCaps, locked: true}
+	unjailed := daemon
+	unjailed.jailed = false
+	with := func(r rights, files string) rights { r.files = files; return r }
+	tls := daemon
+	tls.owner = "posthouse-tls"
+	parent := rights{owner: "root", caps: parentCaps, bounding: parentCaps}
+	return map[string]rights{
+		"master":          {owner: "root", caps: masterCaps, bounding: masterCaps, files: `/data/master\.lock|/spool/pid/master\.pid|/spool/public/(pickup|qmgr)`},
+		"smtpd":           with(daemon, `/spool|/etc/aliases|/etc/mailboxes|/etc/passwd`),
+		"cleanup":         daemon,
+		"trivial-rewrite": daemon,
+		"qmgr":            with(daemon, `/spool/public/qmgr`),
+		"pickup":          with(daemon, `/spool/public/pickup`),
+		"bounce":          daemon,
+		"error":           daemon,
+		"discard":         daemon,
+		"smtp":            daemon,
+		"anvil":           daemon,
+		"showq":           daemon,
+		"tlsmgr":          with(tls, `/etc/tls/(cert|key)\.pem`),
+		"proxymap":        with(unjailed, `/etc/aliases|/etc/passwd`),
+		"postlogd":        with(unjailed, `/log/mail\.log`),
+		"local":           with(parent, `/etc/aliases|/etc/passwd`),
+		"virtual":         with(parent, `/etc/mailboxes`),
+		"asuser":          {owner: "box", caps: noCaps, bounding: noCaps},
+	}
+}
+
+// TestPrivileges starts all daemons and compares each process with the
+// privilege design.
+func TestPrivileges(t *testing.T) {
+	testkit.NeedRoot(t)
+	mail := testkit.New(t)
+	mail.Set(t, "transport_maps = inline:{ discard.test=discard:, {error.test=error:5.1.1 no} }", "relay_domains = discard.test, error.test",
+		"smtpd_client_event_limit_exceptions =")
+	mail.Start(t)
+	s := startAll(t, mail)
+	defer s.Conn.Close()
+
+	seen := map[string]bool{}
+	for _, p := range processes(t, mail) {
+		want, ok := expected()[p.name]
+		if !ok {
+			if p.name != "posthouse" {
+				t.Errorf("process %s is not in the table", p.name)
+			}
+			continue
+		}
+		seen[p.name] = true
+		compare(t, mail, p, want)
+	}
+	for name := range expected() {
+		if !seen[name] {
+			t.Errorf("%s did not run", name)
+		}
+	}
+}
+
+// startAll sends mail that has every daemon started, and keeps a session with
+// TLS open.
+func startAll(t *testing.T, mail *testkit.Instance) *testkit.SMTP {
+	t.Helper()
+	s := testkit.Dial(t, mail.Addr())
+	s.Cmd("250", "EHLO c.test")
+	for _, to := range []string{"you@example.test", "x@discard.test", "x@[127.0.0.9]", "root@localhost"} {
+		s.Message("sender@example.test", to, "Subject: x\n\nx\n")
+	}
+	mail.Send(t, "Subject: y\n\ny\n", "you@example.test", "x@error.test")
+	mail.WaitMailbox(t, "you", 2)
+	mail.WaitLog(t, `to=<x@error\.test>, .*status=bounced`)
+	mail.WaitLog(t, `to=<root@localhost>`)
+	mail.Must(t, "postqueue", "-p")
+	s.Cmd("220", "STARTTLS")
+	conn := tls.Client(s.Conn, &tls.Config{InsecureSkipVerify: true})
+	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	if err := conn.Handshake(); err != nil {
+		t.Fatalf("STARTTLS: %v", err)
+	}
+	s.Conn = net.Conn(conn)
+	return s
+}
+
+// process is what the kernel says of a process.
+type process struct {
+	name   string
+	pid    int
+	status map[string]string
+}
+
+// processes returns master and all that descend from it.
+func processes(t *testing.T, mail *testkit.Instance) []process {
+	t.Helper()
+	text, err := os.ReadFile(mail.Spool("pid/master.pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	master, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	children := map[int][]process{}
+	dirs, _ := filepath.Glob("/proc/[0-9]*/status")
+	var list []process
+	for _, d := range dirs {
+		p, ok := readProcess(d)
+		if !ok {
+			continue
+		}
+		ppid, _ := strconv.Atoi(p.status["PPid"])
+		children[ppid] = append(children[ppid], p)
+		if p.pid == master {
+			list = append(list, p)
+		}
+	}
+	for i := 0; i < len(list); i++ {
+		list = append(list, children[list[i].pid]...)
+	}
+	return list
+}
+
+func readProcess(statusFile string) (process, bool) {
+	text, err := os.ReadFile(statusFile)
+	if err != nil {
+		return process{}, false
+	}
+	p := process{status: map[string]string{}}
+	for _, line := range strings.Split(string(text), "\n") {
+		name, value, _ := strings.Cut(line, ":")
+		p.status[name] = strings.TrimSpace(value)
+	}
+	p.name = p.status["Name"]
+	p.pid, _ = strconv.Atoi(p.status["Pid"])
+	return p, p.status["State"] != "" && !strings.HasPrefix(p.status["State"], "Z")
+}
+
+func compare(t *testing.T, mail *testkit.Instance, p process, want rights) {
+	t.Helper()
+	name := want.owner
+	if name == "box" {
+		name = "posthouse-box"
+		// A worker for root@localhost has the rights of default_privs.
+		if u, err := user.LookupId(strings.Fields(p.status["Uid"])[0]); err == nil && (u.Username == "nobody" || u.Username == "posthouse") {
+			name = u.Username
+		}
+	}
+	u, err := user.Lookup(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	four := func(id string) string { return strings.Join([]string{id, id, id, id}, "\t") }
+	check := func(what, got, want string) {
+		if got != want {
+			t.Errorf("%s: %s is %q, must be %q", p.name, what, got, want)
+		}
+	}
+	check("uid", p.status["Uid"], four(u.Uid))
+	if want.owner != "root" && want.owner != "box" {
+		check("gid", p.status["Gid"], four(u.Gid))
+	}
+	if groups := strings.Fields(p.status["Groups"]); len(groups) > 1 || len(groups) == 1 && groups[0] != strings.Fields(p.status["Gid"])[0] {
+		t.Errorf("%s: supplementary groups %v", p.name, groups)
+	}
+	for _, set := range []string{"CapEff", "CapPrm"} {
+		check(set, p.status[set], want.caps)
+	}
+	check("CapInh", p.status["CapInh"], noCaps)
+	check("CapAmb", p.status["CapAmb"], noCaps)
+	if want.owner != "box" {
+		check("CapBnd", p.status["CapBnd"], want.bounding)
+	}
+	if want.locked {
+		check("NoNewPrivs", p.status["NoNewPrivs"], "1")
+		check("Seccomp", p.status["Seccomp"], "2")
+	}
+	if want.owner == "box" {
+		check("NoNewPrivs", p.status["NoNewPrivs"], "1")
+	}
+	root, _ := os.Readlink(fmt.Sprintf("/proc/%d/root", p.pid))
+	if want.jailed {
+		check("root directory", root, mail.Spool(""))
+	} else {
+		check("root directory", root, "/")
+	}
+	checkThreads(t, p)
+	checkFiles(t, mail, p, want)
+}
+
+// checkThreads: a right that one thread kept is a right that the process has.
+func checkThreads(t *testing.T, p process) {
+	t.Helper()
+	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", p.pid))
+	for _, file := range tasks {
+		task, ok := readProcess(file)
+		if !ok {
+			continue
+		}
+		for _, field := range []string{"Uid", "Gid", "CapEff", "CapPrm", "CapBnd", "NoNewPrivs", "Seccomp"} {
+			if task.status[field] != p.status[field] {
+				t.Errorf("%s: thread %d has %s %q, the process %q", p.name, task.pid, field, task.status[field], p.status[field])
+			}
+		}
+	}
+}
+
+// checkFiles: sockets and pipes aside, only the files of the table are open.
+func checkFiles(t *testing.T, mail *testkit.Instance, p process, want rights) {
+	t.Helper()
+	// The Go runtime keeps the limits of its control group open.
+	common := regexp.MustCompile(`^(/dev/null|socket:.*|pipe:.*|anon_inode:.*|/sys/fs/cgroup/.*)$`)
+	own := regexp.MustCompile(`^(` + regexp.QuoteMeta(mail.Dir) + `)?(` + want.files + `)$`)
+	fds, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", p.pid))
+	sort.Strings(fds)
+	for _, fd := range fds {
+		target, err := os.Readlink(fd)
+		if err != nil || common.MatchString(target) {
+			continue
+		}
+		if want.files == "" || !own.MatchString(target) {
+			t.Errorf("%s: descriptor %s is %s, which it should not have", p.name, filepath.Base(fd), target)
+		}
+	}
+}
