@@ -107,19 +107,35 @@ func (a *app) showFields() error {
 				}
 				r.matched = true
 				value := s.Fields[n]
-				if field == "command" {
-					args, err := a.argumentText(s)
-					if err != nil {
-						return err
-					}
-					value = strings.Join(append([]string{value}, args...), " ")
+				name := s.Name + "/" + s.Type + "/" + field
+				if field != "command" || a.flags['H'] {
+					a.printPair(name, value)
+					break
 				}
-				a.printPair(s.Name+"/"+s.Type+"/"+field, value)
+				if err := a.printCommand(s, name); err != nil {
+					return err
+				}
 				break
 			}
 		}
 	}
 	a.unmatched(list)
+	return nil
+}
+
+// printCommand prints the last field, the program with its arguments.
+func (a *app) printCommand(s *config.Service, name string) error {
+	list, err := a.argumentList(s)
+	if err != nil {
+		return err
+	}
+	var b strings.Builder
+	if !a.flags['h'] {
+		b.WriteString(name + " = ")
+	}
+	b.WriteString(s.Program)
+	writeArguments(&b, b.Len(), list, a.flags['f'])
+	fmt.Fprintln(a.out, b.String())
 	return nil
 }
 
@@ -248,11 +264,17 @@ func (a *app) entryText(s *config.Service, fold bool) (string, error) {
 		b.WriteString(s.Fields[i])
 		length += len(s.Fields[i])
 	}
-	generic := true
+	writeArguments(&b, length, list, fold)
+	return b.String(), nil
+}
+
+// writeArguments appends arguments to a line that has some length already.
+func writeArguments(b *strings.Builder, length int, list []argument, fold bool) {
+	start, generic := length, true
 	for _, x := range list {
 		if generic && !x.option {
 			generic = false
-			if length > 57+len(s.Fields[7]) && fold {
+			if length > start && fold {
 				length = lineLimit
 			}
 		}
@@ -273,7 +295,6 @@ func (a *app) entryText(s *config.Service, fold bool) (string, error) {
 			length = lineLimit
 		}
 	}
-	return b.String(), nil
 }
 
 // unwrapAll returns the innermost error.

@@ -149,7 +149,7 @@ func TestLikeReference(t *testing.T) {
 	}
 	commands := []string{"-n", "-nf", "-nx", "-nh", "-nH", "-x mydomain", "mydomain nosuch uucp_destination_recipient_limit",
 		"-C user", "-C service", "-M", "-Mf", "-Mx", "-M foo", "-M submission/inet nosuch", "-F", "-Ff", "-F foo/unix/chroot",
-		"-F */*/wakeup", "-Fh foo/unix/command", "-P", "-Px", "-PH", "-P submission/*/mynetworks", "-o mydomain=q.r -n", "-l", "-n -d",
+		"-F */*/wakeup", "-Fh foo/unix/chroot", "-P", "-Px", "-PH", "-P submission/*/mynetworks", "-o mydomain=q.r -n", "-l", "-n -d",
 		"-M -F", "-Mh", "-C foo", "-e nothing", "-M -e x=y", "-X a=b", "-Pe x=1", "-Fe foo/unix/zork=1", "-Me foo/unix=foo"}
 	for i, c := range configs {
 		for j, command := range commands {

@@ -77,6 +77,7 @@ func obeyedNames() []string {
 		"empty_address_relayhost_maps_lookup_key",
 		"enable_long_queue_ids",
 		"enable_original_recipient",
+		"enable_threaded_bounces",
 		"error_service_name",
 		"expand_owner_alias",
 		"export_environment",

@@ -101,7 +101,7 @@ func rowsLocal() []row {
 			"No effect: the program that it was for is gone."},
 		{"virtual_gid_maps", String, "", "", "virtual", '1',
 			"Tables with the group id of each virtual mailbox; static:5000 gives one to all."},
-		{"virtual_mailbox_base", String, "", "1", "virtual", '1',
+		{"virtual_mailbox_base", String, "", "", "virtual", '1',
 			"The directory that is put before each path from virtual_mailbox_maps. Nothing is delivered outside " +
 				"of it."},
 		{"virtual_mailbox_domains", String, "$virtual_mailbox_maps", "", "proxymap smtpd trivial-rewrite virtual", '1',

@@ -7,7 +7,7 @@ func rowsLogging() []row {
 			"How much more is logged about the servers and clients in debug_peer_list."},
 		{"debug_peer_list", String, "", "", "qmqpd sendmail smtp smtpd", '1',
 			"Names, addresses or networks of servers and clients about which more is logged."},
-		{"debugger_command", String, "", "1", "master sendmail", 'X',
+		{"debugger_command", String, "", "", "master sendmail", 'X',
 			"No effect: programs here are not run under a debugger."},
 		{"info_log_address_format", Enum, "external", "external internal", "cleanup local pickup pipe postscreen qmgr smtp smtpd virtual", '2',
 			"How addresses are logged: external, quoted as in mail, or internal."},
