@@ -5,6 +5,9 @@
 // list with the queue id; then queue file records up to the end record,
 // answered by a list with status and reason. The connection is kept for the
 // next message.
+//
+// The caller writes the Received header, since it knows the client; cleanup
+// adds what else is missing.
 package inject
 
 import (
