@@ -90,9 +90,7 @@ func TestInitMode(t *testing.T) {
 	if i.master("-i").Run() == nil {
 		t.Error("-i works for any process")
 	}
-	i.write("run", "#!/bin/sh\n(sleep 0.3 &)\nexec "+i.bin+"/master -c "+i.dir+"/etc -i\n")
-	os.Chmod(filepath.Join(i.dir, "run"), 0o755)
-	i.cmd = exec.Command(filepath.Join(i.dir, "run"))
+	i.cmd = exec.Command("sh", "-c", "(sleep 0.3 &)\nexec "+i.bin+"/master -c "+i.dir+"/etc -i\n")
 	i.cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID}
 	i.cmd.Stderr = os.Stderr
 	i.begin()

@@ -11,21 +11,31 @@ import (
 	"testing"
 )
 
-// inmate builds the program that enters jails.
-var inmate = sync.OnceValues(func() ([]byte, error) {
+// inmate builds the program that enters jails, where everybody may run it.
+var inmate = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "jail-test")
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	defer os.RemoveAll(dir)
+	if err := os.Chmod(dir, 0o755); err != nil {
+		return "", err
+	}
 	out := filepath.Join(dir, "inmate")
 	cmd := exec.Command("go", "build", "-o", out, "./testdata/inmate")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if text, err := cmd.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("build inmate: %w: %s", err, text)
+		return "", fmt.Errorf("build inmate: %w: %s", err, text)
 	}
-	return os.ReadFile(out)
+	return out, nil
 })
+
+func TestMain(m *testing.M) {
+	status := m.Run()
+	if path, err := inmate(); err == nil {
+		os.RemoveAll(filepath.Dir(path))
+	}
+	os.Exit(status)
+}
 
 // imprison runs an inmate and returns its answers.
 func imprison(t *testing.T, p Profile, chroot bool, uid int) map[string]string {
@@ -39,12 +49,8 @@ func imprison(t *testing.T, p Profile, chroot bool, uid int) map[string]string {
 		os.Chmod(filepath.Join(dir, d), 0o777)
 	}
 	os.WriteFile(filepath.Join(dir, "queue/file"), nil, 0o644)
-	self := filepath.Join(dir, "self")
-	text, err := inmate()
+	self, err := inmate()
 	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(self, text, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(self, p.String(), dir)
