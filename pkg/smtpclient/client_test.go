@@ -283,7 +283,7 @@ func TestConversations(t *testing.T) {
 		{"reply of a wrong class", nil, message("a@b.test"), ehlo + `
 			S: 250 mx.test
 			C: MAIL FROM:<s@a.test>
-			S: 354 hm`, []string{"1 5.5.0 Protocol error: host mx.test[192.0.2.1] said: 354 hm (in reply to MAIL FROM command)"}},
+			S: 354 hm`, []string{"1 5.5.0 host mx.test[192.0.2.1] said: 354 hm (in reply to MAIL FROM command)"}},
 		{"noise between replies", nil, message("a@b.test"), ehlo + `
 			S: debug: hello
 			S: 250 mx.test

@@ -53,7 +53,7 @@ func (f *Failure) Unwrap() error { return f.Cause }
 
 // said makes a failure of a reply to a command. A reply that is neither a
 // temporary nor a permanent failure is out of place here, and nobody's cure
-// but the server's (Postfix: 5.5.0, "Protocol error").
+// but the server's; Postfix gives it 5.5.0.
 func (c *Conn) said(scope Scope, r *smtpwire.Reply, command string) *Failure {
 	f := &Failure{Scope: scope, Status: r.Status(), Reply: r,
 		Text: fmt.Sprintf("host %s said: %s (in reply to %s)", c.Peer, r, command)}
@@ -63,7 +63,6 @@ func (c *Conn) said(scope Scope, r *smtpwire.Reply, command string) *Failure {
 func protocolError(f *Failure) *Failure {
 	if !f.Status.Temporary() && !f.Status.Permanent() {
 		f.Status = status.New(501, "5.5.0", f.Status.Text)
-		f.Text = "Protocol error: " + f.Text
 	}
 	return f
 }
