@@ -87,8 +87,29 @@ var table = sync.OnceValue(func() map[string]*Param {
 			m[r.name] = r.param(obeyed[r.name])
 		}
 	}
+	// This package itself computes defaults from these.
+	for _, name := range []string{"compatibility_level", "config_directory", "mydomain", "mynetworks_style", "stress"} {
+		markObeyed(m, name)
+	}
+	for name := range obeyed {
+		markObeyed(m, name)
+	}
 	return m
 })
+
+// markObeyed marks a parameter, and those that its default refers to.
+func markObeyed(m map[string]*Param, name string) {
+	p, ok := m[name]
+	if !ok {
+		return
+	}
+	p.Obeyed = true
+	for _, other := range references(p.Default) {
+		if q, ok := m[other]; ok && !q.Obeyed {
+			markObeyed(m, other)
+		}
+	}
+}
 
 // Params returns all parameters, sorted by name.
 func Params() []Param {
