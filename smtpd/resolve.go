@@ -139,7 +139,7 @@ func (srv *server) noSuch(addr, class string, reply int, enhanced, text string) 
 	if class == "Sender address" && strings.HasSuffix(enhanced, ".1.1") {
 		enhanced = enhanced[:1] + ".1.0"
 	}
-	return status.New(reply, enhanced, "<"+address.Quote(addr)+">: "+class+" rejected: "+text)
+	return status.New(reply, enhanced, "<"+addr+">: "+class+" rejected: "+text)
 }
 
 // rewritten reports whether an address will become another one: then it

@@ -158,9 +158,9 @@ func (e *Eval) subject() (name, class string) {
 	case Helo:
 		return e.Helo, "Helo command"
 	case Sender:
-		return address.Quote(e.Sender), "Sender address"
+		return e.Sender, "Sender address"
 	case Recipient, Relay:
-		return address.Quote(e.Recipient), "Recipient address"
+		return e.Recipient, "Recipient address"
 	case Etrn:
 		return e.Recipient, "Etrn command"
 	case Data:
@@ -331,7 +331,7 @@ func (e *Eval) sender(ctx context.Context, name string) (Verdict, status.Status)
 	if !e.HaveSender || e.Sender == "" {
 		return Dunno, status.Status{}
 	}
-	who := address.Quote(e.Sender)
+	who := e.Sender
 	switch name {
 	case "reject_non_fqdn_sender":
 		return when(!fqdn(e.Sender), reject(code(e.Codes.NonFQDN, 504), "5.5.2", who, "Sender address", "need fully-qualified address"))
@@ -346,7 +346,7 @@ func (e *Eval) recipient(ctx context.Context, name string) (Verdict, status.Stat
 	if !e.HaveRcpt {
 		return Dunno, status.Status{}
 	}
-	who := address.Quote(e.Recipient)
+	who := e.Recipient
 	switch name {
 	case "reject_non_fqdn_recipient":
 		return when(!fqdn(e.Recipient), reject(code(e.Codes.NonFQDN, 504), "5.5.2", who, "Recipient address", "need fully-qualified address"))
@@ -388,7 +388,7 @@ func (e *Eval) mailDomain(ctx context.Context, addr, class, enhanced string) (Ve
 		return Dunno, status.Status{}
 	}
 	err := e.MailDomain(ctx, domain)
-	who := address.Quote(addr)
+	who := addr
 	switch {
 	case err == nil:
 		return Dunno, status.Status{}

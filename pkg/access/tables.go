@@ -50,11 +50,11 @@ func (e *Eval) lookupSubject(check string) (name, class string, have bool) {
 	case "check_helo_access":
 		return e.Helo, "Helo command", e.Helo != ""
 	case "check_sender_access":
-		return address.Quote(e.Sender), "Sender address", e.HaveSender
+		return e.Sender, "Sender address", e.HaveSender
 	case "check_etrn_access":
 		return e.Recipient, "Etrn command", e.stage == Etrn
 	}
-	return address.Quote(e.Recipient), "Recipient address", e.HaveRcpt
+	return e.Recipient, "Recipient address", e.HaveRcpt
 }
 
 // result does what an access table's value says (access(5)).
