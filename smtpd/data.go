@@ -16,6 +16,9 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/tlspolicy"
 )
 
+// receivedDate is the form of a date in a Received header.
+const receivedDate = "Mon, _2 Jan 2006 15:04:05 -0700 (MST)"
+
 // message is one message on its way to cleanup.
 type message struct {
 	sub     *inject.Submission
@@ -70,6 +73,7 @@ func (h *session) begin(ctx context.Context, s *smtpserver.Session) status.Statu
 		return status.New(451, "4.3.0", "Error: queue file write error")
 	}
 	h.msg.sub, h.msg.id = sub, sub.QueueID()
+	s.QueueID = h.msg.id
 	client := s.Client
 	client.RewriteContext = "remote"
 	if h.rewritesLocally(ctx, s) {
@@ -239,7 +243,7 @@ func (h *session) received(s *smtpserver.Session, now time.Time) []string {
 		proto += "S"
 	}
 	by := "\tby " + h.srv.Hostname + " (" + h.srv.MailName + ") with " + proto + " id " + h.msg.id
-	date := now.Format("Mon, _2 Jan 2006 15:04:05 -0700 (MST)")
+	date := now.Format(receivedDate)
 	if s.Recipients() == 1 {
 		return append(lines, by, "\tfor <"+address.Quote(h.msg.first)+">; "+date)
 	}

@@ -115,20 +115,10 @@ func (h *session) orTemporary(st status.Status, err error, addr string) status.S
 // with RCPT.
 func (h *session) Vrfy(ctx context.Context, s *smtpserver.Session, addr string) status.Status {
 	f := h.facts(s, "VRFY", nil, &addr)
-	l := &h.srv.lists
-	if h.srv.DelayReject {
-		if st := h.run(ctx, s, h.evaluator(s, f), l.client, l.helo, l.sender); !st.IsZero() {
-			return st
-		}
-	}
-	if st := h.run(ctx, s, h.evaluator(s, f), l.relay); !st.IsZero() {
-		return st
-	}
-	st, err := f.UnlistedRcpt(ctx, addr)
-	if st = h.orTemporary(st, err, addr); !st.IsZero() {
-		return h.rejected(s, f, st)
-	}
-	return status.Status{}
+	// What a table wants done to a message is not about this one.
+	actions := h.msg.actions
+	defer func() { h.msg.actions = actions }()
+	return h.checkRcpt(ctx, s, f)
 }
 
 // Etrn is refused: there is no fast flush service yet.

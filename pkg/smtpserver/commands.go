@@ -200,7 +200,7 @@ func (s *Session) tooManyRcpts() bool {
 		return s.fail(452, "4.5.3", "Error: too many recipients")
 	}
 	s.w.Reply(452, false, "4.5.3 Error: too many recipients")
-	return false
+	return true
 }
 
 func (s *Session) doRset(_ context.Context, args string) bool {

@@ -84,7 +84,7 @@ func (s *Session) endMessage(ctx context.Context) bool {
 func (s *Session) doBdat(ctx context.Context, args string) bool {
 	n, last, ok := parseBdat(args)
 	if !ok {
-		s.opts.Log.Warn("", "malformed BDAT command syntax from %s: BDAT %.100s", s.Peer(), args)
+		s.opts.Log.Warn(s.QueueID, "malformed BDAT command syntax from %s: BDAT %.100s", s.Peer(), args)
 		s.reset()
 		return s.fail(521, "5.5.4", "Syntax: BDAT count [LAST]")
 	}
@@ -97,10 +97,10 @@ func (s *Session) doBdat(ctx context.Context, args string) bool {
 	case s.nrcpt == 0:
 		return s.refuseChunk(n, last, 554, "5.5.1", "Error: no valid recipients")
 	case n == 0 && !last:
-		s.opts.Log.Warn("", "null BDAT request from %s", s.Peer())
+		s.opts.Log.Warn(s.QueueID, "null BDAT request from %s", s.Peer())
 		return s.refuseChunk(n, last, 551, "5.7.1", "Null BDAT request")
 	case s.opts.SizeLimit > 0 && n > s.opts.SizeLimit-s.body.Info.Size:
-		s.opts.Log.Warn("", "BDAT request from %s exceeds message size limit", s.Peer())
+		s.opts.Log.Warn(s.QueueID, "BDAT request from %s exceeds message size limit", s.Peer())
 		return s.refuseChunk(n, last, 552, "5.3.4", "Chunk exceeds message size limit")
 	}
 	return s.chunk(ctx, n, last)

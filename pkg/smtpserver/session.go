@@ -183,19 +183,18 @@ func (s *Session) decide(st status.Status, code int, enhanced, text string) bool
 	return st.Reply < 400
 }
 
-// command does one command line.
+// command does one command line. A line that cannot be read as one is an
+// error, but not a command that the log counts.
 func (s *Session) command(ctx context.Context, line string) {
 	line = strings.TrimRight(line, " \t")
 	verb, args, _ := strings.Cut(strings.TrimLeft(line, " \t"), " ")
 	verb = strings.ToUpper(verb)
 	if s.opts.UTF8 && !utf8.ValidString(line) {
-		s.where = "UNKNOWN"
-		s.counts.add(cmdUnknown, s.fail(500, "5.5.2", "Error: bad UTF-8 syntax"))
+		s.fail(500, "5.5.2", "Error: bad UTF-8 syntax")
 		return
 	}
 	if verb == "" {
-		s.where = "UNKNOWN"
-		s.counts.add(cmdUnknown, s.fail(500, "5.5.2", "Error: bad syntax"))
+		s.fail(500, "5.5.2", "Error: bad syntax")
 		return
 	}
 	c, known := s.find(verb)
@@ -267,7 +266,7 @@ func (s *Session) reset() {
 	if s.mail != nil || s.nrcpt > 0 || s.bdat.active {
 		s.h.Reset(s)
 	}
-	s.mail, s.nrcpt, s.over = nil, 0, 0
+	s.mail, s.nrcpt, s.over, s.QueueID = nil, 0, 0, ""
 	s.bdat = bdatState{}
 	s.body = smtpwire.Content{}
 }

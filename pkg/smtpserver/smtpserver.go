@@ -126,6 +126,9 @@ type Session struct {
 	// MayErr lets a client that Open trusts make any number of errors.
 	MayErr bool
 
+	// QueueID is set by the handler once a message has one; the end of the
+	// transaction clears it. It is for log lines.
+	QueueID string
 	// State of TLS; nil without.
 	TLS *tls.ConnectionState
 
