@@ -8,6 +8,12 @@
 //	postqueue [-v] [-c config_dir] -p
 //	postqueue [-v] [-c config_dir] -s site
 //
+// # Description
+//
+// Postqueue shows what the queue holds, by way of showq(8), and hands requests
+// for delivery to qmgr(8) and flush(8). It changes no message; postsuper(1)
+// does that.
+//
 // # Options
 //
 //   - -c config_dir: the directory of main.cf.
