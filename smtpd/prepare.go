@@ -69,11 +69,29 @@ func prepare(env *service.Env) (*service.Hooks, error) {
 		return nil, err
 	}
 	return &service.Hooks{
+		Ready: func(ctx context.Context) error {
+			srv.opts.Leave = untilStopping(ctx)
+			return nil
+		},
 		Session: func(ctx context.Context, conn net.Conn) error {
 			return smtpserver.Serve(ctx, conn, &srv.opts, &session{srv: srv})
 		},
 		Changed: srv.changed,
 	}, nil
+}
+
+// untilStopping returns a context that is done when the process must end now,
+// one for all sessions: thousands of idle ones need no goroutine each.
+func untilStopping(ctx context.Context) context.Context {
+	leave, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	go func() {
+		defer cancel()
+		select {
+		case <-service.Stopping(ctx):
+		case <-ctx.Done():
+		}
+	}()
+	return leave
 }
 
 func newServer(env *service.Env) (*server, error) {

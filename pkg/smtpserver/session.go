@@ -34,6 +34,9 @@ func Serve(ctx context.Context, conn net.Conn, opts *Options, h Handler) error {
 	s.conn.begin()
 	// A daemon that must go now wakes its sessions.
 	defer context.AfterFunc(ctx, func() { conn.SetReadDeadline(time.Unix(1, 0)) })()
+	if opts.Leave != nil {
+		defer context.AfterFunc(opts.Leave, func() { s.conn.leave(conn) })()
+	}
 	h.Open(ctx, s)
 	defer h.Close(s)
 	opts.Log.Info("", "connect from %s", s.Peer())
@@ -78,7 +81,14 @@ func (s *Session) run(ctx context.Context) {
 			return
 		}
 		s.conn.begin()
+		s.conn.wait(true)
 		line, err := s.r.ReadLine(s.opts.LineLimit)
+		leaving := err != nil && s.conn.leaving()
+		s.conn.wait(false)
+		if leaving {
+			s.goAway()
+			return
+		}
 		if errors.Is(err, smtpwire.ErrLineTooLong) {
 			s.opts.Log.Warn("", "%s: request longer than %d: %.30s...", s.Peer(), s.opts.LineLimit, line)
 			s.where = "UNKNOWN"
@@ -99,9 +109,13 @@ func (s *Session) run(ctx context.Context) {
 		s.command(ctx, string(line))
 	}
 	if ctx.Err() != nil && !s.quit {
-		// RFC 5321 3.8: a server that must go says so.
-		s.w.Reply(421, false, "4.3.2 "+s.opts.Hostname+" Service shutting down")
+		s.goAway()
 	}
+}
+
+// goAway takes leave. RFC 5321 3.8: a server that must go says so.
+func (s *Session) goAway() {
+	s.w.Reply(421, false, "4.3.2 "+s.opts.Hostname+" Service shutting down")
 }
 
 // ioError notes why the connection cannot go on, and tells a client that was

@@ -56,6 +56,9 @@ type Options struct {
 	// NoEarlyTalk ends the session of a client that sends commands before
 	// it may (smtpd_forbid_unauth_pipelining).
 	NoEarlyTalk bool
+	// Leave is done when sessions must take leave before their next
+	// command; nil is never.
+	Leave context.Context
 
 	// TLS makes the configuration for a handshake; nil turns TLS off.
 	TLS func(ctx context.Context, s *Session) (*tls.Config, error)

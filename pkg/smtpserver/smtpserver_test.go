@@ -213,6 +213,52 @@ func TestXtext(t *testing.T) {
 	}
 }
 
+// TestLeave: a server that goes away says so at once to a client that is idle,
+// and after the message to one that sends it.
+func TestLeave(t *testing.T) {
+	for _, tc := range []struct{ name, before, after, want string }{
+		{"idle", "EHLO x\r\n", "", "421 4.3.2 me.test Service shutting down"},
+		{"in a message", "EHLO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\nx\r\n", "y\r\n.\r\n",
+			"250 2.0.0 Ok: queued as X\r\n421 4.3.2 me.test Service shutting down"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			leave, cancel := context.WithCancel(t.Context())
+			opts := testOptions()
+			opts.Leave = leave
+			client, server := net.Pipe()
+			go func() {
+				defer server.Close()
+				Serve(t.Context(), server, opts, &taker{t: t})
+			}()
+			client.SetDeadline(time.Now().Add(4 * time.Second))
+			r := bufio.NewReader(client)
+			reply := func() {
+				for more := true; more; {
+					text, err := r.ReadString('\n')
+					if err != nil {
+						t.Fatal(err)
+					}
+					more = len(text) > 3 && text[3] == '-'
+				}
+			}
+			reply() // the greeting
+			for line := range strings.Lines(tc.before) {
+				io.WriteString(client, line)
+				if line != "x\r\n" {
+					reply()
+				}
+			}
+			time.Sleep(10 * time.Millisecond) // the server waits again
+			cancel()
+			io.WriteString(client, tc.after)
+			rest, err := io.ReadAll(r)
+			if got := strings.TrimSpace(string(rest)); err != nil || got != tc.want {
+				t.Errorf("got %q %v, want %q", got, err, tc.want)
+			}
+		})
+	}
+}
+
 // TestIdleMemory opens sessions that do nothing. The budget is for a server
 // with thousands of them.
 func TestIdleMemory(t *testing.T) {
