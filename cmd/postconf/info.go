@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 
 	"github.com/posthouse-mail/posthouse/pkg/config"
+	"github.com/posthouse-mail/posthouse/pkg/table"
 )
 
 // maxTemplate limits the file of bounce templates.
@@ -18,17 +18,17 @@ func (a *app) lists() error {
 	var names []string
 	switch {
 	case a.flags['m']:
-		names = []string{"btree", "cdb", "cidr", "dbm", "environ", "fail", "hash", "inline", "lmdb", "pcre",
-			"pipemap", "proxy", "randmap", "regexp", "socketmap", "static", "tcp", "texthash", "unionmap", "unix"}
+		names = table.Types()
 	case a.flags['l']:
 		names = []string{"flock", "fcntl", "dotlock"}
-	case a.flags['a']:
-		names = []string{"cyrus", "dovecot"}
-	default:
-		names = []string{"cyrus"}
 	}
-	_, err := fmt.Fprintln(a.out, strings.Join(names, "\n"))
-	return err
+	// For -a and -A there is nothing to list: no program does SASL yet.
+	for _, name := range names {
+		if _, err := fmt.Fprintln(a.out, name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // templates shows the file of bounce templates that is in force, with -b with

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 
+	"github.com/posthouse-mail/posthouse/pkg/check"
 	"github.com/posthouse-mail/posthouse/pkg/config"
 )
 
@@ -12,7 +13,7 @@ func (a *app) check(args []string) error {
 	if err := noArguments("check", args); err != nil {
 		return err
 	}
-	problems, err := config.Check(a.configDir)
+	problems, err := check.All(a.configDir)
 	if err != nil {
 		return err
 	}

@@ -57,6 +57,18 @@ type Entry struct {
 	Pos          // where the value starts (or would start)
 	// NamePos is where the name starts.
 	NamePos Pos
+
+	line    *logicalLine // nil if the entry was not parsed
+	valueAt int          // where the value starts in it
+}
+
+// At returns the place of the byte at an offset of the value, which may be on
+// a continuation line.
+func (e Entry) At(offset int) Pos {
+	if e.line == nil {
+		return e.Pos
+	}
+	return e.line.at(e.valueAt + offset)
 }
 
 // Config is one main.cf with overrides. It does not change after Load and may

@@ -44,7 +44,7 @@ func (m *Main) add(line *logicalLine) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w: %q", line.at(0), err, line.text)
 	}
-	e := Entry{Name: name, Value: value, Pos: line.at(valueAt), NamePos: line.at(nameAt)}
+	e := Entry{Name: name, Value: value, Pos: line.at(valueAt), NamePos: line.at(nameAt), line: line, valueAt: valueAt}
 	old, ok := m.Entries[name]
 	if !ok {
 		m.Order = append(m.Order, name)

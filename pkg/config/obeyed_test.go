@@ -114,7 +114,9 @@ func readNames(n ast.Node) []string {
 		name, ok := literal(n.Args[len(n.Args)-1])
 		switch {
 		case !ok:
-		case strings.HasPrefix(sel.Sel.Name, "Transport") && len(n.Args) == 2:
+		case strings.HasPrefix(sel.Sel.Name, "Transport") && len(n.Args) == 2,
+			// The queue manager reads many of them through a helper.
+			len(n.Args) == 1 && strings.Contains(name, "_") && len(transportNames(name)) > 0:
 			return transportNames(name)
 		case sel.Sel.Name == "Value" && len(n.Args) == 1:
 			// Other types have a Value method as well.

@@ -22,7 +22,7 @@ var rows = [][]string{
 	{"ipc", "envelope", "config", "maillog"},
 	{"jail", "sched", "queue", "queue/bouncelog", "queue/listing", "table/text", "table/pattern", "table/pcre", "table", "table/keys", "queuetool", "dns", "dns/dnstest"},
 	{"smtpwire", "tlspolicy", "tlskeys", "rewrite", "anvilclient", "inject", "bounceclient", "deliver", "access", "worker"},
-	{"smtpserver", "smtpclient"},
+	{"smtpserver", "smtpclient", "check"},
 	{"service/masterlink", "service"},
 }
 
