@@ -18,7 +18,7 @@ GOFLAGS_BUILD = -trimpath -ldflags "-s -w"
 DAEMONS  = $(patsubst %/main.go,%,$(wildcard */main.go))
 COMMANDS = $(patsubst cmd/%/main.go,%,$(wildcard cmd/*/main.go))
 
-.PHONY: all build run init test check unit fuzz bench faults install man clean help deps
+.PHONY: all build run test check lint fuzz bench faults install man clean help deps
 
 all: build ## build every program into bin/
 
@@ -37,11 +37,17 @@ deps: ## install what the tests need from Debian (needs root; says what is missi
 check: ## format, vet, imports, forbidden dependencies and unit tests; under a minute
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt: these files need formatting:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	$(GO) vet ./...
+	@$(MAKE) -s lint
 	$(GO) test -short ./...
+
+lint: ## staticcheck, from tools/lint with its own go.mod
+	@mkdir -p build && $(GO) -C tools/lint build -o ../../build/staticcheck honnef.co/go/tools/cmd/staticcheck
+	build/staticcheck ./...
 
 test: deps build ## all tests: unit, fuzz corpora, dialogues, scenarios, crash smoke
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt: these files need formatting:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	$(GO) vet ./...
+	@$(MAKE) -s lint
 	$(GO) test -timeout 25m ./...
 
 FUZZTIME ?= 30s

@@ -100,7 +100,6 @@ type Eval struct {
 	warn                         bool
 	depth                        int
 	stage                        Stage
-	stop                         status.Status
 }
 
 // Run evaluates one list. On Reject the status is the reply.

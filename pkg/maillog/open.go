@@ -40,7 +40,7 @@ const syslogSocket = "/dev/log"
 // time zone, so that a chroot afterwards does no harm. It cannot fail: a
 // destination that is away is tried again later.
 func Open(o Options) *Logger {
-	time.Now().Zone()
+	_ = time.Now().Local().String()
 	l := newLogger(Tag(o.Name, o.Program), o.Verbose)
 	if o.File != "" {
 		l.dest = append(l.dest, openPostlog(o))

@@ -53,7 +53,7 @@ func (c *candidates) closeAll() {
 // DB file. All indexed types are one: what the text says, looked up fast.
 func openIndexed(kind, name string, o *Options) (Table, error) {
 	if strings.HasPrefix(name, "{") {
-		return nil, fmt.Errorf("%s: tables cannot be given inline; use inline: or texthash:", kind)
+		return nil, fmt.Errorf("%s: tables cannot be given inline; use inline: or texthash: instead", kind)
 	}
 	var c candidates
 	err := c.open(kind, name)

@@ -55,7 +55,6 @@ var ErrGone = errors.New("worker process is gone")
 type Pool struct {
 	program string
 	idle    time.Duration
-	dir     string // working directory: the queue directory
 
 	mu      sync.Mutex
 	workers map[string]*process
