@@ -48,7 +48,36 @@ func run(out string) error {
 			return fmt.Errorf("%s: %w", file, err)
 		}
 	}
+	for _, f := range formats {
+		if err := writeFormat(out, f.name, f.file); err != nil {
+			return fmt.Errorf("%s: %w", f.file, err)
+		}
+	}
 	return writeParameters(filepath.Join(out, "man5", "postconf.5"))
+}
+
+// formats are the pages of section 5 that are the comments of the packages
+// which read the files.
+var formats = []struct{ name, file string }{
+	{"aliases", "pkg/alias/alias.go"},
+	{"posthouse-tables", "pkg/table/table.go"},
+}
+
+// writeFormat writes a page on a file format.
+func writeFormat(out, name, file string) error {
+	parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments|parser.PackageClauseOnly)
+	if err != nil {
+		return err
+	}
+	text, err := page(name, "5", parsed)
+	if err != nil {
+		return err
+	}
+	dir := filepath.Join(out, "man5")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, name+".5"), text, 0o644)
 }
 
 // aliases are pages that are the page of another name.
@@ -106,17 +135,23 @@ func page(name, section string, file *ast.File) ([]byte, error) {
 			fmt.Fprintf(&b, ".SH NAME\n%s \\- %s\n", name, summary(name, plain(p.Text)))
 			continue
 		}
+		if _, heading := block.(*comment.Heading); n == 1 && !heading {
+			b.WriteString(".SH DESCRIPTION\n")
+		}
 		render(&b, block)
 	}
 	return b.Bytes(), nil
 }
 
 // summary turns "Discard reports mail as delivered." into "reports mail as
-// delivered".
+// delivered", and likewise what stands behind "Package alias".
 func summary(name, sentence string) string {
-	if first, rest, ok := strings.Cut(sentence, " "); ok && strings.EqualFold(first, name) {
+	if rest, ok := strings.CutPrefix(sentence, "Package "); ok {
+		_, sentence, _ = strings.Cut(rest, " ")
+	} else if first, rest, ok := strings.Cut(sentence, " "); ok && strings.EqualFold(first, name) {
 		sentence = rest
 	}
+	sentence, _, _ = strings.Cut(strings.ReplaceAll(sentence, "\n", " "), ": ")
 	return escape(strings.TrimSuffix(sentence, "."))
 }
 
