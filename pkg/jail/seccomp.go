@@ -33,7 +33,8 @@ func denied() []uint32 {
 		unix.SYS_EXECVE, unix.SYS_EXECVEAT, unix.SYS_PTRACE, unix.SYS_PROCESS_VM_READV,
 		unix.SYS_PROCESS_VM_WRITEV, unix.SYS_PROCESS_MADVISE, unix.SYS_KCMP, unix.SYS_PIDFD_GETFD,
 		unix.SYS_PIDFD_SEND_SIGNAL, unix.SYS_KILL, unix.SYS_TKILL, unix.SYS_RT_SIGQUEUEINFO,
-		unix.SYS_RT_TGSIGQUEUEINFO,
+		unix.SYS_RT_TGSIGQUEUEINFO, unix.SYS_SETPRIORITY, unix.SYS_IOPRIO_SET, unix.SYS_SCHED_SETAFFINITY,
+		unix.SYS_SCHED_SETSCHEDULER, unix.SYS_SCHED_SETPARAM, unix.SYS_SCHED_SETATTR,
 		// mounts, namespaces, root directory
 		unix.SYS_MOUNT, unix.SYS_UMOUNT2, unix.SYS_PIVOT_ROOT, unix.SYS_CHROOT, unix.SYS_MOVE_MOUNT,
 		unix.SYS_OPEN_TREE, unix.SYS_FSOPEN, unix.SYS_FSCONFIG, unix.SYS_FSMOUNT, unix.SYS_FSPICK,
@@ -53,6 +54,17 @@ func denied() []uint32 {
 	)
 }
 
+// deniedWithoutFiles are the calls on names and open files that landlock does
+// not know. A process with the mail owner's uid could open the queue's
+// directories to everybody with them, although it can open no file itself.
+func deniedWithoutFiles() []uint32 {
+	return append(deniedWithoutFilesHere(),
+		unix.SYS_FCHMOD, unix.SYS_FCHMODAT, unix.SYS_FCHMODAT2, unix.SYS_FCHOWN, unix.SYS_FCHOWNAT, unix.SYS_UTIMENSAT,
+		unix.SYS_SETXATTR, unix.SYS_LSETXATTR, unix.SYS_FSETXATTR,
+		unix.SYS_REMOVEXATTR, unix.SYS_LREMOVEXATTR, unix.SYS_FREMOVEXATTR,
+		unix.SYS_INOTIFY_INIT1, unix.SYS_INOTIFY_ADD_WATCH)
+}
+
 // program assembles the filter.
 type program []unix.SockFilter
 
@@ -69,8 +81,8 @@ func (p *program) ifEqual(k, value uint32) {
 	p.ret(value)
 }
 
-// filter builds the program for a profile with or without network.
-func filter(network bool) program {
+// filter builds the program for a profile.
+func filter(r rules) program {
 	var p program
 	p.load(offArch)
 	p.add(unix.BPF_JMP|unix.BPF_JEQ|unix.BPF_K, 1, 0, auditArch)
@@ -82,6 +94,12 @@ func filter(network bool) program {
 	for _, n := range denied() {
 		p.ifEqual(n, retEPERM)
 	}
+	if r.files == noFiles {
+		for _, n := range deniedWithoutFiles() {
+			p.ifEqual(n, retEPERM)
+		}
+	}
+	p.ownLimits()
 	// Its flags are in memory, where a filter cannot look. Whoever uses it
 	// falls back to clone.
 	p.ifEqual(unix.SYS_CLONE3, retENOSYS)
@@ -91,9 +109,19 @@ func filter(network bool) program {
 	p.add(unix.BPF_JMP|unix.BPF_JSET|unix.BPF_K, 0, 1, cloneSpaces)
 	p.ret(retEPERM)
 	p.ret(retAllow)
-	p.sockets(network)
+	p.sockets(r.network)
 	p.ret(retAllow)
 	return p
+}
+
+// ownLimits allows a process its own resource limits only: a limit of zero
+// seconds would end a sibling of the same user.
+func (p *program) ownLimits() {
+	p.add(unix.BPF_JMP|unix.BPF_JEQ|unix.BPF_K, 0, 4, unix.SYS_PRLIMIT64)
+	p.load(offArg0)
+	p.add(unix.BPF_JMP|unix.BPF_JEQ|unix.BPF_K, 1, 0, 0)
+	p.ret(retEPERM)
+	p.ret(retAllow)
 }
 
 // sockets allows the address families that the profile needs.
@@ -115,7 +143,7 @@ func (e *entry) seccomp() error {
 	if e.rules.programs {
 		return nil
 	}
-	p := filter(e.rules.network)
+	p := filter(e.rules)
 	prog := unix.SockFprog{Len: uint16(len(p)), Filter: &p[0]}
 	tid, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER,
 		unix.SECCOMP_FILTER_FLAG_TSYNC|unix.SECCOMP_FILTER_FLAG_LOG, uintptr(unsafe.Pointer(&prog)))

@@ -7,3 +7,6 @@ const auditArch = unix.AUDIT_ARCH_AARCH64
 
 // deniedHere are system calls that other architectures do not have.
 func deniedHere() []uint32 { return nil }
+
+// deniedWithoutFilesHere is the same for deniedWithoutFiles.
+func deniedWithoutFilesHere() []uint32 { return nil }
