@@ -25,6 +25,10 @@
 //     body_checks to mail from outside;
 //   - replaces carriage returns and newlines inside of lines by blanks.
 //
+// When more than default_process_limit messages wait in the incoming queue,
+// new mail from outside has to wait for up to in_flow_delay, so that it does
+// not come in faster than qmgr takes it.
+//
 // Bytes of the content that no rule changes stay as they are.
 //
 // # Security
@@ -40,7 +44,7 @@
 // canonical_classes, canonical_maps, cleanup_replace_stray_cr_lf,
 // delay_warning_time, duplicate_filter_limit, enable_original_recipient,
 // header_checks, header_from_format, header_size_limit, hopcount_limit,
-// masquerade_classes, masquerade_domains, masquerade_exceptions,
+// in_flow_delay, masquerade_classes, masquerade_domains, masquerade_exceptions,
 // message_drop_headers, message_reject_characters, message_size_limit,
 // message_strip_characters, mime_boundary_length_limit, mime_header_checks,
 // mime_nesting_limit, nested_header_checks, propagate_unmatched_extensions,

@@ -57,6 +57,9 @@ type params struct {
 	HopcountLimit           int           `param:"hopcount_limit"`
 	MessageSizeLimit        int           `param:"message_size_limit"`
 	LineLengthLimit         int           `param:"line_length_limit"`
+	InFlowDelay             time.Duration `param:"in_flow_delay"`
+	ProcessLimit            int           `param:"default_process_limit"`
+	ProxymapService         string        `param:"proxymap_service_name"`
 	DelayWarningTime        time.Duration `param:"delay_warning_time"`
 	SMTPUTF8Enable          bool          `param:"smtputf8_enable"`
 	SoftBounce              bool          `param:"soft_bounce"`

@@ -156,7 +156,7 @@ func logLines(log, id string) []string {
 		if !ok {
 			continue
 		}
-		// Postfix writes "warning: ID: text", the contract "ID: warning: text".
+		// "warning: ID: text" for trouble, "ID: warning: text" for the action WARN.
 		text = strings.TrimPrefix(strings.TrimPrefix(text, ": "), "warning: ")
 		lines = append(lines, stamp.ReplaceAllString(strings.ReplaceAll(text, id, "QUEUEID"), "<STAMP."))
 	}

@@ -29,6 +29,7 @@ type server struct {
 	log     *maillog.Logger
 	queue   *queue.Queue
 	rewrite addressRewriter
+	flow    *flow
 	trigger func() // tells qmgr that there is mail
 
 	canonical, senderCanonical, rcptCanonical mapUse
@@ -92,7 +93,8 @@ func newServer(cfg *config.Config, log *maillog.Logger) (*server, error) {
 	if err := cfg.Fill(p); err != nil {
 		return nil, err
 	}
-	o := table.Options{ConfigDir: cfg.Dir(), Log: log, UTF8: p.SMTPUTF8Enable}
+	o := table.Options{ConfigDir: cfg.Dir(), Log: log, UTF8: p.SMTPUTF8Enable,
+		Proxy: ipc.NewPool("private/"+p.ProxymapService, table.ProxyTimeout)}
 	if err := s.openTables(o); err != nil {
 		return nil, err
 	}
@@ -113,6 +115,7 @@ func newServer(cfg *config.Config, log *maillog.Logger) (*server, error) {
 	s.queue = queue.Open(".", queue.Options{HashDepth: p.HashQueueDepth, HashNames: p.HashQueueNames, LongIDs: p.EnableLongQueueIDs})
 	s.rewrite = rewrite.NewClient(ipc.NewPool("private/"+p.RewriteServiceName, rewrite.Timeout))
 	s.trigger = newTrigger("public/qmgr").fire
+	s.flow = &flow{delay: p.InFlowDelay, limit: p.ProcessLimit, count: s.incoming}
 	return s, nil
 }
 

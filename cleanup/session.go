@@ -46,6 +46,9 @@ func (s *server) session(ctx context.Context, conn net.Conn) error {
 // message takes one message. An error means that the connection is of no more
 // use; the queue file is gone then.
 func (s *server) message(ctx context.Context, c *ipc.Conn, m *message, flags inject.Flags) error {
+	s.flow.admit(ctx, flags)
+	s.flow.open.Add(1)
+	defer s.flow.open.Add(-1)
 	w, err := s.queue.Create(ctx)
 	if err != nil {
 		s.log.Warn("", "create queue file: %v", err)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/posthouse-mail/posthouse/pkg/deliver"
 	"github.com/posthouse-mail/posthouse/pkg/dns"
+	"github.com/posthouse-mail/posthouse/pkg/ipc"
 	"github.com/posthouse-mail/posthouse/pkg/maillog"
 	"github.com/posthouse-mail/posthouse/pkg/service"
 	"github.com/posthouse-mail/posthouse/pkg/smtpwire"
@@ -75,7 +76,8 @@ func newAgent(env *service.Env) (*agent, error) {
 	a.self = newSelf(ctx, a.p, resolver)
 	a.find = &finder{p: a.p, dns: resolver, self: a.self, lmtp: a.lmtp,
 		warn: func(format string, args ...any) { a.log.Warn("", format, args...) }}
-	o := table.Options{ConfigDir: env.Config.Dir(), Log: env.Log}
+	o := table.Options{ConfigDir: env.Config.Dir(), Log: env.Log,
+		Proxy: ipc.NewPool("private/"+a.p.ProxymapService, table.ProxyTimeout)}
 	if a.policyMaps, err = table.OpenMaps(a.p.TLSPolicyMaps, o); err != nil {
 		return nil, fmt.Errorf("tls_policy_maps: %w", err)
 	}

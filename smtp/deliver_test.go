@@ -252,7 +252,7 @@ func TestOutcomes(t *testing.T) {
 		{"fallback relay", answers(nil), "absent.test", []string{"smtp_fallback_relay = [127.0.0.1]:%s"}, "D", "", []string{
 			"ID: to=<r@example.test>, relay=127.0.0.1[127.0.0.1]:P, delay=D, dsn=2.0.0, status=sent (250 2.0.0 queued)"}},
 		{"bad destination", none, "[127.0.0.1", nil, "R", "4.3.5 Server configuration error", []string{
-			"ID: warning: missing ']' in destination: [127.0.0.1",
+			"warning: ID: missing ']' in destination: [127.0.0.1",
 			"ID: to=<r@example.test>, relay=none, delay=D, dsn=4.3.5, status=deferred (Server configuration error)"}},
 	}
 	for _, tt := range tests {

@@ -164,6 +164,7 @@ type common struct {
 	NoConversion    bool          `param:"disable_mime_output_conversion"`
 	AppendDefaultCA bool          `param:"tls_append_default_CA"`
 	MultiWildcard   bool          `param:"tls_wildcard_matches_multiple_labels"`
+	ProxymapService string        `param:"proxymap_service_name"`
 }
 
 // readParams reads the parameters of the protocol that the process speaks.

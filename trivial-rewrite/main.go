@@ -52,6 +52,7 @@ package main
 import (
 	"context"
 
+	"github.com/posthouse-mail/posthouse/pkg/ipc"
 	"github.com/posthouse-mail/posthouse/pkg/jail"
 	"github.com/posthouse-mail/posthouse/pkg/service"
 	"github.com/posthouse-mail/posthouse/pkg/table"
@@ -71,7 +72,8 @@ func prepare(env *service.Env) (*service.Hooks, error) {
 	if err := env.Config.Fill(&p); err != nil {
 		return nil, err
 	}
-	o := table.Options{ConfigDir: env.Config.Dir(), Log: env.Log, UTF8: p.SMTPUTF8Enable}
+	o := table.Options{ConfigDir: env.Config.Dir(), Log: env.Log, UTF8: p.SMTPUTF8Enable,
+		Proxy: ipc.NewPool("private/"+p.ProxymapService, table.ProxyTimeout)}
 	r, err := newResolver(context.Background(), env.Config, &p, o)
 	if err != nil {
 		return nil, err

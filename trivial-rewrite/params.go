@@ -18,6 +18,7 @@ type params struct {
 	EmptyAddressRecipient  string `param:"empty_address_recipient"`
 	RecipientDelimiter     string `param:"recipient_delimiter"`
 	SMTPUTF8Enable         bool   `param:"smtputf8_enable"`
+	ProxymapService        string `param:"proxymap_service_name"`
 
 	Mydestination         string   `param:"mydestination"`
 	InetInterfaces        []string `param:"inet_interfaces"`

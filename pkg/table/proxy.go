@@ -6,9 +6,13 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
 )
+
+// ProxyTimeout is how long a [ipc.Pool] for proxymap should let a lookup take.
+const ProxyTimeout = 100 * time.Second
 
 // The protocol of proxymap: each request has an attribute "request", and the
 // name of the table as the site wrote it. The reply has a "status".
