@@ -85,23 +85,23 @@ func (l *Logger) Info(queueID, format string, args ...any) {
 	l.log(SevInfo, queueID, "", format, args)
 }
 
-// Warn logs "QID: warning: text": something that the postmaster should see.
+// Warn logs "warning: QID: text": something that the postmaster should see.
 func (l *Logger) Warn(queueID, format string, args ...any) {
 	l.log(SevWarning, queueID, "warning: ", format, args)
 }
 
-// Error logs "QID: error: text": this process cannot do what it was asked.
+// Error logs "error: QID: text": this process cannot do what it was asked.
 func (l *Logger) Error(queueID, format string, args ...any) {
 	l.log(SevError, queueID, "error: ", format, args)
 }
 
-// Fatal logs "QID: fatal: text", after which the caller ends the process. It
+// Fatal logs "fatal: QID: text", after which the caller ends the process. It
 // does not end it by itself.
 func (l *Logger) Fatal(queueID, format string, args ...any) {
 	l.log(SevFatal, queueID, "fatal: ", format, args)
 }
 
-// Panic logs "QID: panic: text": a bug was hit. It does not panic.
+// Panic logs "panic: QID: text": a bug was hit. It does not panic.
 func (l *Logger) Panic(queueID, format string, args ...any) {
 	l.log(SevFatal, queueID, "panic: ", format, args)
 }
@@ -126,10 +126,12 @@ func (l *Logger) log(sev Severity, queueID, label, format string, args []any) {
 	if len(args) > 0 {
 		text = fmt.Sprintf(format, args...)
 	}
-	text = label + strings.TrimRight(text, "\n")
+	text = strings.TrimRight(text, "\n")
 	if queueID != "" {
 		text = queueID + ": " + text
 	}
+	// Postfix has the label first, and pflogsumm collects what begins so.
+	text = label + text
 	e := Entry{Time: l.now(), Severity: sev, Tag: l.tag, PID: l.pid, Text: printable.Text(text)}
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -27,7 +27,7 @@ func TestShapes(t *testing.T) {
 	want := `smtpd: connect from localhost[127.0.0.1]
 smtpd: 51DF69903E9: client=x
 smtpd: warning: dict lookup
-smtpd: 51DF69903E9: warning: odd
+smtpd: warning: 51DF69903E9: odd
 smtpd: error: no
 smtpd: fatal: open x
 smtpd: panic: bug
