@@ -95,7 +95,7 @@ func (a *app) prepareStart(name string, args []string) (settings, error) {
 	if running {
 		return s, fmt.Errorf("the mail system is already running: PID: %d", pid)
 	}
-	if err := a.applyPermissions(s, onlyMissing); err != nil {
+	if err := a.applyPermissions(s, onlyMissing, "/"); err != nil {
 		return s, err
 	}
 	return s, nil

@@ -21,7 +21,9 @@ type instance struct {
 	dir, domain string
 	users       []string
 	basePort    int
-	binDir      string // where this program and the daemons are
+	binDir      string // where this program is
+	daemonDir   string // where the daemons are
+	commandDir  string // command_directory: binDir, or a folder of the instance's
 	owner       *user.User
 	mail        *user.User // whose the mailboxes are
 	tls         *user.User // who holds the keys
@@ -46,7 +48,13 @@ func (a *app) initInstance(args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := a.applyPermissions(s, everything); err != nil {
+	if s.CommandDir == filepath.Join(i.dir, "sbin") {
+		if err := i.makeCommands(s.CommandDir); err != nil {
+			return err
+		}
+	}
+	// The programs may belong to somebody else; that is not ours to change.
+	if err := a.applyPermissions(s, everything, i.dir); err != nil {
 		return err
 	}
 	return a.printHints(i)
@@ -88,8 +96,7 @@ func parseInit(args []string) (*instance, error) {
 	if err != nil {
 		return nil, fmt.Errorf("where am I: %w", err)
 	}
-	i.binDir = filepath.Dir(exe)
-	return i, nil
+	return i, i.findPrograms(filepath.Dir(exe))
 }
 
 func validDomain(name string) bool {
@@ -187,7 +194,7 @@ compatibility_level = 3.6
 queue_directory = %[1]s/spool
 data_directory = %[1]s/data
 daemon_directory = %[2]s
-command_directory = %[2]s
+command_directory = %[9]s
 mail_owner = %[3]s
 tls_owner = %[4]s
 setgid_group = %[5]s
@@ -220,7 +227,7 @@ smtpd_tls_cert_file = %[1]s/etc/tls/cert.pem
 smtpd_tls_key_file = %[1]s/etc/tls/key.pem
 smtpd_tls_security_level = may
 smtp_tls_security_level = may
-`, i.dir, i.binDir, i.owner.Username, i.tls.Username, i.group, i.domain, i.mail.Uid, i.mail.Gid)
+`, i.dir, i.daemonDir, i.owner.Username, i.tls.Username, i.group, i.domain, i.mail.Uid, i.mail.Gid, i.commandDir)
 }
 
 func (i *instance) mailboxes() string {
@@ -291,6 +298,6 @@ Posthouse is set up in %[1]s.
   queue and log:  %[7]s -c %[1]s/etc -p; %[1]s/log/mail.log
 
 `, i.dir, filepath.Join(i.binDir, "posthouse"), filepath.Join(i.binDir, "sendmail"), to, port, landing,
-		filepath.Join(i.binDir, "postqueue"))
+		filepath.Join(i.commandDir, "postqueue"))
 	return err
 }

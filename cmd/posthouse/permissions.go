@@ -74,8 +74,9 @@ const (
 )
 
 // applyPermissions makes the directories of the table, and with everything
-// also corrects what exists. As an ordinary user it skips the owners.
-func (a *app) applyPermissions(s settings, what extent) error {
+// also corrects what exists below the given directory. As an ordinary user it
+// skips the owners, and what is somebody else's.
+func (a *app) applyPermissions(s settings, what extent, below string) error {
 	table, err := a.readTable(s)
 	if err != nil {
 		return err
@@ -89,7 +90,7 @@ func (a *app) applyPermissions(s settings, what extent) error {
 			if err := os.MkdirAll(e.path, 0o755); err != nil {
 				return err
 			}
-		case missing || what == onlyMissing:
+		case missing || what == onlyMissing || !within(e.path, below):
 			continue
 		case err != nil:
 			return err
@@ -104,10 +105,7 @@ func (a *app) applyPermissions(s settings, what extent) error {
 // correct gives one path its owner and mode.
 func (a *app) correct(e entry, ids identities) error {
 	if os.Geteuid() != 0 {
-		if e.kind != "dir" {
-			return nil
-		}
-		return os.Chmod(e.path, e.mode&^fs.ModeSetgid)
+		return correctOwn(e)
 	}
 	uid, gid, err := ids.resolve(e)
 	if err != nil {
@@ -118,6 +116,28 @@ func (a *app) correct(e entry, ids identities) error {
 	}
 	// chown clears setgid, so the mode comes second.
 	return os.Chmod(e.path, e.mode)
+}
+
+// correctOwn gives a directory of the caller's its mode.
+func correctOwn(e entry) error {
+	if e.kind != "dir" {
+		return nil
+	}
+	info, err := os.Lstat(e.path)
+	if err != nil {
+		return err
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || int(st.Uid) != os.Geteuid() || info.Mode().Perm() == e.mode.Perm() {
+		return nil
+	}
+	return os.Chmod(e.path, e.mode&^fs.ModeSetgid)
+}
+
+// within reports whether a path is a directory or below it.
+func within(path, dir string) bool {
+	rel, err := filepath.Rel(dir, path)
+	return err == nil && filepath.IsLocal(rel)
 }
 
 // identities remembers users and groups that were looked up.
@@ -158,7 +178,7 @@ func (a *app) setPermissions(args []string) error {
 			return err
 		}
 	}
-	return a.applyPermissions(s, everything)
+	return a.applyPermissions(s, everything, "/")
 }
 
 // makeUsers adds the system users and the group that are missing.

@@ -30,7 +30,8 @@ func Privileged() bool {
 // in the environment, or the default. A command with rights that its caller
 // does not have ignores the environment, and takes from anyone but root only a
 // directory that the default main.cf names in alternate_config_directories or
-// multi_instance_directories, since main.cf says where files are made.
+// multi_instance_directories, or that belongs to the same installation as the
+// command itself, since main.cf says where files are made.
 func ConfigDir(flag string) (string, error) {
 	if !Privileged() || os.Getuid() == 0 {
 		if flag == "" {
@@ -40,6 +41,9 @@ func ConfigDir(flag string) (string, error) {
 	}
 	if flag == "" || flag == DefaultConfigDir {
 		return DefaultConfigDir, nil
+	}
+	if dir, ok := ownConfigDir(flag); ok {
+		return dir, nil
 	}
 	cfg, err := config.Load(DefaultConfigDir)
 	if err != nil {
