@@ -165,11 +165,18 @@ func (m *master) ended(c *child, status syscall.WaitStatus) {
 		c.link.Close()
 	}
 	normal := status.Exited() && status.ExitStatus() == 0
+	if m.stopping && (normal || status.Signaled() && status.Signal() == syscall.SIGTERM) {
+		// It was told to end, perhaps before it could listen to signals.
+		return
+	}
 	if status.Exited() && !normal {
 		m.log.Warn("", "process %s pid %d exit status %d", c.path, c.pid, status.ExitStatus())
 	}
 	if status.Signaled() {
 		m.log.Warn("", "process %s pid %d killed by signal %d", c.path, c.pid, status.Signal())
+	}
+	if m.stopping {
+		return
 	}
 	wait := c.service.machine.ended(c.pid, normal || retired, time.Now())
 	m.throttled(c.service, wait)
@@ -180,6 +187,7 @@ func (m *master) ended(c *child, status syscall.WaitStatus) {
 
 // stop ends all processes, postlogd last so that it logs the end of the others.
 func (m *master) stop(now bool) {
+	m.stopping = true
 	m.notify.stopping()
 	for _, s := range m.services {
 		m.watch(s, false)

@@ -31,6 +31,7 @@ type master struct {
 	signals    chan os.Signal
 	notify     *notifier
 	locks      []*os.File
+	stopping   bool // children are told to end
 }
 
 // supervise is the life of master.
