@@ -3,7 +3,7 @@
 //
 // A delivery holds the locks that mail readers respect while it writes, syncs
 // the file before it says yes, and on any failure cuts the file back to the
-// length that it had.
+// length that it had. What a killed delivery left is cut off by the next one.
 package mbox
 
 import (
@@ -122,29 +122,54 @@ func appendTo(fs *safefile.FS, f *os.File, sender string, o Options, fill func(i
 	if err != nil {
 		return fmt.Errorf("seek %s: %w", f.Name(), err)
 	}
+	if start, err = repair(f, start); err != nil {
+		return err
+	}
+	pad, err := padding(f, start)
+	if err != nil {
+		return err
+	}
+	if _, err := f.Seek(start, io.SeekStart); err != nil {
+		return fmt.Errorf("seek %s: %w", f.Name(), err)
+	}
 	w := &limitWriter{w: f, left: -1}
 	if o.SizeLimit > 0 {
 		w.left = max(o.SizeLimit-start, 0)
 	}
-	err = writeMessage(w, sender, o.now(), fill)
+	line := separator(sender, o.now())
+	m := mark{start: start + int64(len(pad)), length: -1, separator: separatorSum([]byte(line))}
+	m.set(f)
+	err = writeMessage(w, pad+line+"\n", fill)
 	if err == nil {
+		m.length = w.written - int64(len(pad))
+		m.set(f)
 		err = fs.Sync(f)
 	}
 	if err == nil {
+		clearMark(f)
 		return nil
 	}
 	if terr := f.Truncate(start); terr != nil {
+		// The mark stays, so that the next delivery does it.
+		m.length = -1
+		m.set(f)
 		return fmt.Errorf("%w; and cut %s back: %w", err, f.Name(), terr)
 	}
+	clearMark(f)
 	return err
 }
 
-func writeMessage(w io.Writer, sender string, now time.Time, fill func(io.Writer) error) error {
-	out := bufio.NewWriterSize(w, 64<<10)
+// separator is the line that begins a message, without its newline.
+func separator(sender string, now time.Time) string {
 	if sender == "" {
 		sender = "MAILER-DAEMON"
 	}
-	fmt.Fprintf(out, "From %s  %s\n", separatorAddress(sender), now.Format(time.ANSIC))
+	return fmt.Sprintf("From %s  %s", separatorAddress(sender), now.Format(time.ANSIC))
+}
+
+func writeMessage(w io.Writer, head string, fill func(io.Writer) error) error {
+	out := bufio.NewWriterSize(w, 64<<10)
+	out.WriteString(head)
 	q := &quoter{w: out, lineStart: true}
 	if err := fill(q); err != nil {
 		return err
@@ -170,8 +195,9 @@ func separatorAddress(s string) string {
 // limitWriter fails once more than left bytes were written; left < 0 means no
 // limit.
 type limitWriter struct {
-	w    io.Writer
-	left int64
+	w       io.Writer
+	left    int64
+	written int64
 }
 
 func (l *limitWriter) Write(p []byte) (int, error) {
@@ -181,7 +207,9 @@ func (l *limitWriter) Write(p []byte) (int, error) {
 		}
 		l.left -= int64(len(p))
 	}
-	return l.w.Write(p)
+	n, err := l.w.Write(p)
+	l.written += int64(n)
+	return n, err
 }
 
 // quoter puts '>' before lines that a reader would take for a separator.
