@@ -35,6 +35,7 @@ type agent struct {
 
 	policyMaps  *table.Maps
 	discardMaps *table.Maps
+	out         outgoing
 	passClient  *deliver.Client
 }
 
@@ -51,7 +52,7 @@ func prepare(env *service.Env) (*service.Hooks, error) {
 		Session: func(ctx context.Context, conn net.Conn) error {
 			return a.reports.Serve(ctx, conn, a.deliver)
 		},
-		Changed: func() bool { return a.policyMaps.Changed() || a.discardMaps.Changed() },
+		Changed: func() bool { return a.policyMaps.Changed() || a.discardMaps.Changed() || a.out.changed() },
 		Drain:   a.cache.close,
 	}, nil
 }
@@ -83,6 +84,9 @@ func newAgent(env *service.Env) (*agent, error) {
 	}
 	if a.discardMaps, err = table.OpenMaps(a.p.DiscardKeywordMaps, o); err != nil {
 		return nil, fmt.Errorf("discard_ehlo_keyword_address_maps: %w", err)
+	}
+	if err := a.openOutgoing(o); err != nil {
+		return nil, err
 	}
 	if a.p.BestMXTransport != "" {
 		a.passClient = deliver.NewClient("private/" + a.p.BestMXTransport)

@@ -158,12 +158,12 @@ func (j *job) tryTarget(ctx context.Context, site string, t target, policy *tlsp
 func (j *job) transfer(ctx context.Context, s *session, final bool) error {
 	ready := time.Now()
 	rcpts := j.left
-	m := &smtpclient.Message{
-		Sender: j.d.Sender, Size: j.d.DataSize, Encoding: j.d.Encoding, UTF8: j.d.UTF8, Client: j.d.Client,
-		Content: content(j.d.Message.Content().Next, io.EOF), Probe: j.d.ProbeOnly(),
-	}
-	for _, r := range rcpts {
-		m.Recipients = append(m.Recipients, *r)
+	m, err := j.message(ctx)
+	if err != nil {
+		j.log.Warn(j.queueID(), "generic_maps: %v", err)
+		j.cache.quit(s)
+		j.why, j.host, j.relay = localFailure("4.3.0", "address mapping failure"), "", ""
+		return nil
 	}
 	out := s.Send(ctx, m)
 	if s.reused && len(out) > 0 && out[0].Failure != nil && out[0].Failure.Early {
@@ -176,9 +176,30 @@ func (j *job) transfer(ctx context.Context, s *session, final bool) error {
 		j.tried = s.target
 		j.sessions++
 	}
-	err := j.report(ctx, s, rcpts, out, ready, final)
+	err = j.report(ctx, s, rcpts, out, ready, final)
 	j.finish(ctx, s)
 	return err
+}
+
+// message is what goes over the wire for the recipients that are left.
+func (j *job) message(ctx context.Context) (*smtpclient.Message, error) {
+	note := func(format string, args ...any) { j.log.Info(j.queueID(), format, args...) }
+	m := &smtpclient.Message{
+		Sender: j.d.Sender, Size: j.d.DataSize, Encoding: j.d.Encoding, UTF8: j.d.UTF8, Client: j.d.Client,
+		Content: j.out.through(ctx, content(j.d.Message.Content().Next, io.EOF), note), Probe: j.d.ProbeOnly(),
+	}
+	var err error
+	if m.Sender.Address, err = j.out.address(ctx, m.Sender.Address); err != nil {
+		return nil, err
+	}
+	for _, r := range j.left {
+		m.Recipients = append(m.Recipients, *r)
+		sent := &m.Recipients[len(m.Recipients)-1]
+		if sent.Address, err = j.out.address(ctx, r.Address); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
 }
 
 // finish keeps a session for the next message or ends it.

@@ -26,6 +26,12 @@
 // After a message a session stays open for smtp_connection_cache_time_limit
 // if the queue manager has more mail for the same place.
 //
+// On the way out, smtp_generic_maps replaces addresses in envelope and header,
+// and smtp_header_checks, smtp_mime_header_checks, smtp_nested_header_checks
+// and smtp_body_checks may change headers and lines with the actions DUNNO,
+// IGNORE, INFO, PREPEND, REPLACE, STRIP and WARN. The queue file stays as it
+// is.
+//
 // # Standards
 //
 // RFC 5321 (SMTP), 2033 (LMTP), 1870 (SIZE), 2920 (PIPELINING), 3207

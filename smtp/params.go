@@ -66,6 +66,13 @@ type protocolParams struct {
 	TLSPolicyMaps         []string      `param:"smtp_tls_policy_maps"`
 	TLSLogLevel           string        `param:"smtp_tls_loglevel"`
 	TLSNoteOffer          bool          `param:"smtp_tls_note_starttls_offer"`
+	PerRequestDeadline    bool          `param:"smtp_per_request_deadline"`
+	MinDataRate           int           `param:"smtp_min_data_rate"`
+	GenericMaps           []string      `param:"smtp_generic_maps"`
+	HeaderChecks          []string      `param:"smtp_header_checks"`
+	MIMEHeaderChecks      []string      `param:"smtp_mime_header_checks"`
+	NestedHeaderChecks    []string      `param:"smtp_nested_header_checks"`
+	BodyChecks            []string      `param:"smtp_body_checks"`
 }
 
 // lmtpParams has the fields of protocolParams, with LMTP's names. The types
@@ -128,6 +135,13 @@ type lmtpParams struct {
 	TLSPolicyMaps         []string      `param:"lmtp_tls_policy_maps"`
 	TLSLogLevel           string        `param:"lmtp_tls_loglevel"`
 	TLSNoteOffer          bool          `param:"lmtp_tls_note_starttls_offer"`
+	PerRequestDeadline    bool          `param:"lmtp_per_request_deadline"`
+	MinDataRate           int           `param:"lmtp_min_data_rate"`
+	GenericMaps           []string      `param:"lmtp_generic_maps"`
+	HeaderChecks          []string      `param:"lmtp_header_checks"`
+	MIMEHeaderChecks      []string      `param:"lmtp_mime_header_checks"`
+	NestedHeaderChecks    []string      `param:"lmtp_nested_header_checks"`
+	BodyChecks            []string      `param:"lmtp_body_checks"`
 }
 
 // smtpOnly are parameters that LMTP does not have.
@@ -165,6 +179,15 @@ type common struct {
 	AppendDefaultCA bool          `param:"tls_append_default_CA"`
 	MultiWildcard   bool          `param:"tls_wildcard_matches_multiple_labels"`
 	ProxymapService string        `param:"proxymap_service_name"`
+
+	MyOrigin           string   `param:"myorigin"`
+	MyDestination      string   `param:"mydestination"`
+	RecipientDelimiter string   `param:"recipient_delimiter"`
+	Propagate          []string `param:"propagate_unmatched_extensions"`
+	BodyChecksSize     int      `param:"body_checks_size_limit"`
+	HeaderSizeLimit    int      `param:"header_size_limit"`
+	MIMENestingLimit   int      `param:"mime_nesting_limit"`
+	MIMEBoundaryLimit  int      `param:"mime_boundary_length_limit"`
 }
 
 // readParams reads the parameters of the protocol that the process speaks.

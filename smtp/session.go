@@ -37,9 +37,12 @@ func (a *agent) options(ctx context.Context, queueID string, t target) *smtpclie
 			Mail: p.MailTimeout, Rcpt: p.RcptTimeout, DataInit: p.DataInitTimeout, DataXfer: p.DataXferTimeout,
 			DataDone: p.DataDoneTimeout, Rset: p.RsetTimeout, Quit: p.QuitTimeout,
 		},
-		Discard: a.discard(ctx, t), LineLimit: p.LineLengthLimit, NoConversion: p.NoConversion,
+		Discard: a.discard(ctx, t), LineLimit: p.LineLengthLimit, NoConversion: p.NoConversion, MIME: a.out.limits,
 		RawEnvelope: !p.QuoteEnvelope, SendXForward: p.SendXForward, SkipQuitReply: p.SkipQuitResponse,
 		Buffers: a.buffers,
+	}
+	if p.PerRequestDeadline {
+		o.MinRate = p.MinDataRate
 	}
 	o.Warn = func(text string) { a.log.Warn(queueID, "%s", text) }
 	o.Note = func(text string) { a.log.Info(queueID, "%s", text) }

@@ -65,8 +65,7 @@ func (d *Downgrader) Header(_ Class, text []byte) error {
 	colon := n + bytes.IndexByte(text[n:], ':')
 	switch {
 	case bytes.EqualFold(name, []byte("content-transfer-encoding")):
-		value := bytes.ToLower(bytes.TrimSpace(text[colon+1:]))
-		if !bytes.Equal(value, []byte("8bit")) && !bytes.Equal(value, []byte("binary")) {
+		if value, _ := parseType(string(text[colon+1:])); value != "8bit" && value != "binary" {
 			d.cte = true
 			break
 		}

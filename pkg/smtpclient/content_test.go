@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	pmime "github.com/posthouse-mail/posthouse/pkg/mime"
 	"github.com/posthouse-mail/posthouse/pkg/smtpwire"
 )
 
@@ -35,17 +36,17 @@ func feed(text string, n int, fn smtpwire.ContentFunc) error {
 func convert(t testing.TB, text string, n int) string {
 	t.Helper()
 	var out strings.Builder
-	d := newDowngrade(func(b []byte, eol bool) error {
+	d := pmime.NewDowngrader(func(b []byte, eol bool) error {
 		out.Write(b)
 		if eol {
 			out.WriteByte('\n')
 		}
 		return nil
-	})
-	if err := feed(text, n, d.part); err != nil {
+	}, pmime.Limits{})
+	if err := feed(text, n, d.Line); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.finish(); err != nil {
+	if err := d.End(); err != nil {
 		t.Fatal(err)
 	}
 	return out.String()
@@ -55,7 +56,7 @@ func TestDowngrade(t *testing.T) {
 	tests := []struct{ name, in, want string }{
 		{"plain 8bit",
 			"Subject: x\nContent-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: 8bit\nTo: y\n\nGr\u00fc\u00dfe = \n.\n\ttab\t\n",
-			"Subject: x\nContent-Type: text/plain; charset=utf-8\nTo: y\nContent-Transfer-Encoding: quoted-printable\n\nGr=C3=BC=C3=9Fe =3D=20\n.\n\ttab=09\n"},
+			"Subject: x\nContent-Type: text/plain; charset=utf-8\nTo: y\nContent-Transfer-Encoding: quoted-printable\n\nGr=C3=BC=C3=9Fe =3D=20\n=2E\n\ttab=09\n"},
 		{"undeclared stays", "Subject: x\n\n\u00fc\n", "Subject: x\n\n\u00fc\n"},
 		{"base64 stays", "Content-Transfer-Encoding: base64\n\nAAAA\n", "Content-Transfer-Encoding: base64\n\nAAAA\n"},
 		{"multipart",
@@ -69,8 +70,8 @@ func TestDowngrade(t *testing.T) {
 			"Content-Type: multipart/mixed; boundary=b\n\n--b\nSubject: x\n--b\nContent-Transfer-Encoding: quoted-printable\n\n=C3=A4\n--b--\n"},
 		{"comment in header", "Content-Transfer-Encoding: (a (b) ) 8bit (c)\n\n\u00e4\n",
 			"Content-Transfer-Encoding: quoted-printable\n\n=C3=A4\n"},
-		{"no empty line", "Subject: x\nbody \u00e4 here\nContent-Transfer-Encoding: 8bit\n", "Subject: x\nbody \u00e4 here\nContent-Transfer-Encoding: 8bit\n"},
-		{"header only", "Subject: x\nContent-Transfer-Encoding: 8bit\n", "Subject: x\nContent-Transfer-Encoding: 8bit\n"},
+		{"no empty line", "Subject: x\nbody \u00e4 here\nContent-Transfer-Encoding: 8bit\n", "Subject: x\n\nbody \u00e4 here\nContent-Transfer-Encoding: 8bit\n"},
+		{"header only", "Subject: x\nContent-Transfer-Encoding: 8bit\n", "Subject: x\nContent-Transfer-Encoding: quoted-printable\n"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -162,11 +163,11 @@ func FuzzContent(f *testing.F) {
 		var out bytes.Buffer
 		w := smtpwire.NewWriter(&out, nil)
 		o := &output{w: w, limit: limit, start: true}
-		d := newDowngrade(o.part)
-		if err := feed(text, n, d.part); err != nil {
+		d := pmime.NewDowngrader(o.part, pmime.Limits{})
+		if err := feed(text, n, d.Line); err != nil {
 			t.Fatal(err)
 		}
-		if err := d.finish(); err != nil {
+		if err := d.End(); err != nil {
 			t.Fatal(err)
 		}
 		if !o.start {

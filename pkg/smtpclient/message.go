@@ -7,6 +7,7 @@ import (
 
 	"github.com/posthouse-mail/posthouse/pkg/address"
 	"github.com/posthouse-mail/posthouse/pkg/envelope"
+	"github.com/posthouse-mail/posthouse/pkg/mime"
 	"github.com/posthouse-mail/posthouse/pkg/smtpwire"
 )
 
@@ -257,13 +258,13 @@ func (t *transaction) emptyData() {
 
 // content sends the message without its end mark.
 func (t *transaction) content() *Failure {
-	t.conn.writeLimit = t.o.Timeouts.DataXfer
+	t.conn.begin(t.o.Timeouts.DataXfer)
 	out := &output{w: t.w, limit: t.o.LineLimit, start: true}
 	var err error
 	if t.m.Encoding == envelope.Encoding8bit && !t.Caps.EightBit && !t.o.NoConversion {
-		d := newDowngrade(out.part)
-		if err = t.m.Content(d.part); err == nil {
-			err = d.finish()
+		d := mime.NewDowngrader(out.part, t.o.MIME)
+		if err = t.m.Content(d.Line); err == nil {
+			err = d.End()
 		}
 	} else {
 		err = t.m.Content(out.part)

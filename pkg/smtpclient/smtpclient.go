@@ -20,6 +20,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/posthouse-mail/posthouse/pkg/mime"
 	"github.com/posthouse-mail/posthouse/pkg/smtpwire"
 )
 
@@ -47,6 +48,12 @@ type Options struct {
 	// NoConversion keeps 8-bit content as it is although the server does not
 	// take it (disable_mime_output_conversion).
 	NoConversion bool
+	// MIME limits what is looked at in that conversion.
+	MIME mime.Limits
+	// MinRate is how many bytes per second a server must take of a message;
+	// 0 means that only standstill counts (smtp_per_request_deadline,
+	// smtp_min_data_rate).
+	MinRate int
 	// RawEnvelope sends addresses without quotes that RFC 5321 would have
 	// (smtp_quote_rfc821_envelope = no).
 	RawEnvelope   bool
@@ -117,7 +124,7 @@ type Conn struct {
 // NewConn returns a Conn on an open connection. The caller goes on with
 // [Conn.Hello], and ends with [Conn.Quit] or [Conn.Close].
 func NewConn(conn net.Conn, peer Peer, o *Options) *Conn {
-	tc := &timedConn{Conn: conn, raw: conn}
+	tc := &timedConn{Conn: conn, raw: conn, rate: o.MinRate}
 	return &Conn{Peer: peer, o: o, conn: tc,
 		r: smtpwire.NewReader(tc, o.Buffers), w: smtpwire.NewWriter(tc, o.Buffers)}
 }
@@ -146,7 +153,7 @@ func (c *Conn) command(format string, args ...any) {
 
 // flush sends what is buffered within the time for a stage.
 func (c *Conn) flush(limit time.Duration, doing string) *Failure {
-	c.conn.writeLimit = limit
+	c.conn.begin(limit)
 	if err := c.w.Flush(); err != nil {
 		return c.lost(err, doing)
 	}
