@@ -69,6 +69,11 @@ func newHouse(t *testing.T, settings string) *house {
 		if err := cfg.Fill(&s.params); err != nil {
 			t.Fatal(err)
 		}
+		if s.templates, err = loadTemplates(cfg, s.params.TemplateFile, func(format string, args ...any) {
+			s.log.Warn("", format, args...)
+		}); err != nil {
+			t.Fatal(err)
+		}
 		h.listen("private/"+kind, func(c net.Conn) {
 			if err := s.session(context.Background(), c); err != nil {
 				t.Logf("session: %v", err)

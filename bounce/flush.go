@@ -123,18 +123,18 @@ func (s *server) failure(ctx context.Context, req *bounceclient.Request, msg *qu
 		}
 		n.from, n.to, n.postmaster = s.doubleBounce(), s.params.DoubleNotice, true
 		n.entries = entries
-		return s.send(ctx, n, failureText, "postmaster non-delivery notification")
+		return s.send(ctx, n, s.templates.failure, "postmaster non-delivery notification")
 	}
 	n.to, n.headersOnly = sender, req.Message.Sender.Ret == envelope.RetHdrs
 	n.entries = wanted(entries, envelope.NotifyFailure)
 	if len(n.entries) > 0 {
-		if err := s.send(ctx, n, failureText, "sender non-delivery notification"); err != nil {
+		if err := s.send(ctx, n, s.templates.failure, "sender non-delivery notification"); err != nil {
 			return err
 		}
 	}
 	if s.notifies("bounce") {
 		n.entries = entries
-		s.copyPostmaster(ctx, n, s.params.BounceNotice, failureText, "postmaster non-delivery notification")
+		s.copyPostmaster(ctx, n, s.params.BounceNotice, s.templates.failure, "postmaster non-delivery notification")
 	}
 	return nil
 }
@@ -181,13 +181,13 @@ func (s *server) warn(ctx context.Context, req *bounceclient.Request) error {
 	n.to, n.headersOnly = sender, true
 	n.entries = wanted(entries, envelope.NotifyDelay)
 	if len(n.entries) > 0 {
-		if err := s.send(ctx, n, delayText, "sender delay notification"); err != nil {
+		if err := s.send(ctx, n, s.templates.delay, "sender delay notification"); err != nil {
 			return err
 		}
 	}
 	if s.notifies("delay") {
 		n.entries = entries
-		s.copyPostmaster(ctx, n, s.params.DelayNotice, delayText, "postmaster delay notification")
+		s.copyPostmaster(ctx, n, s.params.DelayNotice, s.templates.delay, "postmaster delay notification")
 	}
 	return nil
 }
@@ -216,9 +216,9 @@ func (s *server) trace(ctx context.Context, req *bounceclient.Request) error {
 	defer msg.Close()
 	n := s.newNotice(req, msg)
 	n.to, n.headersOnly, n.entries = sender, true, entries
-	t := successText
+	t := s.templates.success
 	if req.Flags&(flagVerifyUser|flagRecord) != 0 {
-		t = verifyText
+		t = s.templates.verify
 	}
 	if err := s.send(ctx, n, t, "sender delivery status notification"); err != nil {
 		return err

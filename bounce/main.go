@@ -29,7 +29,7 @@
 //
 // # Parameters
 //
-// bounce_size_limit, notify_classes, bounce_notice_recipient,
+// bounce_size_limit, bounce_template_file, notify_classes, bounce_notice_recipient,
 // 2bounce_notice_recipient, delay_notice_recipient, double_bounce_sender,
 // enable_threaded_bounces, maximal_queue_lifetime, myhostname, mail_name.
 //

@@ -24,6 +24,7 @@ type notice struct {
 	postmaster  bool // to the postmaster, not to the sender
 	headersOnly bool // return the header of the original only
 	utf8        bool // message/global and so on
+	body8       bool // the text is not US-ASCII
 	boundary    string
 	err         error
 	out         *inject.Submission
@@ -42,52 +43,63 @@ type template struct {
 	intro                []string // may use %[1]s host, %[2]s days
 	content              string   // Content-Description of the original
 	retry                bool     // says until when it will be tried
+
+	// From bounce_template_file.
+	from    string   // value of the From header, or ""
+	charset string   // of body
+	body    []string // the whole text, in the place of intro
 }
 
-var failureText = template{
-	subject: "Undelivered Mail Returned to Sender", copySubject: "Postmaster Copy: Undelivered Mail",
-	intro: []string{
-		"Your message could not be delivered to the recipients listed below.",
-		"The mail system at %[1]s has given up on them; it is returned to you.",
-		"",
-		"If you need help, forward this whole report to your postmaster.",
-	},
-	content: "Undelivered Message",
-}
+// builtinTemplates are the texts where the site has none of its own.
+func builtinTemplates() templates {
+	var t templates
+	t.failure = template{
+		subject: "Undelivered Mail Returned to Sender", copySubject: "Postmaster Copy: Undelivered Mail",
+		intro: []string{
+			"Your message could not be delivered to the recipients listed below.",
+			"The mail system at %[1]s has given up on them; it is returned to you.",
+			"",
+			"If you need help, forward this whole report to your postmaster.",
+		},
+		content: "Undelivered Message",
+	}
 
-var delayText = template{
-	subject: "Delayed Mail (still being retried)", copySubject: "Postmaster Warning: Delayed Mail",
-	intro: []string{
-		"THIS IS A WARNING ONLY. YOU NEED NOT SEND THE MESSAGE AGAIN.",
-		"",
-		"Your message has not yet reached the recipients listed below.",
-		"The mail system at %[1]s will keep trying until it is %[2]s old.",
-	},
-	content: "Delayed Message", retry: true,
-}
+	t.delay = template{
+		subject: "Delayed Mail (still being retried)", copySubject: "Postmaster Warning: Delayed Mail",
+		intro: []string{
+			"THIS IS A WARNING ONLY. YOU NEED NOT SEND THE MESSAGE AGAIN.",
+			"",
+			"Your message has not yet reached the recipients listed below.",
+			"The mail system at %[1]s will keep trying until it is %[2]s old.",
+		},
+		content: "Delayed Message", retry: true,
+	}
 
-var successText = template{
-	subject: "Successful Mail Delivery Report", copySubject: "Successful Mail Delivery Report",
-	intro: []string{
-		"As you asked, the mail system at %[1]s reports that your message",
-		"has reached the recipients listed below. If it was passed on to a",
-		"system that gives no such reports, there may be no further news.",
-	},
-	content: "Message",
-}
+	t.success = template{
+		subject: "Successful Mail Delivery Report", copySubject: "Successful Mail Delivery Report",
+		intro: []string{
+			"As you asked, the mail system at %[1]s reports that your message",
+			"has reached the recipients listed below. If it was passed on to a",
+			"system that gives no such reports, there may be no further news.",
+		},
+		content: "Message",
+	}
 
-var verifyText = template{
-	subject: "Mail Delivery Status Report", copySubject: "Mail Delivery Status Report",
-	intro: []string{
-		"Here is the delivery report that you asked the mail system at",
-		"%[1]s for.",
-	},
-	content: "Message",
+	t.verify = template{
+		subject: "Mail Delivery Status Report", copySubject: "Mail Delivery Status Report",
+		intro: []string{
+			"Here is the delivery report that you asked the mail system at",
+			"%[1]s for.",
+		},
+		content: "Message",
+	}
+	return t
 }
 
 // send submits a notice and logs its queue id. When it returns nil, the
 // notice is on disk.
 func (s *server) send(ctx context.Context, n *notice, t template, what string) error {
+	n.body8 = !n.postmaster && !isASCII(strings.Join(t.body, ""))
 	flags := inject.FlagsInternal
 	if n.utf8 {
 		flags |= inject.FlagUTF8
@@ -155,12 +167,16 @@ func (s *server) header(n *notice, t template) {
 	n.linef("Received: by %s (%s)", s.params.Hostname, s.params.MailName)
 	n.line("\tid " + n.out.QueueID() + "; " + date)
 	n.line("Date: " + date)
-	n.line("From: MAILER-DAEMON (Mail Delivery System)")
+	from := t.from
+	if from == "" {
+		from = "MAILER-DAEMON (Mail Delivery System)"
+	}
+	n.linef("From: %s", from)
 	subject := t.subject
 	if n.postmaster {
 		subject = t.copySubject
 	}
-	n.line("Subject: " + subject)
+	n.linef("Subject: %s", subject)
 	n.linef("To: %s", quoteAddress(n.to))
 	n.line("Auto-Submitted: auto-replied")
 	n.line("MIME-Version: 1.0")
@@ -200,7 +216,7 @@ func (n *notice) originalID() string {
 }
 
 // eightBit reports whether the notice has parts that are not US-ASCII.
-func (n *notice) eightBit() bool { return n.utf8 || n.msg.Encoding == envelope.Encoding8bit }
+func (n *notice) eightBit() bool { return n.utf8 || n.body8 || n.msg.Encoding == envelope.Encoding8bit }
 
 func (n *notice) statusType() string {
 	if n.utf8 {
@@ -214,24 +230,18 @@ func (s *server) text(n *notice, t template) {
 	n.line("--" + n.boundary)
 	n.line("Content-Description: Notification")
 	charset := "us-ascii"
-	if n.utf8 {
+	switch {
+	case t.charset != "" && !n.postmaster:
+		charset = t.charset
+	case n.utf8:
 		charset = "utf-8"
 	}
-	n.line("Content-Type: text/plain; charset=" + charset)
-	if n.utf8 {
+	n.linef("Content-Type: text/plain; charset=%s", charset)
+	if n.utf8 || n.body8 {
 		n.line("Content-Transfer-Encoding: 8bit")
 	}
 	n.line("")
-	if n.postmaster {
-		n.linef("This is the postmaster's copy of a notice about mail from <%s>.", n.clean(n.req.Message.Sender.Address))
-		n.line("")
-	}
-	for _, l := range t.intro {
-		l = strings.ReplaceAll(l, "%[1]s", s.params.Hostname)
-		n.line(strings.ReplaceAll(l, "%[2]s", days(s.params.MaxLifetime)))
-	}
-	n.line("")
-	n.line("                        The mail system")
+	s.intro(n, t)
 	for i := range n.entries {
 		if i == maxEntries {
 			n.line("")
@@ -247,6 +257,26 @@ func (s *server) text(n *notice, t template) {
 		n.fold(text+": "+e.Reason, "    ")
 	}
 	n.line("")
+}
+
+// intro writes what the notice is about. The text of the site is for senders;
+// a postmaster knows.
+func (s *server) intro(n *notice, t template) {
+	if n.postmaster {
+		n.linef("This is the postmaster's copy of a notice about mail from <%s>.", n.clean(n.req.Message.Sender.Address))
+		n.line("")
+	} else if t.body != nil {
+		for _, l := range t.body {
+			n.line(l)
+		}
+		return
+	}
+	for _, l := range t.intro {
+		l = strings.ReplaceAll(l, "%[1]s", s.params.Hostname)
+		n.line(strings.ReplaceAll(l, "%[2]s", days(s.params.MaxLifetime)))
+	}
+	n.line("")
+	n.line("                        The mail system")
 }
 
 // days says a lifetime in words.

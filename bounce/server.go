@@ -31,6 +31,7 @@ type params struct {
 	Hostname       string        `param:"myhostname"`
 	MailName       string        `param:"mail_name"`
 	MaxLifetime    time.Duration `param:"maximal_queue_lifetime"`
+	TemplateFile   string        `param:"bounce_template_file"`
 	Threaded       bool          `param:"enable_threaded_bounces"`
 	BounceService  string        `param:"bounce_service_name"`
 	DeferService   string        `param:"defer_service_name"`
@@ -49,6 +50,8 @@ type server struct {
 	kind    string // bounce, defer or trace: the directory of the logs
 	cleanup *inject.Client
 	now     func() time.Time
+
+	templates templates
 }
 
 func prepare(env *service.Env) (*service.Hooks, error) {
@@ -57,6 +60,11 @@ func prepare(env *service.Env) (*service.Hooks, error) {
 		return nil, err
 	}
 	p := &s.params
+	var err error
+	warn := func(format string, args ...any) { s.log.Warn("", format, args...) }
+	if s.templates, err = loadTemplates(env.Config, p.TemplateFile, warn); err != nil {
+		return nil, err
+	}
 	switch env.Service {
 	case p.BounceService, queue.Bounce:
 		s.kind = queue.Bounce

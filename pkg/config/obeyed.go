@@ -39,6 +39,7 @@ func obeyedNames() []string {
 		"bounce_queue_lifetime",
 		"bounce_service_name",
 		"bounce_size_limit",
+		"bounce_template_file",
 		"canonical_classes",
 		"canonical_maps",
 		"cleanup_replace_stray_cr_lf",
