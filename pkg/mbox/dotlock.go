@@ -22,7 +22,11 @@ func dotlock(ctx context.Context, path string, o Options) (unlock func(), err er
 	for try := 0; ; try++ {
 		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 		if err == nil {
-			f.WriteString(strconv.Itoa(os.Getpid()) + identity() + "\n")
+			id := strconv.Itoa(os.Getpid()) + identity() + "\n"
+			f.WriteString(id)
+			// After a power cut the file is there without its content,
+			// which is not worth a sync; attributes come with the name.
+			_ = unix.Fsetxattr(int(f.Fd()), lockName, []byte(id), 0)
 			f.Close()
 			return func() { os.Remove(name) }, nil
 		}
@@ -48,10 +52,21 @@ func dotlock(ctx context.Context, path string, o Options) (unlock func(), err er
 	}
 }
 
-// identity says in which world a process number counts: which start of which
-// machine, and which PID namespace. It is empty if that cannot be known.
+// lockName is the attribute that repeats the content of a dot lock.
+const lockName = "user.posthouse.lock"
+
+// identity says in which world a process number counts: which machine, which
+// start of it, and which PID namespace. It is empty if that cannot be known.
 func identity() string {
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	machine, err := os.ReadFile("/etc/machine-id")
+	if err != nil {
+		return ""
+	}
+	host, err := os.Hostname()
 	if err != nil {
 		return ""
 	}
@@ -59,7 +74,7 @@ func identity() string {
 	if err != nil {
 		return ""
 	}
-	return " " + strings.TrimSpace(string(boot)) + " " + space
+	return fmt.Sprintf(" %s-%s %s %s", strings.ReplaceAll(host, " ", ""), strings.TrimSpace(string(machine)), strings.TrimSpace(string(boot)), space)
 }
 
 // removeStale removes a lock that a program left behind: one of ours whose
@@ -91,20 +106,22 @@ func tooOld(name string, o Options) bool {
 	return err == nil && o.Stale > 0 && o.now().Sub(info.ModTime()) >= o.Stale
 }
 
-// abandoned reports a lock of a process of this start of this machine that
-// exists no more.
+// abandoned reports a lock of this machine whose process exists no more: it is
+// not there, or the machine was started again since.
 func abandoned(f *os.File) bool {
-	buf := make([]byte, 200)
+	buf := make([]byte, 400)
 	n, _ := io.ReadFull(f, buf)
-	text, whole := strings.CutSuffix(string(buf[:n]), "\n")
-	number, rest, _ := strings.Cut(text, " ")
-	pid, err := strconv.Atoi(number)
-	id := identity()
-	if err != nil || !whole || pid <= 1 || id == "" {
+	if n == 0 {
+		n, _ = unix.Fgetxattr(int(f.Fd()), lockName, buf)
+	}
+	text, whole := strings.CutSuffix(string(buf[:max(n, 0)]), "\n")
+	theirs, ours := strings.Fields(text), strings.Fields(identity())
+	if !whole || len(theirs) != 4 || len(ours) != 3 || theirs[1] != ours[0] {
 		return false
 	}
-	if " "+rest == id {
-		return unix.Kill(pid, 0) == unix.ESRCH
+	if theirs[2] != ours[1] {
+		return true
 	}
-	return false
+	pid, err := strconv.Atoi(theirs[0])
+	return err == nil && pid > 1 && theirs[3] == ours[2] && unix.Kill(pid, 0) == unix.ESRCH
 }

@@ -104,13 +104,16 @@ func TestAbandonedDotlock(t *testing.T) {
 		t.Fatal(err)
 	}
 	dead := child.Process.Pid
+	before := strings.Fields(identity())
+	before[1] = "other-boot"
 	tests := []struct {
 		name, content string
 		free          bool
 	}{
+		{"from before the last start", fmt.Sprintf("%d %s\n", os.Getppid(), strings.Join(before, " ")), true},
 		{"gone", fmt.Sprintf("%d%s\n", dead, identity()), true},
 		{"running", fmt.Sprintf("%d%s\n", os.Getppid(), identity()), false},
-		{"from elsewhere", fmt.Sprintf("%d other-boot pid:[1]\n", dead), false},
+		{"from elsewhere", fmt.Sprintf("%d other-machine other-boot pid:[1]\n", dead), false},
 		{"number only", fmt.Sprint(dead), false},
 		{"not complete", fmt.Sprintf("%d%s", dead, identity()), false},
 		{"empty", "", false},
@@ -130,5 +133,29 @@ func TestAbandonedDotlock(t *testing.T) {
 				t.Errorf("the lock was replaced by %q", text)
 			}
 		})
+	}
+}
+
+// TestDotlockWithoutContent: a power cut leaves a lock without its content,
+// but with its attribute.
+func TestDotlockWithoutContent(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "box")
+	name := path + ".lock"
+	if err := os.WriteFile(name, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	child := exec.Command("/bin/true")
+	if err := child.Run(); err != nil {
+		t.Fatal(err)
+	}
+	if err := deliver(t, path, "x\n", plain); !errors.Is(err, ErrLocked) {
+		t.Errorf("no attribute: error %v", err)
+	}
+	id := fmt.Sprintf("%d%s\n", child.Process.Pid, identity())
+	if err := unix.Setxattr(name, lockName, []byte(id), 0); err != nil {
+		t.Skipf("SKIPPED: no extended attributes here: %v", err)
+	}
+	if err := deliver(t, path, "x\n", plain); err != nil {
+		t.Error(err)
 	}
 }
