@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/posthouse-mail/posthouse/pkg/bounceclient"
@@ -47,7 +48,8 @@ type daemon struct {
 	sched    *sched.Scheduler
 	active   map[queue.ID]*message
 	loading  int
-	rcpts    int // in memory
+	rcpts    int            // in memory
+	inMemory map[string]int // those of each transport
 	clients  map[string]*deliver.Client
 	incoming *scanner
 	deferred *scanner
@@ -57,11 +59,16 @@ type daemon struct {
 	pruned   time.Time
 	keeps    bool // connections that may be idle
 	full     bool
+	clogged  time.Time // last look for a destination that clogs the queue
+
+	beat atomic.Int64 // when the owner was last seen at work, for the watchdog
+	die  func()       // ends the process
 }
 
 // prepare reads the parameters, before the jail.
 func prepare(env *service.Env) (*service.Hooks, error) {
 	d := &daemon{log: env.Log, now: time.Now}
+	d.die = func() { env.Log.Close(); os.Exit(1) }
 	if err := env.Config.Fill(&d.params); err != nil {
 		return nil, err
 	}
@@ -97,6 +104,7 @@ func (d *daemon) setup(dir string, owner int, limits func(string) sched.Limits) 
 	d.limits = cachedLimits(limits)
 	d.sched = sched.New(d.limits)
 	d.active = make(map[queue.ID]*message)
+	d.inMemory = make(map[string]int)
 	d.clients = make(map[string]*deliver.Client)
 	d.incoming = newScanner(d, "incoming")
 	d.deferred = newScanner(d, "deferred")
@@ -112,11 +120,11 @@ func (d *daemon) start(ctx context.Context) error {
 	d.incoming.request(scanMode{})
 	d.deferred.request(scanMode{})
 	d.nextRun = d.now().Add(d.params.RunDelay)
-	d.work.Add(1)
-	go func() {
-		defer d.work.Done()
-		d.loop(ctx)
-	}()
+	d.beat.Store(d.now().UnixNano())
+	d.spawn(func() { d.loop(ctx) })
+	if d.die != nil {
+		d.spawn(func() { d.watch(ctx) })
+	}
 	return nil
 }
 
@@ -204,6 +212,7 @@ func (d *daemon) trigger(_ context.Context, request []byte) {
 // loop is the owner.
 func (d *daemon) loop(ctx context.Context) {
 	for {
+		d.beat.Store(d.now().UnixNano())
 		d.dispatch()
 		d.setTimer()
 		in, def := d.intake()
@@ -267,7 +276,8 @@ func (d *daemon) take(c candidate) {
 	m := &message{id: c.id, flush: c.flush}
 	d.active[c.id] = m
 	d.loading++
-	limit := max(d.params.RcptLimit-d.rcpts, d.params.RcptMinimum)
+	limit := max(min(d.params.RcptLimit-d.rcpts, d.params.RcptFirst), d.params.RcptMinimum)
+	d.warnClogged()
 	d.spawn(func() { d.load(m, c.queue, limit) })
 }
 
@@ -299,6 +309,7 @@ func (d *daemon) look(after time.Duration) {
 
 // tick does what is due.
 func (d *daemon) tick() {
+	d.warnClogged()
 	now := d.now()
 	if !now.Before(d.nextRun) {
 		d.nextRun = now.Add(d.params.RunDelay)
@@ -321,6 +332,9 @@ func (d *daemon) tick() {
 // setTimer arms the timer for the next thing that is due.
 func (d *daemon) setTimer() {
 	next := d.nextRun
+	if at := d.now().Add(maxSleep); at.Before(next) {
+		next = at
+	}
 	for _, at := range []time.Time{d.nextLook, d.sched.Wake()} {
 		if !at.IsZero() && at.Before(next) {
 			next = at

@@ -70,12 +70,7 @@ func (d *daemon) notice(m *message, kind string, err error) {
 
 // readMore goes on with the recipients that did not fit.
 func (d *daemon) readMore(m *message, limit int) {
-	file, err := d.queue.OpenMessage("active", m.id)
-	var result *loaded
-	if err == nil {
-		defer file.Close()
-		result, err = d.read(m, file, m.next, limit)
-	}
+	result, err := d.reopen(m, m.next, limit)
 	if err != nil {
 		d.post(func() { d.loading++ }) // openFailed counts it as one
 		d.openFailed(m, err)

@@ -44,8 +44,12 @@
 // maximal_queue_lifetime, bounce_queue_lifetime, transport_retry_time,
 // defer_transports.
 //
-// Size: qmgr_message_active_limit, qmgr_message_recipient_limit,
-// qmgr_message_recipient_minimum.
+// Size: qmgr_message_active_limit, qmgr_clog_warn_time,
+// qmgr_message_recipient_limit, qmgr_message_recipient_minimum, and for each
+// transport default_recipient_limit, default_recipient_refill_limit,
+// default_recipient_refill_delay.
+//
+// Other: qmgr_daemon_timeout, qmgr_ipc_timeout.
 //
 // # See also
 //

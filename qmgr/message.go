@@ -42,13 +42,19 @@ type message struct {
 	left    bool  // some recipients have to be tried again
 	next    int64 // where the unread recipients are; 0 = none
 	inCore  int   // recipients in memory
+	seen    int   // recipients that were read so far
+	// transports are those that its recipients need.
+	transports []string
+	refilling  bool // more recipients are being read
+	noRefill   bool // that failed; the end of the attempt will tell why
+	refilled   time.Time
 }
 
 // loaded is what came of reading a message.
 type loaded struct {
 	groups []group
 	count  int // recipients read
-	unread int // recipients still in the file
+	total  int // recipients in the file
 	next   int64
 }
 
@@ -134,10 +140,7 @@ func (d *daemon) read(m *message, file *queue.Message, offset int64, limit int) 
 	if err != nil {
 		return nil, err
 	}
-	result := &loaded{count: len(rcpts), next: next}
-	if next != 0 {
-		result.unread = max(int(file.RcptCount)-len(rcpts), 1)
-	}
+	result := &loaded{count: len(rcpts), next: next, total: int(file.RcptCount)}
 	if m.redirect != "" && len(rcpts) > 0 {
 		rcpts = d.redirectAll(m, file, rcpts, offset == 0)
 	}

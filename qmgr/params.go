@@ -19,6 +19,9 @@ type params struct {
 	ActiveLimit   int           `param:"qmgr_message_active_limit"`
 	RcptLimit     int           `param:"qmgr_message_recipient_limit"`
 	RcptMinimum   int           `param:"qmgr_message_recipient_minimum"`
+	RcptFirst     int           `param:"default_recipient_limit"`
+	ClogWarnTime  time.Duration `param:"qmgr_clog_warn_time"`
+	DaemonTimeout time.Duration `param:"qmgr_daemon_timeout"`
 	MinBackoff    time.Duration `param:"minimal_backoff_time"`
 	MaxBackoff    time.Duration `param:"maximal_backoff_time"`
 	RunDelay      time.Duration `param:"queue_run_delay"`
@@ -36,7 +39,7 @@ type params struct {
 	DeferService  string        `param:"defer_service_name"`
 	TraceService  string        `param:"trace_service_name"`
 	Rewrite       string        `param:"rewrite_service_name"`
-	IPCTimeout    time.Duration `param:"ipc_timeout"`
+	IPCTimeout    time.Duration `param:"qmgr_ipc_timeout"`
 	DelayDigits   int           `param:"delay_logging_resolution_limit"`
 	HashDepth     int           `param:"hash_queue_depth"`
 	HashNames     []string      `param:"hash_queue_names"`
@@ -127,6 +130,9 @@ func (l *limits) read(transport string) (sched.Limits, error) {
 		SlotLoan:           r.num("delivery_slot_loan"),
 		SlotDiscount:       r.num("delivery_slot_discount"),
 		MinSlots:           r.num("minimum_delivery_slots"),
+		InMemory:           r.num("recipient_limit"),
+		Refill:             r.num("recipient_refill_limit"),
+		RefillDelay:        r.duration("recipient_refill_delay"),
 		DeadTime:           l.params.MinBackoff,
 		RetryTime:          l.params.RetryTime,
 		Requests:           l.params.ProcessLimit,

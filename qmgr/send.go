@@ -14,9 +14,12 @@ import (
 // accept puts the recipients that were read into the schedule. It is the
 // owner's, as all in this file is that does not say otherwise.
 func (d *daemon) accept(m *message, l *loaded) {
-	m.next, m.Unread = l.next, l.unread
 	m.inCore += l.count
+	m.seen += l.count
 	d.rcpts += l.count
+	if m.next, m.refilled = l.next, d.now(); m.next != 0 {
+		m.Unread = max(l.total-m.seen, 1)
+	}
 	m.pending++ // so that a group that ends at once does not end the message
 	for i := range l.groups {
 		g := &l.groups[i]
@@ -32,6 +35,7 @@ func (d *daemon) accept(m *message, l *loaded) {
 		}
 		before := m.Open()
 		d.sched.Add(&m.Message, g.target, g.rcpts)
+		d.counted(m, g.target.Transport, len(g.rcpts))
 		m.pending += m.Open() - before
 	}
 	if m.next == 0 {
@@ -100,6 +104,7 @@ func (d *daemon) delivered(m *message, e *sched.Entry, reply deliver.Reply, err 
 		out.Site.Text = suspended + out.Site.Text
 	}
 	dropped := d.sched.Done(d.now(), e, out)
+	d.inMemory[e.Target.Transport] -= len(e.Recipients)
 	d.groupDone(m, len(e.Recipients))
 	d.deferDropped(dropped)
 }
@@ -119,6 +124,7 @@ func (d *daemon) failed(m *message, e *sched.Entry, err error) {
 			" for the problem description", e.Target.Transport)
 	}
 	dropped := d.sched.Done(d.now(), e, sched.Outcome{Crash: true})
+	d.inMemory[e.Target.Transport] -= len(e.Recipients)
 	m.pending--
 	d.deferGroup(m, e.Recipients, why)
 	d.deferDropped(dropped)
@@ -128,6 +134,7 @@ func (d *daemon) failed(m *message, e *sched.Entry, err error) {
 func (d *daemon) deferDropped(entries []*sched.Entry) {
 	for _, e := range entries {
 		m := e.Message.User.(*message)
+		d.inMemory[e.Target.Transport] -= len(e.Recipients)
 		why := d.sched.Dead(e.Target)
 		if why.IsZero() {
 			why = status.New(0, "4.3.0", "unknown mail transport error")
@@ -180,6 +187,7 @@ func (d *daemon) groupDone(m *message, rcpts int) {
 	m.inCore -= rcpts
 	m.pending--
 	if m.pending > 0 {
+		d.refill(m)
 		return
 	}
 	// Recipients that were discarded while resolving were never scheduled.

@@ -48,6 +48,11 @@ type Limits struct {
 	SlotLoan           int           // delivery_slot_loan
 	SlotDiscount       int           // delivery_slot_discount, percent
 	MinSlots           int           // minimum_delivery_slots
+
+	// The scheduler's owner, who reads recipients into memory, obeys these.
+	InMemory    int           // recipient_limit
+	Refill      int           // recipient_refill_limit
+	RefillDelay time.Duration // recipient_refill_delay
 }
 
 // Target is where a group of recipients goes.
@@ -423,6 +428,19 @@ func (s *Scheduler) queueAlive(q *queue) {
 		q.window = q.busy
 	}
 	q.success, q.failure = 0, 0
+}
+
+// Busiest returns the destination that has the most entries, and how many.
+func (s *Scheduler) Busiest() (target Target, entries int) {
+	for _, t := range s.ring {
+		for _, q := range t.queues {
+			n := q.todo + q.busy
+			if n > entries || n == entries && q.name < target.Destination {
+				target, entries = Target{Transport: t.name, Destination: q.name}, n
+			}
+		}
+	}
+	return target, entries
 }
 
 // Unthrottle brings all dead transports and destinations back, for a flush.
