@@ -180,6 +180,9 @@ func (m *master) ended(c *child, status syscall.WaitStatus) {
 	}
 	wait := c.service.machine.ended(c.pid, normal || retired, time.Now())
 	m.throttled(c.service, wait)
+	if retired || !normal {
+		c.service.machine.replace(time.Now())
+	}
 	if c.service.gone && len(c.service.machine.children) == 0 {
 		delete(m.services, c.service.key()+fmt.Sprintf(" %p", c.service))
 	}

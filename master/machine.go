@@ -153,6 +153,14 @@ func (m *machine) ended(pid int, normal bool, now time.Time) time.Duration {
 	return m.failed(now)
 }
 
+// replace plans a wake-up for a process that ended without having chosen to: it
+// may have taken a request from the FIFO that nobody serves now.
+func (m *machine) replace(now time.Time) {
+	if m.wakeup > 0 && !m.ifUsed {
+		m.nextWake = now
+	}
+}
+
 // failed lengthens the back-off: a service that cannot start shall not keep
 // the machine busy, and one that could not for a moment shall be back soon.
 func (m *machine) failed(now time.Time) time.Duration {

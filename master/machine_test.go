@@ -133,8 +133,13 @@ func TestWake(t *testing.T) {
 	if !m.wake(c.now) || m.wake(c.now) || m.wake(c.pass(59*time.Second)) || !m.wake(c.pass(time.Second)) {
 		t.Error("not woken once a minute")
 	}
+	m.replace(c.now)
+	if !m.wake(c.now) {
+		t.Error("not woken after its process was ended")
+	}
 	m.ifUsed = true
-	if m.wake(c.pass(time.Minute)) {
+	m.replace(c.now)
+	if m.wake(c.now) || m.wake(c.pass(time.Minute)) {
 		t.Error("woken though never used")
 	}
 	m.begun(1, c.now)

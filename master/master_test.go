@@ -165,6 +165,16 @@ func TestWakeup(t *testing.T) {
 	i.waitLog("trigger ABC")
 }
 
+// TestWakeupAfterReload: a request that reached a process which was about to
+// be replaced does not wait for the next regular wake-up.
+func TestWakeupAfterReload(t *testing.T) {
+	t.Parallel()
+	i := newInstance(t, "queue fifo n - y 1000 1 testd trigger\n").start()
+	i.waitLogCount("trigger W", 1)
+	i.cmd.Process.Signal(syscall.SIGHUP)
+	i.waitLogCount("trigger W", 2)
+}
+
 // TestKeptConnections: a sibling that keeps its connection open holds up
 // neither a reload nor another client of a process with one slot.
 func TestKeptConnections(t *testing.T) {
