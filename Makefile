@@ -9,6 +9,9 @@ sbindir   ?= $(PREFIX)/sbin
 bindir    ?= $(PREFIX)/bin
 mandir    ?= $(PREFIX)/share/man
 compldir  ?= $(PREFIX)/share/bash-completion/completions
+unitdir   ?= $(PREFIX)/lib/systemd/system
+sysusersdir ?= $(PREFIX)/lib/sysusers.d
+tmpfilesdir ?= $(PREFIX)/lib/tmpfiles.d
 
 GO        ?= go
 export CGO_ENABLED = 0
@@ -72,12 +75,18 @@ install: build man ## install under DESTDIR; then run `posthouse set-permissions
 	ln -sf postmap $(DESTDIR)$(sbindir)/postalias
 	ln -sf $(sbindir)/sendmail $(DESTDIR)$(bindir)/mailq
 	ln -sf $(sbindir)/sendmail $(DESTDIR)$(bindir)/newaliases
-	test -e $(DESTDIR)$(confdir)/main.cf || install -m 644 etc/main.cf $(DESTDIR)$(confdir)/main.cf
+	test -e $(DESTDIR)$(confdir)/main.cf || { install -m 644 etc/main.cf $(DESTDIR)$(confdir)/main.cf; \
+		test $(PREFIX) = /usr || printf '\n# Where the programs are.\ndaemon_directory = %s\ncommand_directory = %s\n' $(libexec) $(sbindir) >>$(DESTDIR)$(confdir)/main.cf; }
 	test -e $(DESTDIR)$(confdir)/master.cf || install -m 644 etc/master.cf $(DESTDIR)$(confdir)/master.cf
 	test -e $(DESTDIR)$(confdir)/aliases || install -m 644 etc/aliases $(DESTDIR)$(confdir)/aliases
 	install -m 644 etc/files $(DESTDIR)$(confdir)/files
 	cp -r build/man/. $(DESTDIR)$(mandir)/
 	install -m 644 packaging/completion/posthouse.bash $(DESTDIR)$(compldir)/posthouse
+	install -d $(DESTDIR)$(unitdir) $(DESTDIR)$(sysusersdir) $(DESTDIR)$(tmpfilesdir)
+	sed -e 's|/usr/lib/posthouse|$(libexec)|g; s|/usr/sbin/|$(sbindir)/|g; s|/etc/posthouse|$(confdir)|g' packaging/systemd/posthouse.service >$(DESTDIR)$(unitdir)/posthouse.service
+	chmod 644 $(DESTDIR)$(unitdir)/posthouse.service
+	install -m 644 packaging/systemd/posthouse.sysusers $(DESTDIR)$(sysusersdir)/posthouse.conf
+	install -m 644 packaging/systemd/posthouse.tmpfiles $(DESTDIR)$(tmpfilesdir)/posthouse.conf
 
 clean: ## remove what was built
 	rm -rf bin build

@@ -13,16 +13,9 @@ func (a *app) check(args []string) error {
 	if err := noArguments("check", args); err != nil {
 		return err
 	}
-	problems, err := check.All(a.configDir)
+	errors, err := a.problems(config.Note)
 	if err != nil {
 		return err
-	}
-	errors := 0
-	for _, p := range problems {
-		fmt.Fprintln(a.err, p)
-		if p.Severity == config.Error {
-			errors++
-		}
 	}
 	_, s, err := a.load()
 	if err != nil {
@@ -40,4 +33,18 @@ func (a *app) check(args []string) error {
 		return errQuiet
 	}
 	return nil
+}
+
+// problems prints what is at least as bad as least, and counts the errors.
+func (a *app) problems(least config.Severity) (errors int, err error) {
+	problems, err := check.All(a.configDir)
+	for _, p := range problems {
+		if p.Severity >= least {
+			fmt.Fprintln(a.err, p)
+		}
+		if p.Severity == config.Error {
+			errors++
+		}
+	}
+	return errors, err
 }

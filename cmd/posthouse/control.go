@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/posthouse-mail/posthouse/pkg/config"
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
 	"github.com/posthouse-mail/posthouse/pkg/safefile"
 )
@@ -98,7 +99,9 @@ func (a *app) prepareStart(name string, args []string) (settings, error) {
 	if err := a.applyPermissions(s, onlyMissing, "/"); err != nil {
 		return s, err
 	}
-	return s, nil
+	// A mistake in one service or table is no reason to be without mail.
+	_, err = a.problems(config.Error)
+	return s, err
 }
 
 func (a *app) master(s settings, args ...string) *exec.Cmd {
@@ -257,6 +260,15 @@ func (a *app) reload(args []string) error {
 	}
 	if !running {
 		return errNotRunning
+	}
+	// What runs has a configuration that works. Daemons that read a wrong one
+	// would not start.
+	errors, err := a.problems(config.Error)
+	if err != nil {
+		return err
+	}
+	if errors > 0 {
+		return fmt.Errorf("%d errors: the mail system keeps the configuration that it has", errors)
 	}
 	if err := syscall.Kill(pid, syscall.SIGHUP); err != nil {
 		return fmt.Errorf("signal master, process %d: %w", pid, err)

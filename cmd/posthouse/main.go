@@ -16,7 +16,8 @@
 //	                  container, also collect orphaned processes
 //	stop              stop it: sessions finish, then processes end
 //	abort             stop it at once
-//	reload            read the configuration again; no session is dropped
+//	reload            read the configuration again; no session is dropped,
+//	                  and with an error in it all stays as it was
 //	status            tell whether it runs (exit status 0) or not (1)
 //	flush             try to deliver all queued mail now
 //	check             look for mistakes in the configuration, and for wrong

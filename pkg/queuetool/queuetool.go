@@ -3,7 +3,9 @@
 package queuetool
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -46,6 +48,9 @@ func ConfigDir(flag string) (string, error) {
 		return dir, nil
 	}
 	cfg, err := config.Load(DefaultConfigDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", unauthorized(flag)
+	}
 	if err != nil {
 		return "", err
 	}
@@ -61,7 +66,11 @@ func ConfigDir(flag string) (string, error) {
 			return flag, nil
 		}
 	}
-	return "", fmt.Errorf("unauthorized configuration directory name: %s", flag)
+	return "", unauthorized(flag)
+}
+
+func unauthorized(dir string) error {
+	return fmt.Errorf("unauthorized configuration directory name: %s", dir)
 }
 
 func orDefault(dir string) string {
