@@ -32,7 +32,7 @@ type kind struct {
 	recipient string
 	files     int // durable files per message
 	numbered  bool
-	conf      func(sink string) string
+	conf      func(arg string) string // arg: port of the sink, or file of aliases
 }
 
 const limits = `smtpd_client_connection_count_limit = 0
@@ -44,11 +44,11 @@ var (
 	discard = kind{"discard", "someone@discard.test", 1, false, func(string) string {
 		return "default_transport = discard:\n"
 	}}
-	maildir = kind{"maildir", "you@example.test", 2, true, func(string) string {
-		return "virtual_alias_maps = regexp:{{/^[0-9]*([0-9])you@example\\.test$/ box${1}@example.test}}\n"
+	maildir = kind{"maildir", "you@example.test", 2, true, func(file string) string {
+		return "virtual_alias_maps = regexp:" + file + "\n"
 	}}
-	relay = kind{"relay", "someone@relay.test", 1, false, func(sink string) string {
-		return "default_transport = smtp:[127.0.0.1]:" + sink + "\nsmtp_tls_security_level = none\n"
+	relay = kind{"relay", "someone@relay.test", 1, false, func(port string) string {
+		return "default_transport = smtp:[127.0.0.1]:" + port + "\nsmtp_tls_security_level = none\n"
 	}}
 	stuck = kind{"deferred", "someone@stuck.test", 1, false, func(string) string {
 		return "default_transport = discard:\ntransport_maps = inline:{{stuck.test=retry:4.0.0 later}}\n"
@@ -64,10 +64,26 @@ func boxes() []string {
 	return names
 }
 
-// systems makes both, not started, for one scenario.
-func systems(t testing.TB, k kind, sink string) []system {
+// aliases writes the table that spreads numbered recipients over the boxes.
+func aliases(t testing.TB) string {
 	t.Helper()
-	conf := limits + k.conf(sink)
+	dir, err := os.MkdirTemp("", "bench")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	os.Chmod(dir, 0o755) // the daemons are other users
+	file := filepath.Join(dir, "aliases")
+	if err := os.WriteFile(file, []byte("/^[0-9]*([0-9])you@example\\.test$/ box$1@example.test\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// systems makes both, not started, for one scenario.
+func systems(t testing.TB, k kind, arg string) []system {
+	t.Helper()
+	conf := limits + k.conf(arg)
 	var out []system
 	if *only != "Posthouse" {
 		out = append(out, newPostfix(t, conf))
