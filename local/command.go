@@ -34,18 +34,9 @@ func (j *job) toCommandTarget(ctx context.Context, p place, command string) {
 	j.run1(ctx, p, command, u, base, ext)
 }
 
-// runCommand expands and runs mailbox_command. Text from the message stands
-// in it only after command_expansion_filter.
-func (j *job) runCommand(ctx context.Context, p place, command string, u account, name, ext string) {
-	expanded, err := j.expand(command, j.macros(u, p, name, ext), j.CommandFilter)
-	if err != nil {
-		j.log.Warn(string(j.d.QueueID), "mailbox_command: %v", err)
-		j.fail(ctx, p, "4.3.5", "mail system configuration error")
-		return
-	}
-	j.run1(ctx, p, expanded, u, name, ext)
-}
-
+// run1 runs a command. Text from the message is in it nowhere: the shell takes
+// "$EXTENSION" and the like from the environment, whose values have passed
+// command_expansion_filter.
 func (j *job) run1(ctx context.Context, p place, command string, u account, name, ext string) {
 	dir, err := j.expand(j.ExecDirectory, j.macros(u, p, name, ext), j.CommandFilter)
 	if err != nil {

@@ -115,7 +115,7 @@ func (j *job) toMailbox(ctx context.Context, p place, name, ext string, u accoun
 		j.fail(ctx, p, "4.3.0", "mailbox_command_maps lookup error")
 	case command != "":
 		p.account = &u
-		j.runCommand(ctx, p, command, u, name, ext)
+		j.run1(ctx, p, command, u, name, ext)
 	case j.HomeMailbox != "":
 		j.toHome(ctx, p, u)
 	default:

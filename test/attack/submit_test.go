@@ -259,7 +259,7 @@ func (s *submitSite) maildrop(t *testing.T) {
 			}
 		}
 	}
-	if log := s.Log(); strings.Contains(log, "sasl_username=root") || strings.Contains(log, "client=localhost, ") {
+	if log := s.Log(); strings.Contains(log, ", sasl_username=root") || strings.Contains(log, "client=localhost, ") {
 		t.Error("an attribute of a drop file was believed")
 	}
 	if text := readFile(t, secret); !strings.Contains(text, "secret of root") {
