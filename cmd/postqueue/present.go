@@ -47,7 +47,7 @@ func (t *table) message(h header) error {
 func (t *table) columns(id, size, when, who string) {
 	if t.longIDs {
 		if id != "" {
-			id, when = "----Queue ID-----", when[:len(when)-1]
+			id, when, who = "----Queue ID-----", when[1:], "--Sender/Recipient------"
 		}
 		fmt.Fprintf(t.w, "%-17s %8s %-19s %s\n", id, size, when, who)
 		return
