@@ -79,5 +79,5 @@ func prepare(env *service.Env) (*service.Hooks, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &service.Hooks{Session: s.session, Changed: s.changed}, nil
+	return &service.Hooks{Session: s.session, Changed: s.changed, Drain: s.drain}, nil
 }

@@ -31,6 +31,7 @@ type server struct {
 	rewrite addressRewriter
 	flow    *flow
 	trigger func() // tells qmgr that there is mail
+	drain   func() // waits until it has been told
 
 	canonical, senderCanonical, rcptCanonical mapUse
 	masquerade                                masquerade
@@ -114,7 +115,8 @@ func newServer(cfg *config.Config, log *maillog.Logger) (*server, error) {
 	s.keys = keys.Options{Delimiters: p.RecipientDelimiter, Local: s.isLocal}
 	s.queue = queue.Open(".", queue.Options{HashDepth: p.HashQueueDepth, HashNames: p.HashQueueNames, LongIDs: p.EnableLongQueueIDs})
 	s.rewrite = rewrite.NewClient(ipc.NewPool("private/"+p.RewriteServiceName, rewrite.Timeout))
-	s.trigger = newTrigger("public/qmgr").fire
+	t := newTrigger("public/qmgr")
+	s.trigger, s.drain = t.fire, t.wait
 	s.flow = &flow{delay: p.InFlowDelay, limit: p.ProcessLimit, count: s.incoming}
 	return s, nil
 }
@@ -229,6 +231,7 @@ type triggerer struct {
 	mu      sync.Mutex
 	pending bool
 	running bool
+	work    sync.WaitGroup
 }
 
 func newTrigger(path string) *triggerer { return &triggerer{path: path} }
@@ -243,8 +246,12 @@ func (t *triggerer) fire() {
 		return
 	}
 	t.running = true
-	go t.run()
+	t.work.Go(t.run)
 }
+
+// wait returns when the last trigger is on its way. A process that ends
+// without it would leave its last message to qmgr's next regular look.
+func (t *triggerer) wait() { t.work.Wait() }
 
 func (t *triggerer) run() {
 	for {
