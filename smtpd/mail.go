@@ -8,6 +8,7 @@ import (
 
 	"github.com/posthouse-mail/posthouse/pkg/access"
 	"github.com/posthouse-mail/posthouse/pkg/anvilclient"
+	"github.com/posthouse-mail/posthouse/pkg/flushclient"
 	"github.com/posthouse-mail/posthouse/pkg/smtpserver"
 	"github.com/posthouse-mail/posthouse/pkg/status"
 )
@@ -121,8 +122,29 @@ func (h *session) Vrfy(ctx context.Context, s *smtpserver.Session, addr string) 
 	return h.checkRcpt(ctx, s, f)
 }
 
-// Etrn is refused: there is no fast flush service yet.
-func (h *session) Etrn(_ context.Context, s *smtpserver.Session, domain string) status.Status {
-	h.srv.log.Warn("", "reject: ETRN %.100s... from %s", domain, s.Peer())
-	return status.New(459, "", "<"+domain+">: service unavailable")
+// Etrn asks for a try of the mail that waits for a domain (RFC 1985).
+func (h *session) Etrn(ctx context.Context, s *smtpserver.Session, domain string) status.Status {
+	f := h.facts(s, "ETRN", nil, nil)
+	f.Recipient = domain
+	l := &h.srv.lists
+	all := []*access.List{l.etrn}
+	if h.srv.DelayReject {
+		all = []*access.List{l.client, l.helo, l.etrn}
+	}
+	if st := h.run(ctx, s, h.evaluator(s, f), all...); !st.IsZero() {
+		return st
+	}
+	answer, err := h.srv.flush.Site(ctx, domain)
+	switch {
+	case err != nil:
+		h.srv.log.Warn("", "unable to talk to fast flush service: %v", err)
+	case answer == flushclient.OK:
+		return status.Status{}
+	case answer == flushclient.Deny:
+		h.srv.log.Warn("", "reject: ETRN %.100s... from %s", domain, s.Peer())
+		return status.New(459, "", "<"+domain+">: service unavailable")
+	case answer == flushclient.Bad:
+		h.srv.log.Warn("", "bad ETRN %.100s... from %s", domain, s.Peer())
+	}
+	return status.New(458, "", "Unable to queue messages")
 }

@@ -15,7 +15,7 @@
 // clients in one process, up to the parameter client_limit.
 //
 // SMTP (RFC 5321) with PIPELINING, SIZE, VRFY, STARTTLS, ENHANCEDSTATUSCODES,
-// 8BITMIME, DSN, SMTPUTF8 and CHUNKING. ETRN is refused.
+// 8BITMIME, DSN, SMTPUTF8, CHUNKING and ETRN.
 //
 // # Security
 //

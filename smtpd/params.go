@@ -78,6 +78,7 @@ type params struct {
 	DiscardMaps    []string      `param:"smtpd_discard_ehlo_keyword_address_maps"`
 	PeerLookup     bool          `param:"smtpd_peername_lookup"`
 	CleanupService string        `param:"cleanup_service_name"`
+	FlushService   string        `param:"flush_service_name"`
 	RewriteService string        `param:"rewrite_service_name"`
 
 	ConnCount    int      `param:"smtpd_client_connection_count_limit"`

@@ -13,6 +13,7 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/access"
 	"github.com/posthouse-mail/posthouse/pkg/anvilclient"
 	"github.com/posthouse-mail/posthouse/pkg/dns"
+	"github.com/posthouse-mail/posthouse/pkg/flushclient"
 	"github.com/posthouse-mail/posthouse/pkg/inject"
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
 	"github.com/posthouse-mail/posthouse/pkg/maillog"
@@ -45,6 +46,7 @@ type server struct {
 	rewrite  *rewrite.Client
 	cleanup  *inject.Client
 	anvil    *anvilclient.Client
+	flush    *flushclient.Client
 	queueDir *os.File // for the free space check
 
 	mu         sync.Mutex
@@ -112,6 +114,7 @@ func newServer(env *service.Env) (*server, error) {
 	srv.resolver = dns.New(resolvConf)
 	srv.rewrite = rewrite.NewClient(ipc.NewPool("private/"+srv.RewriteService, rewrite.Timeout))
 	srv.cleanup = inject.NewClient(ipc.NewPool("public/"+srv.CleanupService, inject.Timeout))
+	srv.flush = flushclient.New(ipc.NewPool("public/"+srv.FlushService, 10*time.Second))
 	srv.anvil = anvilclient.New(ipc.NewPool(anvilclient.Endpoint, 10*time.Second))
 	if srv.queueDir, err = os.Open("."); err != nil {
 		return nil, fmt.Errorf("open queue directory: %w", err)

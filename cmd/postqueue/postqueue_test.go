@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/posthouse-mail/posthouse/pkg/flushclient"
 )
 
 const stream = "protocol|mail_queue_list_protocol||" +
@@ -82,7 +84,7 @@ func TestParse(t *testing.T) {
 	}
 	for site, want := range map[string]bool{"example.com": true, "[192.0.2.1]": true, "[ipv6:::1]": true,
 		"[x]": false, "a b": false, "": false, "../x": false} {
-		if validSite(site) != want {
+		if flushclient.ValidSite(site) != want {
 			t.Errorf("site %q: want %v", site, want)
 		}
 	}

@@ -28,7 +28,7 @@ func (k *checker) service(s *config.Service) {
 
 // helpers are the programs of Postfix that this suite does without or does not
 // have yet. Mail flows although the service does not work.
-var helpers = []string{"scache", "verify", "flush", "postscreen", "dnsblog", "tlsproxy", "spawn", "oqmgr", "nqmgr", "qmqpd", "nbdb_reindexd"}
+var helpers = []string{"scache", "verify", "postscreen", "dnsblog", "tlsproxy", "spawn", "oqmgr", "nqmgr", "qmqpd", "nbdb_reindexd"}
 
 // program checks that the program of a service is there.
 func (k *checker) program(s *config.Service, at config.Pos) {

@@ -98,6 +98,7 @@ func obeyedNames() []string {
 		"export_environment",
 		"fallback_transport",
 		"fallback_transport_maps",
+		"fast_flush_domains",
 		"flush_service_name",
 		"forward_expansion_filter",
 		"forward_path",

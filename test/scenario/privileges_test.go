@@ -58,6 +58,7 @@ func expected() map[string]rights {
 		"smtp":            daemon,
 		"anvil":           daemon,
 		"showq":           daemon,
+		"flush":           daemon,
 		"tlsmgr":          with(tls, `/etc/tls/(cert|key)\.pem`),
 		"proxymap":        with(unjailed, `/etc/aliases|/etc/passwd`),
 		"postlogd":        with(unjailed, `/log/mail\.log`),
@@ -111,6 +112,7 @@ func startAll(t *testing.T, mail *testkit.Instance) *testkit.SMTP {
 	mail.WaitLog(t, `to=<x@error\.test>, .*status=bounced`)
 	mail.WaitLog(t, `to=<root@localhost>`)
 	mail.Must(t, "postqueue", "-p")
+	mail.Must(t, "postqueue", "-s", "discard.test")
 	s.Cmd("220", "STARTTLS")
 	conn := tls.Client(s.Conn, &tls.Config{InsecureSkipVerify: true})
 	conn.SetDeadline(time.Now().Add(20 * time.Second))
