@@ -252,3 +252,16 @@ func (c *sinkSession) end(at int, line string) bool {
 	_, err := fmt.Fprintf(c.conn, "%s\r\n", answer)
 	return err == nil
 }
+
+// greets reports whether an SMTP server greets at addr.
+func greets(addr string) bool {
+	conn, err := net.DialTimeout("tcp", addr, time.Second)
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(5 * time.Second))
+	line, _ := bufio.NewReader(conn).ReadString('\n')
+	fmt.Fprintf(conn, "QUIT\r\n")
+	return strings.HasPrefix(line, "220")
+}
