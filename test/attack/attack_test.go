@@ -237,3 +237,13 @@ func privateBin(t *testing.T, mail *testkit.Instance) string {
 	mail.Must(t, "posthouse", "set-permissions")
 	return bin
 }
+
+// dialRaw connects from an address and reads nothing.
+func dialRaw(addr, from string) (*client, error) {
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: 5 * time.Second}
+	conn, err := d.Dial("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	return &client{conn: conn, r: bufio.NewReader(conn)}, nil
+}
