@@ -82,21 +82,12 @@ func run(dirs []string) error {
 	_ = time.Now().Local().String()
 	host, _ := os.Hostname()
 	if len(dirs) > 0 {
-		if err := confine(dirs); err != nil {
+		if err := jail.ConfineTo(dirs...); err != nil {
 			return err
 		}
 	}
 	w := &worker{conn: ipc.NewConn(jobs), files: files, fs: new(safefile.FS), host: host}
 	return w.serve()
-}
-
-// confine takes away all rights that a delivery to dirs does not need.
-func confine(dirs []string) error {
-	_, _, errno := syscall.AllThreadsSyscall(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0)
-	if errno != 0 {
-		return fmt.Errorf("no_new_privs: %w", errno)
-	}
-	return jail.ConfineTo(dirs...)
 }
 
 func inherited(fd uintptr) (*net.UnixConn, error) {

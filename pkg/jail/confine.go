@@ -1,19 +1,41 @@
 package jail
 
 import (
+	"errors"
 	"fmt"
+	"os"
+	"syscall"
 
-	"github.com/landlock-lsm/go-landlock/landlock"
+	"golang.org/x/sys/unix"
 )
 
 // ConfineTo lets this process, from now on, use no other files than those
-// below the given directories; what it has open stays open. Directories that
-// do not exist are left out, so nothing that is made there later is within
-// reach. On a kernel without landlock it does nothing.
+// below the given directories; what it has open stays open. It can no longer
+// gain rights by starting programs either. Directories that do not exist are
+// left out, so nothing that is made there later is within reach. A kernel
+// without landlock, or with its first version, which forbids to move files
+// between directories, does not confine.
 func ConfineTo(dirs ...string) error {
-	rules := landlock.RWDirs(dirs...).WithRefer().IgnoreIfMissing()
-	if err := landlock.V5.BestEffort().RestrictPaths(rules); err != nil {
-		return fmt.Errorf("landlock: %w", err)
+	if err := pureGo(); err != nil {
+		return err
 	}
-	return nil
+	if _, _, errno := syscall.AllThreadsSyscall6(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0); errno != 0 {
+		return fmt.Errorf("no_new_privs: %w", errno)
+	}
+	abi, errno := landlockVersion()
+	if errno != 0 || abi < 2 {
+		return nil
+	}
+	attr, size := handled(abi, true)
+	// Only files are to be confined.
+	attr.Scoped = 0
+	var rules []pathRule
+	for _, dir := range dirs {
+		_, err := os.Stat(dir)
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		rules = append(rules, pathRule{dir, fsRead | fsWrite})
+	}
+	return restrict(attr, size, rules)
 }

@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 }
 
 // imprison runs an inmate and returns its answers.
-func imprison(t *testing.T, p Profile, chroot bool, uid int) map[string]string {
+func imprison(t *testing.T, p fmt.Stringer, chroot bool, uid int) map[string]string {
 	t.Helper()
 	dir := t.TempDir()
 	os.Chmod(filepath.Dir(dir), 0o755)
@@ -115,6 +115,20 @@ func TestOrdinaryUser(t *testing.T) {
 	if !strings.Contains(got["applied"], "not applied: chroot (not root), user (not root)") {
 		t.Errorf("applied: %s", got["applied"])
 	}
+}
+
+// confined stands for ConfineTo in the place of a profile.
+type confined struct{}
+
+func (confined) String() string { return "confined" }
+
+// TestConfineTo: a worker that runs as a user already keeps to its directories.
+func TestConfineTo(t *testing.T) {
+	uid := os.Getuid()
+	if uid == 0 {
+		uid = 65534
+	}
+	check(t, imprison(t, confined{}, false, uid), "read queue,write queue,move in queue,unix,inet", "read outside,write data,root again")
 }
 
 func check(t *testing.T, got map[string]string, can, cannot string) {

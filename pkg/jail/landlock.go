@@ -10,8 +10,7 @@ import (
 
 // Landlock is done with its three system calls: the rules are few, and the
 // call that restricts must reach all threads, which the syscall package does
-// for programs without cgo. (The go-landlock library would bring psx along,
-// which is for programs with cgo.)
+// for programs without cgo.
 
 // Rights in the file system.
 const (
@@ -43,7 +42,7 @@ func (e *entry) landlock() error {
 	if e.rules.files == anyFile {
 		return nil
 	}
-	abi, _, errno := syscall.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
+	abi, errno := landlockVersion()
 	if errno != 0 {
 		e.skip("landlock", errno)
 		return nil
@@ -53,13 +52,28 @@ func (e *entry) landlock() error {
 		e.skip("landlock", fmt.Errorf("version %d is too old", abi))
 		return nil
 	}
-	attr, size := handled(int(abi), e.rules.network)
+	attr, size := handled(abi, e.rules.network)
+	if err := restrict(attr, size, e.pathRules()); err != nil {
+		return err
+	}
+	e.applied.Landlock = abi
+	return nil
+}
+
+// landlockVersion returns what the kernel has.
+func landlockVersion() (abi int, errno syscall.Errno) {
+	n, _, errno := syscall.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
+	return int(n), errno
+}
+
+// restrict applies rules to all threads of the process.
+func restrict(attr unix.LandlockRulesetAttr, size uintptr, rules []pathRule) error {
 	fd, _, errno := syscall.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&attr)), size, 0)
 	if errno != 0 {
 		return fmt.Errorf("landlock ruleset: %w", errno)
 	}
 	defer unix.Close(int(fd))
-	for _, r := range e.pathRules() {
+	for _, r := range rules {
 		if err := allowBelow(int(fd), r.path, r.rights&attr.Handled_access_fs); err != nil {
 			return err
 		}
@@ -67,7 +81,6 @@ func (e *entry) landlock() error {
 	if _, _, errno := syscall.AllThreadsSyscall(unix.SYS_LANDLOCK_RESTRICT_SELF, fd, 0, 0); errno != 0 {
 		return fmt.Errorf("landlock: %w", errno)
 	}
-	e.applied.Landlock = int(abi)
 	return nil
 }
 

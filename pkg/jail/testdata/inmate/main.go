@@ -28,10 +28,16 @@ func main() {
 		return
 	}
 	busyThreads()
-	a, err := jail.Enter(p, jail.Options{
-		QueueDir: filepath.Join(dir, "queue"), DataDir: filepath.Join(dir, "data"),
-		Chroot: len(os.Args) > 3, UID: 1, GID: 1,
-	})
+	var a jail.Applied
+	var err error
+	if os.Args[1] == "confined" {
+		err = jail.ConfineTo(".", "nosuch")
+	} else {
+		a, err = jail.Enter(p, jail.Options{
+			QueueDir: filepath.Join(dir, "queue"), DataDir: filepath.Join(dir, "data"),
+			Chroot: len(os.Args) > 3, UID: 1, GID: 1,
+		})
+	}
 	if err != nil {
 		fmt.Println("error:", err)
 		return
