@@ -19,7 +19,17 @@ type SMTP struct {
 // Dial connects and reads the greeting.
 func Dial(t testing.TB, addr string) *SMTP {
 	t.Helper()
-	conn, err := net.DialTimeout("tcp", addr, 5*time.Second)
+	return DialFrom(t, "", addr)
+}
+
+// DialFrom connects from one of the addresses 127.0.0.*, as another client.
+func DialFrom(t testing.TB, from, addr string) *SMTP {
+	t.Helper()
+	d := net.Dialer{Timeout: 5 * time.Second}
+	if from != "" {
+		d.LocalAddr = &net.TCPAddr{IP: net.ParseIP(from)}
+	}
+	conn, err := d.Dial("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
