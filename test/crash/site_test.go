@@ -1,0 +1,321 @@
+package crash
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/posthouse-mail/posthouse/pkg/testkit"
+)
+
+// image is an ext4 file system in a file, mounted by a loop device.
+type image struct {
+	file, at string
+}
+
+// newImage makes and mounts a file system. It is unmounted at the end.
+func newImage(t testing.TB, at string, megabytes int, options ...string) *image {
+	t.Helper()
+	f, err := os.CreateTemp("", "image")
+	if err == nil {
+		err = f.Truncate(int64(megabytes) << 20)
+		f.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := append([]string{"-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0"}, options...)
+	if out, err := exec.Command("mkfs.ext4", append(args, f.Name())...).CombinedOutput(); err != nil {
+		t.Fatalf("mkfs.ext4: %v\n%s", err, out)
+	}
+	if err := os.MkdirAll(at, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	i := &image{file: f.Name(), at: at}
+	i.mount(t)
+	os.Remove(filepath.Join(at, "lost+found"))
+	t.Cleanup(func() { i.unmount(t); os.Remove(i.file) })
+	return i
+}
+
+func (i *image) mount(t testing.TB) {
+	t.Helper()
+	if out, err := exec.Command("mount", "-t", "ext4", "-o", "loop", i.file, i.at).CombinedOutput(); err != nil {
+		t.Fatalf("mount: %v\n%s", err, out)
+	}
+}
+
+func (i *image) unmount(t testing.TB) {
+	t.Helper()
+	var err error
+	for range 500 {
+		if err = unix.Unmount(i.at, 0); err == nil || err == unix.EINVAL {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatalf("umount %s: %v", i.at, err)
+}
+
+// goingDown is XFS_IOC_GOINGDOWN, which ext4 knows too: with flag 2 the file
+// system stops at once, and what is not on disk by then is gone.
+const goingDown = 0x8004587d
+
+// cut takes the power from file systems, all within microseconds.
+func cut(t testing.TB, images ...*image) {
+	t.Helper()
+	dirs := make([]*os.File, len(images))
+	for n, i := range images {
+		d, err := os.Open(i.at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Close()
+		dirs[n] = d
+	}
+	noFlush := uint32(2)
+	for _, d := range dirs {
+		if _, _, errno := syscall.Syscall(syscall.SYS_IOCTL, d.Fd(), goingDown, uintptr(unsafe.Pointer(&noFlush))); errno != 0 {
+			t.Fatalf("shutdown ioctl: %v", errno)
+		}
+	}
+}
+
+// site is a mail system on its own file systems, with all kinds of recipients.
+type site struct {
+	t      testing.TB
+	mail   *testkit.Instance
+	queue  *image
+	boxes  *image // the same as queue on a site with one file system
+	sink   *sink
+	ledger *ledger
+	fig    *figures
+	bin    string
+}
+
+// plan is how a site is made.
+type plan struct {
+	fault    string
+	seed     uint64
+	oneFS    bool
+	queueMB  int
+	queueOpt []string
+	settings []string
+}
+
+// newSite makes a site and starts it.
+func newSite(t testing.TB, p plan) *site {
+	t.Helper()
+	needFaults(t)
+	dir, err := os.MkdirTemp("", "s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.queueMB == 0 {
+		p.queueMB = 96
+	}
+	s := &site{t: t, bin: testkit.Bin(t), ledger: newLedger(t, p.seed), sink: newSink(t), fig: &figures{Fault: p.fault, Seed: p.seed}}
+	if p.oneFS {
+		s.queue = newImage(t, filepath.Join(dir, "disk"), p.queueMB, p.queueOpt...)
+		s.boxes = s.queue
+		for _, part := range []string{"spool", "mail"} {
+			os.MkdirAll(filepath.Join(dir, "disk", part), 0o755)
+			if err := os.Symlink("disk/"+part, filepath.Join(dir, part)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	} else {
+		s.queue = newImage(t, filepath.Join(dir, "spool"), p.queueMB, p.queueOpt...)
+		s.boxes = newImage(t, filepath.Join(dir, "mail"), 96)
+	}
+	s.mail = testkit.New(t, testkit.In(dir), testkit.Users(append(slices.Clone(maildirUsers), "team-a", "team-b", "list-a", "sender")...))
+	s.configure(p.settings)
+	if err := s.start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.killAll)
+	return s
+}
+
+var maildirUsers = []string{"u0", "u1", "u2", "u3"}
+
+// recipients are all that mail is sent to.
+func recipients() []recipient {
+	list := []recipient{
+		{"phbox@localhost", classMbox, []string{"phbox@localhost"}},
+		{"team@example.test", classAlias, []string{"team-a@example.test", "team-b@example.test"}},
+		{"list@localhost", classAlias, []string{"phlist@localhost", "list-a@example.test"}},
+		{"cmd@localhost", classCommand, []string{"cmd@localhost"}},
+		{"r@ok.test", classOK, []string{"r@ok.test"}},
+		{"r@soft.test", classSoft, []string{"r@soft.test"}},
+		{"r@hard.test", classHard, []string{"r@hard.test"}},
+	}
+	for _, u := range maildirUsers {
+		list = append(list, toMaildir(u))
+	}
+	return list
+}
+
+func toMaildir(user string) recipient {
+	return recipient{user + "@example.test", classMaildir, []string{user + "@example.test"}}
+}
+
+// configure adds the recipients to a fresh instance.
+func (s *site) configure(settings []string) {
+	t, mail := s.t, s.mail
+	testkit.NewAccount(t, mail.Dir, "phbox")
+	testkit.NewAccount(t, mail.Dir, "phlist")
+	for name, mode := range map[string]os.FileMode{"mbox": 0o775 | os.ModeSetgid, "cmd": 0o777} {
+		dir := filepath.Join(mail.Dir, "mail", name)
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		os.Chown(dir, 0, 8) // root:mail
+		os.Chmod(dir, mode)
+	}
+	// The command keeps to the rules of delivery itself.
+	keep := fmt.Sprintf("#!/bin/sh\ncd %s/mail/cmd && cat >.$$ && sync .$$ && mv .$$ $$.$(date +%%s%%N) && sync . || exit 75\n", mail.Dir)
+	mail.Write(t, "keep", keep)
+	os.Chmod(mail.Etc("keep"), 0o755)
+	mail.Write(t, "aliases", "list: phlist@localhost, list-a@example.test\ncmd: \"|"+mail.Etc("keep")+"\"\npostmaster: /dev/null\n")
+	mail.Write(t, "virtual", "team@example.test team-a@example.test, team-b@example.test\n")
+	relay := fmt.Sprintf("smtp:[127.0.0.1]:%d", s.sink.port)
+	mail.Set(t, "virtual_alias_maps = texthash:"+mail.Etc("virtual"),
+		"transport_maps = inline:{ok.test="+relay+", soft.test="+relay+", hard.test="+relay+"}",
+		"mail_spool_directory = "+filepath.Join(mail.Dir, "mail", "mbox"), "recipient_delimiter = +",
+		"minimal_backoff_time = 1s", "maximal_backoff_time = 2s", "queue_run_delay = 1s", "transport_retry_time = 1s",
+		"smtp_tls_security_level = none", "smtpd_error_sleep_time = 0", "smtpd_client_event_limit_exceptions = 127.0.0.0/8")
+	mail.Set(t, settings...)
+	unix.Sync() // what an installation makes is older than any power cut
+}
+
+// start starts the mail system and waits until the new master has started and
+// the system greets.
+func (s *site) start() error {
+	log, err := os.OpenFile(filepath.Join(s.mail.Dir, "log", "start"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+		cmd := s.mail.Command("posthouse", "start-fg")
+		cmd.Stdout, cmd.Stderr = log, log
+		if err := cmd.Start(); err != nil {
+			return err
+		}
+		ended := make(chan struct{})
+		go func() { cmd.Wait(); close(ended) }()
+		if s.comesUp(ended, deadline) {
+			return nil
+		}
+	}
+	text, _ := os.ReadFile(log.Name())
+	return fmt.Errorf("the mail system does not start: %s", lastLines(string(text), 20))
+}
+
+// comesUp waits for a start. Until the new master says that it has started,
+// what greets may be a daemon of one that was killed.
+func (s *site) comesUp(ended <-chan struct{}, deadline time.Time) bool {
+	for time.Now().Before(deadline) {
+		for _, p := range s.procs("master") {
+			if strings.Contains(s.mail.Log(), fmt.Sprintf("master[%d]: daemon started", p.pid)) && s.greets() {
+				return true
+			}
+		}
+		select {
+		case <-ended:
+			time.Sleep(5 * time.Millisecond)
+			return false
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+	return false
+}
+
+func (s *site) greets() bool {
+	c, err := dialSMTP(s.mail.Addr())
+	if err != nil {
+		return false
+	}
+	c.close()
+	return true
+}
+
+func lastLines(text string, n int) string {
+	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}
+
+// proc is a process of the mail system.
+type proc struct {
+	pid  int
+	name string
+}
+
+// procs returns the processes of the mail system; the PID namespace has no
+// other one with its programs. The lists of names limits them.
+func (s *site) procs(names ...string) []proc {
+	var out []proc
+	dirs, _ := os.ReadDir("/proc")
+	for _, d := range dirs {
+		pid, err := strconv.Atoi(d.Name())
+		if err != nil {
+			continue
+		}
+		exe, err := os.Readlink("/proc/" + d.Name() + "/exe")
+		exe = strings.TrimSuffix(exe, " (deleted)")
+		if err != nil || filepath.Dir(exe) != s.bin {
+			continue
+		}
+		if name := filepath.Base(exe); len(names) == 0 || slices.Contains(names, name) {
+			out = append(out, proc{pid, name})
+		}
+	}
+	return out
+}
+
+// killAll ends the mail system as a power cut does.
+func (s *site) killAll() {
+	for range 200 {
+		list := s.procs()
+		if len(list) == 0 {
+			return
+		}
+		for _, p := range list {
+			syscall.Kill(p.pid, syscall.SIGKILL)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	s.t.Error("processes of the mail system do not die")
+}
+
+// powerCut stops the file systems and all processes, and starts again from
+// what is on disk. It returns how long the start took.
+func (s *site) powerCut() {
+	s.t.Helper()
+	images := []*image{s.boxes, s.queue}
+	if s.boxes == s.queue {
+		images = images[:1]
+	}
+	cut(s.t, images...)
+	s.killAll()
+	for _, i := range images {
+		i.unmount(s.t)
+		i.mount(s.t)
+	}
+	begin := time.Now()
+	if err := s.start(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.fig.Recover = append(s.fig.Recover, time.Since(begin))
+}
