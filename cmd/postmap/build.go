@@ -42,6 +42,11 @@ func (c *command) build(kind, path string) error {
 	if err := indexed(kind); err != nil {
 		return err
 	}
+	restore, err := c.becomeOwner(path)
+	if err != nil {
+		return err
+	}
+	defer restore()
 	source, start, mode, err := c.openText(path)
 	if err != nil {
 		return err
@@ -49,11 +54,6 @@ func (c *command) build(kind, path string) error {
 	if source != nil {
 		defer source.Close()
 	}
-	restore, err := c.becomeOwner(source, path)
-	if err != nil {
-		return err
-	}
-	defer restore()
 	unlock, err := c.lock(path)
 	if err != nil {
 		return err

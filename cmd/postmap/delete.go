@@ -41,16 +41,10 @@ func (c *command) doDelete() (int, error) {
 // deleteKeys rewrites an index without some keys.
 func (c *command) deleteKeys(kind, path string, keys []string) (bool, error) {
 	mode := os.FileMode(0o644)
-	source, err := os.Open(path)
-	if err == nil {
-		defer source.Close()
-	} else {
-		source = nil
-	}
 	if info, err := os.Stat(path + table.IndexSuffix); err == nil {
 		mode = info.Mode().Perm()
 	}
-	restore, err := c.becomeOwner(source, path)
+	restore, err := c.becomeOwner(path)
 	if err != nil {
 		return false, err
 	}

@@ -9,13 +9,15 @@ import (
 
 // becomeOwner takes the rights of the user to whom the text belongs, or else
 // the directory that the index goes into. Root must not write where another
-// user can put links in its way. The function that it returns goes back.
-func (c *command) becomeOwner(source *os.File, path string) (func(), error) {
+// user can put links in its way, nor read for that user what the name of the
+// text leads to: it may be a link to the shadow file. The function that it
+// returns goes back.
+func (c *command) becomeOwner(path string) (func(), error) {
 	nothing := func() {}
 	if c.asRoot || os.Geteuid() != 0 {
 		return nothing, nil
 	}
-	uid, gid, err := owner(source, path)
+	uid, gid, err := owner(path)
 	if err != nil {
 		return nil, err
 	}
@@ -49,12 +51,9 @@ func drop(uid, gid int) error {
 	return syscall.Seteuid(uid)
 }
 
-func owner(source *os.File, path string) (uid, gid int, err error) {
-	if source != nil {
-		info, err := source.Stat()
-		if err != nil {
-			return 0, 0, err
-		}
+// owner is of the name itself, not of what it may lead to.
+func owner(path string) (uid, gid int, err error) {
+	if info, err := os.Lstat(path); err == nil {
 		if st := info.Sys().(*syscall.Stat_t); st.Uid != 0 {
 			return int(st.Uid), int(st.Gid), nil
 		}
