@@ -12,8 +12,8 @@
 // maillog_file_prefixes. With "/dev/stdout", which is for containers, lines go
 // to the standard output of master.
 //
-// To rotate the log, rename the file and run "posthouse reload": a new process
-// opens the file again.
+// "posthouse logrotate" renames the file and reloads: a new process
+// opens a new one.
 //
 // # Security
 //

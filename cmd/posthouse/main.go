@@ -22,6 +22,7 @@
 //	flush             try to deliver all queued mail now
 //	check             look for mistakes in the configuration, and for wrong
 //	                  owners and modes; exit status 1 if there are errors
+//	logrotate         rename maillog_file, open a new one, compress the old
 //	set-permissions   make the users, directories, owners and modes that an
 //	                  installation needs (as root)
 //	init              make a self-contained instance in a directory
@@ -94,7 +95,7 @@ func commands() []command {
 		{"stop", (*app).stop}, {"abort", (*app).abort}, {"reload", (*app).reload},
 		{"status", (*app).status}, {"flush", (*app).flush}, {"check", (*app).check},
 		{"set-permissions", (*app).setPermissions}, {"init", (*app).initInstance},
-		{"version", (*app).version},
+		{"logrotate", (*app).logrotate}, {"version", (*app).version},
 	}
 }
 

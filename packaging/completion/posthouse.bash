@@ -12,6 +12,6 @@ _posthouse() {
 			return
 		fi
 	done
-	mapfile -t COMPREPLY < <(compgen -W "-c -v start start-fg stop abort reload status flush check set-permissions init version" -- "$cur")
+	mapfile -t COMPREPLY < <(compgen -W "-c -v start start-fg stop abort reload status flush check set-permissions logrotate init version" -- "$cur")
 }
 complete -F _posthouse posthouse
