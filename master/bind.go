@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/posthouse-mail/posthouse/pkg/config"
+	"github.com/posthouse-mail/posthouse/pkg/ipc"
 )
 
 // backlog is how many clients the kernel keeps while no process accepts.
@@ -218,7 +219,7 @@ func openLocal(set *settings, typ, path string) (int, error) {
 		return 0, err
 	}
 	defer back()
-	if err := removeStale(path); err != nil {
+	if err := ipc.RemoveStale(path); err != nil {
 		return 0, err
 	}
 	if typ == "fifo" {
@@ -260,21 +261,6 @@ func makeFIFO(path string) (int, error) {
 		return 0, fmt.Errorf("open FIFO %s: %w", path, err)
 	}
 	return fd, nil
-}
-
-// removeStale removes what an earlier master left, and nothing else.
-func removeStale(path string) error {
-	info, err := os.Lstat(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if info.Mode()&(os.ModeSocket|os.ModeNamedPipe) == 0 {
-		return fmt.Errorf("%s is in the way: it is no socket or FIFO", path)
-	}
-	return os.Remove(path)
 }
 
 // actAs changes the effective ids of the whole process for a moment. Master

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -90,23 +88,11 @@ func (c *Client) get(ctx context.Context) (conn *ipc.Conn, kept bool, err error)
 	if conn != nil {
 		return conn, true, nil
 	}
-	d := net.Dialer{Timeout: time.Minute}
-	raw, err := d.DialContext(ctx, "unix", c.path)
-	if err != nil {
-		return nil, false, fmt.Errorf("connect to %s: %w", c.path, reason(err))
+	if conn, err = ipc.Dial(ctx, c.path, time.Minute); err != nil {
+		return nil, false, err
 	}
-	conn = ipc.NewConn(raw)
 	conn.Timeout = maxDelivery
 	return conn, false, nil
-}
-
-// reason returns the system's word for a failed connect.
-func reason(err error) error {
-	var sys *os.SyscallError
-	if errors.As(err, &sys) {
-		return sys.Err
-	}
-	return err
 }
 
 func (c *Client) put(conn *ipc.Conn) {

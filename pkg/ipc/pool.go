@@ -41,14 +41,8 @@ func (p *Pool) Get(ctx context.Context) (c *Conn, reused bool, err error) {
 	if c != nil {
 		return c, true, nil
 	}
-	d := net.Dialer{Timeout: p.timeout}
-	conn, err := d.DialContext(ctx, "unix", p.path)
-	if err != nil {
-		return nil, false, fmt.Errorf("connect to %s: %w", p.path, err)
-	}
-	c = NewConn(conn)
-	c.Timeout = p.timeout
-	return c, false, nil
+	c, err = Dial(ctx, p.path, p.timeout)
+	return c, false, err
 }
 
 // Put gives a connection back for reuse.

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/posthouse-mail/posthouse/pkg/ipc"
 	"github.com/posthouse-mail/posthouse/pkg/service/masterlink"
 )
 
@@ -100,7 +101,7 @@ func (e *endpoint) add(typ string, fd int) error {
 func makeEndpoint(kind Kind, typ, addr string) (endpoint, error) {
 	var e endpoint
 	if typ != "inet" {
-		if err := removeStale(addr); err != nil {
+		if err := ipc.RemoveStale(addr); err != nil {
 			return e, err
 		}
 	}
@@ -130,19 +131,4 @@ func makeEndpoint(kind Kind, typ, addr string) (endpoint, error) {
 	}
 	e.listeners = append(e.listeners, l.(listener))
 	return e, nil
-}
-
-// removeStale removes a socket or FIFO of an earlier run, and nothing else.
-func removeStale(path string) error {
-	info, err := os.Lstat(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if info.Mode()&(os.ModeSocket|os.ModeNamedPipe) == 0 {
-		return fmt.Errorf("%s is in the way and is no socket", path)
-	}
-	return os.Remove(path)
 }

@@ -374,16 +374,3 @@ func NeedTool(t testing.TB, names ...string) {
 		}
 	}
 }
-
-// Postfix returns the folder under which Debian's Postfix is unpacked, or
-// skips the test.
-func Postfix(t testing.TB) string {
-	t.Helper()
-	for _, dir := range []string{os.Getenv("POSTHOUSE_POSTFIX_ROOT"), "/var/cache/posthouse-test/postfix"} {
-		if _, err := os.Stat(filepath.Join(dir, "usr/sbin/postfix")); dir != "" && err == nil {
-			return dir
-		}
-	}
-	t.Skip("SKIPPED: no Postfix to compare with; tools/scripts/test-deps unpacks Debian's")
-	return ""
-}

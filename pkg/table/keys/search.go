@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"github.com/posthouse-mail/posthouse/pkg/address"
 	"github.com/posthouse-mail/posthouse/pkg/table"
 )
 
@@ -47,7 +48,10 @@ func (f *finder) try(key string, fixed, bare bool) {
 // tryLocal looks up a local part with what follows it, first quoted as in a
 // message if it needs quotes, then as it is.
 func (f *finder) tryLocal(local, rest string, fixed, bare bool) {
-	quoted := quote(local)
+	quoted := `""`
+	if local != "" {
+		quoted = address.QuoteLocal(local)
+	}
 	f.try(quoted+rest, fixed, bare)
 	if quoted != local {
 		f.try(local+rest, fixed, bare)
@@ -164,35 +168,4 @@ func SplitExtension(local, delimiters string) (bare, ext string) {
 // address, whose hyphen is no delimiter (owner_request_special).
 func ownerRequest(local string) bool {
 	return strings.HasPrefix(local, "owner-") || strings.HasSuffix(local, "-request")
-}
-
-// quote writes a local part as in a message: with quotes if it is not a
-// dot-atom (RFC 5322 3.2.3).
-func quote(local string) string {
-	if isDotAtom(local) {
-		return local
-	}
-	var b strings.Builder
-	b.WriteByte('"')
-	for i := 0; i < len(local); i++ {
-		if c := local[i]; c == '"' || c == '\\' || c == '\r' {
-			b.WriteByte('\\')
-		}
-		b.WriteByte(local[i])
-	}
-	b.WriteByte('"')
-	return b.String()
-}
-
-func isDotAtom(s string) bool {
-	if s == "" || s[0] == '.' || s[len(s)-1] == '.' || strings.Contains(s, "..") {
-		return false
-	}
-	for i := 0; i < len(s); i++ {
-		c := s[i]
-		if c <= ' ' || c == 0x7f || strings.IndexByte("()<>@,;:\\\"[]", c) >= 0 {
-			return false
-		}
-	}
-	return true
 }
