@@ -163,8 +163,9 @@ var drillTable = []struct {
 	{"connect to trivial-rewrite", "connect private/rewrite", "yyyny"},
 	{"connect to tlsmgr", "connect private/tlsmgr", "yyyny"},
 	{"connect to proxymap", "connect private/proxymap", "yyyny"},
-	{"connect to bounce", "connect private/bounce", "yyyny"},
-	{"connect to a delivery agent", "connect private/local", "yyyny"},
+	{"have a message bounced elsewhere", "connect private/bounce", "nyynn"},
+	{"have a delivery agent work", "connect private/local", "nyynn"},
+	{"have a message sent elsewhere", "connect private/smtp", "nyynn"},
 }
 
 // fill replaces the names in a probe.

@@ -203,7 +203,13 @@ func network(probe, a, b string) error {
 		if err != nil {
 			return err
 		}
-		return conn.Close()
+		defer conn.Close()
+		// A server that refuses closes at once; others wait for a request.
+		conn.SetDeadline(time.Now().Add(150 * time.Millisecond))
+		if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+			return fmt.Errorf("hung up: %w", err)
+		}
+		return nil
 	case "datagram":
 		conn, err := net.Dial("unixgram", a)
 		if err != nil {
