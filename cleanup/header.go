@@ -19,11 +19,10 @@ var errStop = errors.New("message refused")
 // addressHeader says which rewriting a header's addresses get; 0 is none.
 // Names are in lower case, without "resent-".
 func addressHeader(name string) class {
-	switch name {
-	case "from", "sender", "reply-to", "errors-to", "return-receipt-to",
-		"disposition-notification-to", "mail-followup-to":
+	switch mime.AddressesOf(name) {
+	case mime.Senders:
 		return headerSender
-	case "to", "cc", "bcc", "apparently-to", "mail-reply-to":
+	case mime.Recipients:
 		return headerRecipient
 	}
 	return 0

@@ -158,12 +158,7 @@ func (f *filter) external(ext string) (string, error) {
 // hasAddresses tells whether a header has addresses that are rewritten.
 func hasAddresses(name []byte) bool {
 	base, _ := strings.CutPrefix(strings.ToLower(string(name)), "resent-")
-	switch base {
-	case "from", "sender", "reply-to", "errors-to", "return-receipt-to", "disposition-notification-to",
-		"mail-followup-to", "to", "cc", "bcc", "apparently-to", "mail-reply-to":
-		return true
-	}
-	return false
+	return mime.AddressesOf(base) != mime.NoAddresses
 }
 
 // HeaderEnd implements [mime.Handler].

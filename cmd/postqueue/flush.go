@@ -39,13 +39,20 @@ func flushID(t *queuetool.Tool, id string) error {
 	if err != nil {
 		return fail(exUnavailable, systemDown)
 	}
+	return answered(status, id)
+}
+
+// answered turns an answer of the flush service into an exit status.
+func answered(status flushclient.Status, what string) error {
 	switch status {
 	case flushclient.OK:
 		return nil
 	case flushclient.Bad:
-		return fail(exUsage, "Invalid request: %q", id)
+		return fail(exUsage, "Invalid request: %q", what)
 	case flushclient.Fail:
 		return fail(exUnavailable, systemDown)
+	case flushclient.Deny:
+		return fail(exUnavailable, "Flush service is not configured for destination %q", what)
 	}
 	return fail(exSoftware, "Unexpected flush server reply status %d", status)
 }
@@ -74,17 +81,7 @@ func flushSite(t *queuetool.Tool, site string) error {
 	if err != nil {
 		return fail(exUnavailable, systemDown)
 	}
-	switch status {
-	case flushclient.OK:
-		return nil
-	case flushclient.Bad:
-		return fail(exUsage, "Invalid request: %q", site)
-	case flushclient.Fail:
-		return fail(exUnavailable, systemDown)
-	case flushclient.Deny:
-		return fail(exUnavailable, "Flush service is not configured for destination %q", site)
-	}
-	return fail(exSoftware, "Unknown flush server reply status %d", status)
+	return answered(status, site)
 }
 
 func dots(s string) string {
