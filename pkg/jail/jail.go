@@ -111,6 +111,12 @@ func (p Profile) KeepsRoot() bool { return p.rules().owner == root }
 // instead of mail_owner.
 func (p Profile) RunsAsTLSOwner() bool { return p.rules().owner == tlsOwner }
 
+// StrangersGID is the group of processes that talk to strangers and need no
+// files: smtpd and postlogd. They have the mail owner's user id, and the mail
+// owner's group as a supplementary one; by this group, that of nobody, the
+// siblings that would read them mail from the queue know them and refuse.
+const StrangersGID = 65534
+
 // Options are what a process knows about its place.
 type Options struct {
 	// QueueDir and DataDir are absolute paths.
@@ -145,7 +151,8 @@ func (a Applied) String() string {
 		}
 		return "no"
 	}
-	s := fmt.Sprintf("jail %s: uid=%d gid=%d chroot=%s capabilities=%s no_new_privs=%s landlock=%d seccomp=%s",
+	// Not ": uid=", which pflogsumm counts as a received message.
+	s := fmt.Sprintf("jail %s: runs as uid=%d gid=%d chroot=%s capabilities=%s no_new_privs=%s landlock=%d seccomp=%s",
 		a.Profile, a.UID, a.GID, yes(a.Chroot), a.Caps, yes(a.NoNewPrivs), a.Landlock, yes(a.Seccomp))
 	if len(a.Skipped) > 0 {
 		s += "; not applied: " + strings.Join(a.Skipped, ", ")

@@ -222,7 +222,7 @@ func TestExporterExpressions(t *testing.T) {
 	runLoad(t, mail)
 	log := mail.Log()
 	for _, tc := range []struct{ kind, expr string }{
-		{``, ` ?(postfix|opendkim)(/(\w+))?\[\d+\]: ((?:(warning|error|fatal|panic): )?.*)`},
+		{`postfix/[a-z]+\[`, ` ?(postfix|opendkim)(/(\w+))?\[\d+\]: ((?:(warning|error|fatal|panic): )?.*)`},
 		{`status=sent \((250|del|for)`, `, relay=(\S+), .*, delays=([0-9\.]+)/([0-9\.]+)/([0-9\.]+)/([0-9\.]+), `},
 		{`status=`, `, delay=(\d+\.?\d*), delays=.*, dsn=\d\.\d+\.\d+, status=(\w+) \(`},
 		{`\(queue active\)`, `:.*, size=(\d+), nrcpt=(\d+) `},
