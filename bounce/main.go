@@ -48,6 +48,7 @@ func main() {
 		Name:    "bounce",
 		Kind:    service.Stream,
 		Jail:    jail.QueueOnly,
+		Inner:   true,
 		Prepare: prepare,
 	})
 }

@@ -115,3 +115,25 @@ func TestTemplateFileMissing(t *testing.T) {
 		t.Error("no error")
 	}
 }
+
+// FuzzTemplates: a file of templates gives texts or a complaint.
+func FuzzTemplates(f *testing.F) {
+	f.Add(templateFile)
+	f.Add("failure_template = <<E\n\n$x ${y?{z}}\nE\n")
+	f.Add("a = <<\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		cfg := config.New(".", &config.Main{})
+		err := readTemplates(strings.NewReader(text), func(_ string, _ int, lines []string) {
+			got, err := builtinTemplates().delay.apply(lines, cfg.Expand)
+			if err != nil {
+				return
+			}
+			for _, l := range append([]string{got.from, got.subject, got.copySubject, got.charset}, got.body...) {
+				if strings.ContainsAny(l, "\r\n\x00") {
+					t.Errorf("line break in %q", l)
+				}
+			}
+		})
+		_ = err
+	})
+}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/posthouse-mail/posthouse/pkg/printable"
 )
 
 // table prints the listing as mailq does.
@@ -23,6 +25,7 @@ func (t *table) message(h header) error {
 		t.w.WriteByte('\n')
 	}
 	t.count++
+	h.id, h.sender = visible(h.id), visible(h.sender)
 	t.bytes += h.size
 	t.reason = ""
 	mark := ""
@@ -44,6 +47,16 @@ func (t *table) message(h header) error {
 	return err
 }
 
+// visible makes text safe for a terminal. Our showq has done so already; that
+// of another may not have.
+func visible(s string) string {
+	parts := strings.Split(s, "\t")
+	for i := range parts {
+		parts[i] = printable.Text(parts[i])
+	}
+	return strings.Join(parts, "\t")
+}
+
 func (t *table) columns(id, size, when, who string) {
 	if t.longIDs {
 		if id != "" {
@@ -56,6 +69,7 @@ func (t *table) columns(id, size, when, who string) {
 }
 
 func (t *table) recipient(addr, reason string) error {
+	addr, reason = visible(addr), visible(reason)
 	// One reason for several recipients is shown once.
 	if reason != "" && reason != t.reason {
 		fmt.Fprintf(t.w, "%s(%s)\n", strings.Repeat(" ", max(0, 76-len(reason))), reason)
