@@ -57,7 +57,8 @@ type daemon struct {
 	nextRun  time.Time // of the deferred queue
 	nextLook time.Time // at the incoming queue
 	pruned   time.Time
-	keeps    bool // connections that may be idle
+	strays   []queue.ID // could not leave the active queue
+	keeps    bool       // connections that may be idle
 	full     bool
 	clogged  time.Time // last look for a destination that clogs the queue
 
@@ -313,6 +314,7 @@ func (d *daemon) tick() {
 	now := d.now()
 	if !now.Before(d.nextRun) {
 		d.nextRun = now.Add(d.params.RunDelay)
+		d.bringBack()
 		d.deferred.request(scanMode{})
 		d.incoming.request(scanMode{})
 	}

@@ -140,7 +140,7 @@ func (d *daemon) remove(m *message) {
 	case errors.Is(err, os.ErrNotExist):
 		d.log.Warn(string(m.id), "remove from the active queue: %v", err)
 	default:
-		// All recipients are marked, so the next start removes it.
-		d.log.Error(string(m.id), "%v", err)
+		// All recipients are marked, so it is removed when it comes again.
+		d.strayed(m, err)
 	}
 }

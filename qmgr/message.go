@@ -195,19 +195,50 @@ func (d *daemon) corrupt(m *message, why error) {
 	d.log.Warn(string(m.id), "%v", why)
 	d.log.Warn("", "saving corrupt file \"%s\" from queue \"active\" to queue \"corrupt\"", m.id)
 	if err := d.queue.Move(m.id, "active", "corrupt"); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		d.log.Error(string(m.id), "%v", err)
+		d.strayed(m, err)
 	}
 }
 
 // putBack moves a message to a queue where it waits.
 func (d *daemon) putBack(m *message, to string, wait time.Duration) {
-	err := d.queue.SetTime("active", m.id, d.now().Add(wait))
-	if err == nil {
-		err = d.queue.Move(m.id, "active", to)
+	terr := d.queue.SetTime("active", m.id, d.now().Add(wait))
+	err := d.queue.Move(m.id, "active", to)
+	if errors.Is(err, os.ErrNotExist) {
+		return
 	}
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		// It stays in the active queue, where the next start finds it.
+	if err != nil && to != "incoming" {
+		// A full disk has no room for a hash directory, but it has for a
+		// name in a directory that is there.
 		d.log.Error(string(m.id), "%v", err)
+		err = d.queue.Move(m.id, "active", "incoming")
+	}
+	if err != nil {
+		d.strayed(m, err)
+	} else if terr != nil {
+		d.log.Warn(string(m.id), "%v", terr)
+	}
+}
+
+// strayed remembers a message that should have left the active queue and could
+// not.
+func (d *daemon) strayed(m *message, err error) {
+	d.log.Error(string(m.id), "%v", err)
+	d.post(func() { d.strays = append(d.strays, m.id) })
+}
+
+// bringBack tries again to get strays out of the active queue. It is the
+// owner's.
+func (d *daemon) bringBack() {
+	strays := d.strays
+	d.strays = nil
+	for _, id := range strays {
+		if _, busy := d.active[id]; busy {
+			d.strays = append(d.strays, id)
+			continue
+		}
+		if err := d.queue.Move(id, "active", "incoming"); err != nil && !errors.Is(err, os.ErrNotExist) {
+			d.strays = append(d.strays, id)
+		}
 	}
 }
 

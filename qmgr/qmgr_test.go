@@ -3,7 +3,9 @@ package main
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -334,4 +336,25 @@ func TestContentFilter(t *testing.T) {
 	if h.requestCount() != 1 || len(h.requests[0].Recipients) != 2 || h.requests[0].NextHop != "[127.0.0.1]:10025" {
 		t.Errorf("%+v", h.requests)
 	}
+}
+
+// TestNoRoomToDefer: a message that cannot be put into the deferred queue does
+// not stay in the active one, where nothing would look for it.
+func TestNoRoomToDefer(t *testing.T) {
+	h := newHouse(t)
+	var fail atomic.Bool
+	fail.Store(true)
+	h.outcome = func(r *deliver.Request) (deliver.Reply, bool) { return deliver.Reply{}, fail.Load() }
+	for _, c := range "0123456789ABCDEF" {
+		// In the way of the hash directories.
+		if err := os.WriteFile(filepath.Join(h.dir, "deferred", string(c)), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	id := h.put("incoming", "a@x", "b@agent.one")
+	h.start("minimal_backoff_time = 1s\nqueue_run_delay = 1s\ntransport_retry_time = 1s\n")
+	h.wait("incoming", func() bool { return h.in("incoming", id) })
+	fail.Store(false)
+	h.trigger("DA")
+	h.waitLog(string(id) + ": removed")
 }
