@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strconv"
@@ -139,8 +141,13 @@ func (m *message) next(allowed string) (queue.Record, error) {
 		read = m.r.NextFollow
 	}
 	rec, err := read()
-	if err != nil {
+	switch {
+	case err == nil:
+	case errors.Is(err, io.EOF), errors.Is(err, queue.ErrCorrupt):
 		return rec, fmt.Errorf("%w: uid=%d: %w", queue.ErrCorrupt, m.st.Uid, err)
+	default:
+		// A disk that cannot be read now says nothing about the file.
+		return rec, fmt.Errorf("%w: %w", errUnreadable, err)
 	}
 	if strings.IndexByte(allowed, rec.Type) < 0 {
 		return rec, fmt.Errorf("%w: uid=%d: unexpected or malformed record type %d", queue.ErrCorrupt, m.st.Uid, rec.Type)

@@ -163,6 +163,9 @@ func (p *pickup) take(ctx context.Context, e queue.Entry) outcome {
 	return p.settle(e, m.send(ctx))
 }
 
+// errUnreadable is a failure of the disk, which may pass.
+var errUnreadable = errors.New("cannot read the file now")
+
 // settle decides about a file by how its copy went.
 func (p *pickup) settle(e queue.Entry, err error) outcome {
 	var refused *refusal
@@ -170,6 +173,9 @@ func (p *pickup) settle(e queue.Entry, err error) outcome {
 	case err == nil:
 	case errors.Is(err, queue.ErrCorrupt):
 		return p.putAside(e, err)
+	case errors.Is(err, errUnreadable):
+		p.log.Warn("", "%s: %v", e.Path, err)
+		return kept
 	case errors.As(err, &refused):
 		if refused.reason == "" {
 			p.log.Warn("", "%s: error writing %s: status %d", e.Path, refused.id, refused.status)
