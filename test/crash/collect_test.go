@@ -221,7 +221,31 @@ func (s *site) settle(limit time.Duration) time.Duration {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	return time.Since(begin)
+	if took := time.Since(begin); took < limit {
+		return took
+	}
+	s.stuck()
+	return limit
+}
+
+// stuck shows what does not leave the queue.
+func (s *site) stuck() {
+	s.t.Helper()
+	lines := strings.Split(s.mail.Log(), "\n")
+	for _, name := range []string{"maildrop", "incoming", "active", "deferred"} {
+		for n, file := range files(s.mail.Spool(name)) {
+			if n > 2 || !complete(file) {
+				continue
+			}
+			var about []string
+			for _, line := range lines {
+				if strings.Contains(line, filepath.Base(file)) {
+					about = append(about, line)
+				}
+			}
+			s.t.Errorf("stuck in %s: %s\n%s", name, file, lastLines(strings.Join(about, "\n"), 12))
+		}
+	}
 }
 
 // idle reports that no complete message is in the queues.

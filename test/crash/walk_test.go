@@ -109,7 +109,9 @@ func (s *site) fault(target target, i injection) string {
 	if i.act == actKill && hit != "" {
 		s.recovered(begin)
 	}
-	s.settle(15 * time.Second)
+	if s.settle(15*time.Second) == 15*time.Second {
+		s.t.Fatalf("after %s in %s", hit, target.program)
+	}
 	if e.Reply != ack && e.Text != "" && i.act == actFail && hit != "" {
 		s.t.Logf("%s in %s: %s", hit, target.program, e.Text)
 	}
