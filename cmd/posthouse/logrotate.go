@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/posthouse-mail/posthouse/pkg/safefile"
 )
 
 // rotation are the parameters of logrotate.
@@ -43,7 +45,7 @@ func (a *app) logrotate(args []string) error {
 	if _, err := os.Lstat(old); err == nil {
 		return fmt.Errorf("%s exists already", old)
 	}
-	if err := os.Rename(r.File, old); err != nil {
+	if err := new(safefile.FS).Rename(r.File, old); err != nil {
 		return err
 	}
 	if running {

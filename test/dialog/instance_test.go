@@ -20,14 +20,14 @@ import (
 // build makes the binaries once per test run.
 func build(t *testing.T) string {
 	// The test cache knows only what the test itself looks at.
-	for _, root := range []string{"../../smtpd", "../../trivial-rewrite", "../../tlsmgr", "../../anvil", "../../pkg"} {
+	for _, root := range []string{"../../smtpd", "../../trivial-rewrite", "../../tlsmgr", "../../anvil", "../../flush", "../../pkg"} {
 		filepath.WalkDir(root, func(path string, _ fs.DirEntry, _ error) error {
 			os.Stat(path)
 			return nil
 		})
 	}
 	dir := t.TempDir()
-	cmd := exec.Command("go", "build", "-o", dir+"/", "../../smtpd", "../../trivial-rewrite", "../../tlsmgr", "../../anvil")
+	cmd := exec.Command("go", "build", "-o", dir+"/", "../../smtpd", "../../trivial-rewrite", "../../tlsmgr", "../../anvil", "../../flush")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
@@ -88,6 +88,7 @@ func start(t *testing.T, bin string, settings []string) *instance {
 	etc := filepath.Join(dir, "etc")
 	in.run(t, filepath.Join(bin, "trivial-rewrite"), "-c", etc, "-n", "rewrite", "-t", "unix", "--listen", filepath.Join(dir, "spool/private/rewrite"))
 	in.run(t, filepath.Join(bin, "anvil"), "-c", etc, "-n", "anvil", "-t", "unix", "--listen", filepath.Join(dir, "spool/private/anvil"))
+	in.run(t, filepath.Join(bin, "flush"), "-c", etc, "-n", "flush", "-t", "unix", "--listen", filepath.Join(dir, "spool/public/flush"))
 	if strings.Contains(conf, "smtpd_tls") {
 		makeCertificate(t, etc)
 		in.run(t, filepath.Join(bin, "tlsmgr"), "-c", etc, "-n", "tlsmgr", "-t", "unix", "--listen", filepath.Join(dir, "spool/private/tlsmgr"))
