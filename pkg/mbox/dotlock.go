@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -17,17 +18,11 @@ import (
 
 // dotlock makes PATH.lock, which programs that know no other lock look for.
 // It returns the function that takes it away.
-func dotlock(ctx context.Context, path string, o Options) (unlock func(), err error) {
+func dotlock(ctx context.Context, fs *safefile.FS, path string, o Options) (unlock func(), err error) {
 	name := path + ".lock"
 	for try := 0; ; try++ {
-		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+		err := createLock(fs, name)
 		if err == nil {
-			id := strconv.Itoa(os.Getpid()) + identity() + "\n"
-			f.WriteString(id)
-			// After a power cut the file is there without its content,
-			// which is not worth a sync; attributes come with the name.
-			_ = unix.Fsetxattr(int(f.Fd()), lockName, []byte(id), 0)
-			f.Close()
 			return func() { os.Remove(name) }, nil
 		}
 		if errors.Is(err, os.ErrPermission) && o.DotlockMayFail {
@@ -50,6 +45,35 @@ func dotlock(ctx context.Context, path string, o Options) (unlock func(), err er
 		case <-t.C:
 		}
 	}
+}
+
+// createLock makes the lock file. It appears with its content, where the file
+// system can do that: a lock that does not tell whose it is holds the mailbox
+// up for long when its owner is killed.
+func createLock(fs *safefile.FS, name string) error {
+	f, err := fs.CreateUnnamed(filepath.Dir(name), 0o644)
+	if err == nil {
+		sign(f)
+		err = fs.LinkUnnamed(f, name)
+		f.Close()
+		if err == nil || errors.Is(err, os.ErrExist) {
+			return err
+		}
+	}
+	if f, err = os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644); err == nil {
+		sign(f)
+		f.Close()
+	}
+	return err
+}
+
+// sign writes whose lock it is.
+func sign(f *os.File) {
+	id := strconv.Itoa(os.Getpid()) + identity() + "\n"
+	f.WriteString(id)
+	// After a power cut the file is there without its content, which is not
+	// worth a sync; attributes come with the name.
+	_ = unix.Fsetxattr(int(f.Fd()), lockName, []byte(id), 0)
 }
 
 // lockName is the attribute that repeats the content of a dot lock.

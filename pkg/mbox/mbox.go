@@ -45,7 +45,7 @@ type Options struct {
 // without the separator; sender stands in the separator line.
 func Append(ctx context.Context, fs *safefile.FS, path, sender string, o Options, fill func(io.Writer) error) error {
 	if o.Dotlock {
-		unlock, err := dotlock(ctx, path, o)
+		unlock, err := dotlock(ctx, fs, path, o)
 		if err != nil {
 			return err
 		}

@@ -159,3 +159,23 @@ func TestDotlockWithoutContent(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestDotlockSigned: a lock tells whose it is from its first moment.
+func TestDotlockSigned(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "box")
+	unlock, err := dotlock(t.Context(), new(safefile.FS), path, plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := fmt.Sprintf("%d%s\n", os.Getpid(), identity())
+	if text, err := os.ReadFile(path + ".lock"); err != nil || string(text) != want {
+		t.Errorf("lock %q, %v", text, err)
+	}
+	if _, err := dotlock(t.Context(), new(safefile.FS), path, plain); !errors.Is(err, ErrLocked) {
+		t.Errorf("second lock: %v", err)
+	}
+	unlock()
+	if left, _ := filepath.Glob(path + "*"); len(left) != 0 {
+		t.Errorf("left: %v", left)
+	}
+}

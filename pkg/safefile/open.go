@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -136,6 +137,32 @@ func (fs *FS) SetTimes(path string, t time.Time) error {
 	err := unix.UtimesNanoAt(unix.AT_FDCWD, path, []unix.Timespec{ts, ts}, unix.AT_SYMLINK_NOFOLLOW)
 	if err != nil {
 		return &os.PathError{Op: "utimes", Path: path, Err: err}
+	}
+	return nil
+}
+
+// CreateUnnamed makes a file in dir that has no name yet: [FS.LinkUnnamed]
+// gives it one when it is complete, so that nobody sees it half written and
+// nothing of it stays when the process is killed before.
+func (fs *FS) CreateUnnamed(dir string, mode os.FileMode) (*os.File, error) {
+	if err := fs.fault(OpCreate, dir); err != nil {
+		return nil, err
+	}
+	fd, err := open(dir, unix.O_WRONLY|unix.O_TMPFILE, uint32(mode.Perm()))
+	if err != nil {
+		return nil, &os.PathError{Op: "create in", Path: dir, Err: err}
+	}
+	return os.NewFile(uintptr(fd), dir), nil
+}
+
+// LinkUnnamed gives a file of [FS.CreateUnnamed] a name that does not exist.
+func (fs *FS) LinkUnnamed(f *os.File, path string) error {
+	if err := fs.fault(OpLink, path); err != nil {
+		return err
+	}
+	old := "/proc/self/fd/" + strconv.Itoa(int(f.Fd()))
+	if err := unix.Linkat(unix.AT_FDCWD, old, unix.AT_FDCWD, path, unix.AT_SYMLINK_FOLLOW); err != nil {
+		return &os.LinkError{Op: "link", Old: f.Name(), New: path, Err: err}
 	}
 	return nil
 }

@@ -215,7 +215,7 @@ func (s *site) settle(limit time.Duration) time.Duration {
 		if s.idle() {
 			break
 		}
-		if time.Since(flushed) > 700*time.Millisecond {
+		if time.Since(flushed) > 200*time.Millisecond {
 			s.mail.Command("postqueue", "-f").Run()
 			flushed = time.Now()
 		}
