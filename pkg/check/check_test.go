@@ -80,6 +80,7 @@ func TestAll(t *testing.T) {
 			`master.cf:1: error: smtpd_client_restrictions: unknown smtpd restriction: "permit_mynetwork"`},
 		{"program", map[string]string{"master.cf": master + "x unix - n n - - nosuch\n"}, "master.cf:9: error: service x: stat daemons/nosuch: no such file"},
 		{"helper", map[string]string{"master.cf": master + "scache unix - - n - 1 scache\n"}, "master.cf:9: warning: service scache: this suite has no scache"},
+		{"pipe", map[string]string{"master.cf": master + "x unix - n n - - pipe flags=R user=x argv=/bin/cat\n"}, "master.cf:9: warning: service x: this suite has no pipe"},
 		{"transport", map[string]string{"main.cf": "mailbox_transport = dovecot\n"}, `main.cf:1:21: error: mailbox_transport: master.cf has no service "dovecot" of type unix`},
 		{"proxy", map[string]string{"main.cf": "virtual_alias_maps = proxy:hash:DIR/v\n", "v": "a b\n", "master.cf": strings.Replace(master, "proxymap unix", "pm unix", 1)},
 			"no service proxymap"},
