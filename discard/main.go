@@ -34,6 +34,7 @@ func main() {
 		Name:    "discard",
 		Kind:    service.Stream,
 		Jail:    jail.QueueOnly,
+		Inner:   true,
 		Prepare: prepare,
 	})
 }

@@ -37,6 +37,7 @@ func main() {
 		Name:    "error",
 		Kind:    service.Stream,
 		Jail:    jail.QueueOnly,
+		Inner:   true,
 		Prepare: prepare,
 	})
 }

@@ -60,6 +60,7 @@ func main() {
 		Name:    "local",
 		Kind:    service.Stream,
 		Jail:    jail.Parent,
+		Inner:   true,
 		Prepare: prepare,
 	})
 }

@@ -75,5 +75,5 @@ func main() {
 	if filepath.Base(os.Args[0]) == "lmtp" {
 		name = "lmtp"
 	}
-	service.Main(service.Daemon{Name: name, Kind: service.Stream, Jail: jail.Client, Prepare: prepare})
+	service.Main(service.Daemon{Name: name, Kind: service.Stream, Jail: jail.Client, Inner: true, Prepare: prepare})
 }

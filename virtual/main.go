@@ -48,6 +48,7 @@ func main() {
 		Name:    "virtual",
 		Kind:    service.Stream,
 		Jail:    jail.Parent,
+		Inner:   true,
 		Prepare: prepare,
 	})
 }

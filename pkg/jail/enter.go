@@ -112,6 +112,9 @@ func (e *entry) dropIDs() error {
 	if err := syscall.Setgroups([]int{gid}); err != nil {
 		return fmt.Errorf("set groups: %w", err)
 	}
+	if e.rules.files == noFiles {
+		gid = StrangersGID
+	}
 	if err := syscall.Setresgid(gid, gid, gid); err != nil {
 		return fmt.Errorf("set gid %d: %w", gid, err)
 	}

@@ -51,6 +51,9 @@ type Daemon struct {
 	Solitary bool
 	// Permanent: never retires because of max_use or max_idle.
 	Permanent bool
+	// Inner: processes that talk to strangers are refused as clients, since
+	// this one would read mail from the queue for them.
+	Inner bool
 	// Prepare runs before the jail: it reads parameters, opens tables and
 	// files, looks up users. What it returns runs inside the jail.
 	Prepare func(env *Env) (*Hooks, error)

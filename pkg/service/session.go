@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
+	"github.com/posthouse-mail/posthouse/pkg/jail"
 	"github.com/posthouse-mail/posthouse/pkg/service/masterlink"
 )
 
@@ -227,6 +228,9 @@ func (s *server) checkPeer(uc *net.UnixConn) error {
 	cred, err := ipc.PeerCred(uc)
 	if err != nil {
 		return err
+	}
+	if s.daemon.Inner && cred.UID != 0 && cred.GID == jail.StrangersGID && os.Getgid() != cred.GID {
+		return fmt.Errorf("refused connection from process %d, which talks to strangers", cred.PID)
 	}
 	for _, uid := range s.owners {
 		if cred.UID == uid {

@@ -130,6 +130,7 @@ func TestSendmailT(t *testing.T) {
 	if time.Since(begin) > 10*time.Second {
 		t.Error("too slow")
 	}
+	testkit.Wait(t, "empty queue", func() bool { return len(mail.Queue(t, "maildrop", "incoming", "active")) == 0 })
 	alive(t, mail)
 }
 
@@ -290,7 +291,7 @@ func TestNotifications(t *testing.T) {
 	}
 }
 
-// command runs a program and returns its exit code.
+// exitCode runs a program and returns its exit code.
 func exitCode(cmd *exec.Cmd) int {
 	err := cmd.Run()
 	if err == nil {
