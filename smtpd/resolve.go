@@ -90,6 +90,15 @@ func (srv *server) unlisted(ctx context.Context, other, addr, class string) (sta
 	if known || err != nil {
 		return status.Status{}, err
 	}
+	if st := status.Parse(r.NextHop, "5.1.1"); r.Transport == "error" && (r.Class() != rewrite.ClassAlias || st.Code != "5.1.1") {
+		// relocated_maps or the transport table know more than the lists
+		// of users, which no longer have somebody who has moved.
+		reply := 550
+		if st.Temporary() {
+			reply = 450
+		}
+		return srv.noSuch(addr, class, reply, st.Code, st.Text), nil
+	}
 	local := func(context.Context, string) (bool, error) { return r.Class() == rewrite.ClassLocal, nil }
 	o := keys.Options{Delimiters: srv.Delimiter, Local: local}
 	find := func(m *table.Maps) (bool, error) {
@@ -115,13 +124,6 @@ func (srv *server) unlisted(ctx context.Context, other, addr, class string) (sta
 		return status.Status{}, err
 	case code != 0 && !known:
 		return srv.noSuch(addr, class, code, "5.1.1", srv.unknownUser(what)), nil
-	case r.Transport == "error":
-		st := status.Parse(r.NextHop, "5.1.1")
-		reply := 550
-		if st.Temporary() {
-			reply = 450
-		}
-		return srv.noSuch(addr, class, reply, st.Code, st.Text), nil
 	}
 	return status.Status{}, nil
 }
