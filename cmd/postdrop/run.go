@@ -19,17 +19,19 @@ import (
 
 // Exit codes of sysexits.
 const (
-	exUsage    = 64
-	exData     = 65
-	exTempFail = 75
-	exNoPerm   = 77
-	exConfig   = 78
+	exUsage       = 64
+	exData        = 65
+	exUnavailable = 69
+	exTempFail    = 75
+	exNoPerm      = 77
+	exConfig      = 78
 )
 
 // Bits of the status that the caller gets, those of the cleanup service.
 const (
 	statBad   = 1
 	statWrite = 2
+	statSize  = 4
 )
 
 // fileMode is the mode of a complete file: the mail owner, who is neither its
@@ -168,6 +170,11 @@ func drop(t *queuetool.Tool, p params, uid int, stdin io.Reader, out *bufio.Writ
 	if err != nil {
 		w.Abort()
 		t.Warn("uid=%d: %s", uid, queuetool.ErrnoText(err))
+		if errors.Is(err, syscall.EFBIG) {
+			// It will be too big the next time, too.
+			reply(out, "status", fmt.Sprint(statSize), "reason", "message file too big")
+			return fail(exUnavailable, "uid=%d: message file too big", uid)
+		}
 		reply(out, "status", fmt.Sprint(statWrite), "reason", queuetool.ErrnoText(err))
 		return fail(exTempFail, "uid=%d: %s", uid, queuetool.ErrnoText(err))
 	}
