@@ -2,6 +2,8 @@ package mbox
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -53,27 +55,33 @@ func dotlock(ctx context.Context, fs *safefile.FS, path string, o Options) (unlo
 func createLock(fs *safefile.FS, name string) error {
 	f, err := fs.CreateUnnamed(filepath.Dir(name), 0o644)
 	if err == nil {
-		sign(f)
-		err = fs.LinkUnnamed(f, name)
+		if err = sign(f); err == nil {
+			err = fs.LinkUnnamed(f, name)
+		}
 		f.Close()
-		if err == nil || errors.Is(err, os.ErrExist) {
+		if err == nil || errors.Is(err, os.ErrExist) || errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
 			return err
 		}
 	}
 	if f, err = os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644); err == nil {
-		sign(f)
+		if err = sign(f); err != nil {
+			os.Remove(name)
+		}
 		f.Close()
 	}
 	return err
 }
 
-// sign writes whose lock it is.
-func sign(f *os.File) {
+// sign writes whose lock it is. Either of two ways will do: after a power cut
+// the file is there without its content, which is not worth a sync, while
+// attributes come with the name; and not all file systems have attributes.
+func sign(f *os.File) error {
 	id := strconv.Itoa(os.Getpid()) + identity() + "\n"
-	f.WriteString(id)
-	// After a power cut the file is there without its content, which is not
-	// worth a sync; attributes come with the name.
-	_ = unix.Fsetxattr(int(f.Fd()), lockName, []byte(id), 0)
+	_, err := f.WriteString(id)
+	if unix.Fsetxattr(int(f.Fd()), lockName, []byte(id), 0) == nil {
+		return nil
+	}
+	return err
 }
 
 // lockName is the attribute that repeats the content of a dot lock.
@@ -98,7 +106,13 @@ func identity() string {
 	if err != nil {
 		return ""
 	}
-	return fmt.Sprintf(" %s-%s %s %s", strings.ReplaceAll(host, " ", ""), strings.TrimSpace(string(machine)), strings.TrimSpace(string(boot)), space)
+	// Short, so that the attribute fits into the inode even on a full disk.
+	return fmt.Sprintf(" %s %s %s", short(host+string(machine)), short(string(boot)), short(space))
+}
+
+func short(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(sum[:6])
 }
 
 // removeStale removes a lock that a program left behind: one of ours whose
