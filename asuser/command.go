@@ -68,6 +68,13 @@ func runCommand(ctx context.Context, cmd *exec.Cmd, fill func(io.Writer) error, 
 	}
 	// A command need not read all of the message, or any.
 	fillErr := fill(stdin)
+	if fillErr != nil && !errors.Is(fillErr, syscall.EPIPE) {
+		// It must not take the part that it got for the whole message.
+		cmd.Cancel()
+		stdin.Close()
+		cmd.Wait()
+		return failure("4.3.0", fillErr)
+	}
 	stdin.Close()
 	err = cmd.Wait()
 	reply := success().Str("output", strings.ToValidUTF8(strings.ReplaceAll(out.b.String(), "\x00", "?"), "?"))
@@ -76,8 +83,6 @@ func runCommand(ctx context.Context, cmd *exec.Cmd, fill func(io.Writer) error, 
 		return reply.Bool("timeout", true)
 	case status.Signaled():
 		return reply.Int("signal", int64(status.Signal()))
-	case status.ExitStatus() == 0 && fillErr != nil && !errors.Is(fillErr, syscall.EPIPE):
-		return failure("4.3.0", fillErr)
 	case err != nil && status.ExitStatus() == 0 && !errors.Is(err, exec.ErrWaitDelay):
 		return failure("4.3.0", err)
 	default:
