@@ -98,7 +98,12 @@ func TestGarbage(t *testing.T) {
 
 	after := pids(t, mail)
 	for pid, name := range before {
-		if after[pid] != name {
+		if after[pid] == name {
+			continue
+		}
+		// A change of /etc/passwd by somebody else has some processes
+		// replaced in an orderly way, of which master says nothing.
+		if name == "master" || name == "qmgr" || strings.Contains(mail.Log(), " pid "+strconv.Itoa(pid)+" ") {
 			t.Errorf("%s, process %d, is gone", name, pid)
 		}
 	}

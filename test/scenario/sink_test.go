@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/posthouse-mail/posthouse/pkg/testkit"
 )
 
 // sinkMessage is one message that a sink took.
@@ -107,6 +109,23 @@ func (s *sink) wait(t testing.TB, n int) []sinkMessage {
 		}
 	}
 	return s.got()
+}
+
+// find waits for a message with a line in its header; notices about earlier
+// mail may come in between.
+func (s *sink) find(t testing.TB, line string) (found sinkMessage) {
+	t.Helper()
+	testkit.Wait(t, "message with "+line, func() bool {
+		for _, m := range s.got() {
+			header, _, _ := strings.Cut(m.Text, "\n\n")
+			if strings.Contains("\n"+header+"\n", "\n"+line) {
+				found = m
+				return true
+			}
+		}
+		return false
+	})
+	return found
 }
 
 // sinkSession is one connection to a sink.
