@@ -110,7 +110,10 @@ func (j *job) run(ctx context.Context) error {
 		}
 	}
 	j.toAddress(ctx, place{addr: j.rcpt.Address, sender: j.d.Sender.Address})
-	j.flushForwards(ctx)
+	if !j.left {
+		// Else they would get another copy with each new try.
+		j.flushForwards(ctx)
+	}
 	if j.left {
 		j.d.Leave(j.rcpt)
 		return nil

@@ -158,7 +158,7 @@ func (s *site) queueFile(q *queue.Queue, name, file string) []found {
 	if !complete(file) {
 		return nil // never acknowledged in this state
 	}
-	m, err := q.OpenMessage(name, queue.ID(filepath.Base(file)))
+	m, err := q.OpenPath(name, queue.ID(filepath.Base(file)), file)
 	if err != nil {
 		s.t.Logf("unreadable queue file %s: %v", file, err)
 		return []found{{Where: inLimbo, ID: token.FindString(readText(file)), From: file}}

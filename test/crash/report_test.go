@@ -24,6 +24,9 @@ func report(t testing.TB, f *figures) {
 			t.Error(err)
 		}
 	}
+	if f.Dup > 0 {
+		t.Logf("duplicates by kind of recipient: %v", f.DupBy)
+	}
 	for n, text := range f.Findings {
 		if n == maxFindings {
 			t.Logf("... and %d more", len(f.Findings)-n)

@@ -39,6 +39,7 @@ type figures struct {
 	Late, Leak                                       int
 	Recover                                          []time.Duration
 	Rate                                             float64
+	DupBy                                            map[class]int
 	Findings                                         []string
 }
 
@@ -187,6 +188,10 @@ func (f *figures) verdict(e *entry, r recipient, place string, c *tally) {
 	}
 	if n := arrived + c.queued; n > 1 {
 		f.Dup += n - 1
+		if f.DupBy == nil {
+			f.DupBy = map[class]int{}
+		}
+		f.DupBy[r.Class] += n - 1
 	}
 	if c.delivered > 0 && c.bounced > 0 || c.bounced > 0 && r.Class != classHard || c.delivered > 0 && r.Class == classHard {
 		f.WrongBounce++
