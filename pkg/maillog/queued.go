@@ -3,8 +3,6 @@ package maillog
 import (
 	"errors"
 	"fmt"
-	"net"
-	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -29,7 +27,7 @@ type queued struct {
 	now      func() time.Time
 
 	mu       sync.Mutex
-	conn     *net.UnixConn
+	conn     *datagram
 	lastDial time.Time
 	waiting  []Entry
 	draining bool
@@ -51,7 +49,7 @@ func (q *queued) connect() error {
 		return errAway
 	}
 	q.lastDial = q.now()
-	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: q.path, Net: "unixgram"})
+	conn, err := dialDatagram(q.path)
 	if err != nil {
 		return fmt.Errorf("connect to %s: %w", q.path, err)
 	}
@@ -108,12 +106,12 @@ func (q *queued) sendNow(e Entry) error {
 		}
 		err := q.reportDropped(e)
 		if err == nil {
-			err = write(q.conn, q.encode(e))
+			err = q.conn.trySend(q.encode(e))
 		}
 		if err == nil || errors.Is(err, syscall.EAGAIN) {
 			return err
 		}
-		q.conn.Close()
+		q.conn.close()
 		q.conn = nil
 		if attempt > 0 {
 			return err
@@ -130,33 +128,11 @@ func (q *queued) reportDropped(e Entry) error {
 	}
 	e.Severity = SevWarning
 	e.Text = fmt.Sprintf("warning: %d log lines were lost: %s was not reachable or too slow", q.dropped, q.path)
-	err := write(q.conn, q.encode(e))
+	err := q.conn.trySend(q.encode(e))
 	if err == nil {
 		q.dropped = 0
 	}
 	return err
-}
-
-// write sends one datagram and never waits: net.Conn would.
-func write(conn *net.UnixConn, b []byte) error {
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return err
-	}
-	var werr error
-	err = raw.Control(func(fd uintptr) {
-		_, werr = syscall.Write(int(fd), b)
-		for werr == syscall.EINTR {
-			_, werr = syscall.Write(int(fd), b)
-		}
-	})
-	if err != nil {
-		return err
-	}
-	if werr == syscall.ENOBUFS {
-		werr = syscall.EAGAIN
-	}
-	return werr
 }
 
 // drain sends what waits, in order, until nothing does.
@@ -181,12 +157,11 @@ func (q *queued) drain(done chan struct{}) {
 		// The kernel keeps ten datagrams on many machines. It tells when
 		// there is room again, so this waits instead of asking again and
 		// again.
-		conn.SetWriteDeadline(q.now().Add(sendWait))
-		if _, err := conn.Write(q.encode(e)); err == nil {
+		if err := conn.send(q.encode(e)); err == nil {
 			q.mu.Lock()
 			q.waiting = q.waiting[1:]
 			q.mu.Unlock()
-		} else if !errors.Is(err, os.ErrDeadlineExceeded) {
+		} else if !errors.Is(err, syscall.EAGAIN) {
 			time.Sleep(drainPause)
 		}
 	}
@@ -209,7 +184,7 @@ func (q *queued) close() error {
 	defer q.mu.Unlock()
 	left := len(q.waiting)
 	if q.conn != nil && !q.draining {
-		q.conn.Close()
+		q.conn.close()
 		q.conn = nil
 	}
 	if left > 0 {
