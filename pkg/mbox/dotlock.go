@@ -94,10 +94,6 @@ func identity() string {
 	if err != nil {
 		return ""
 	}
-	machine, err := os.ReadFile("/etc/machine-id")
-	if err != nil {
-		return ""
-	}
 	host, err := os.Hostname()
 	if err != nil {
 		return ""
@@ -107,8 +103,15 @@ func identity() string {
 		return ""
 	}
 	// Short, so that the attribute fits into the inode even on a full disk.
-	return fmt.Sprintf(" %s %s %s", short(host+string(machine)), short(string(boot)), short(space))
+	machine := anyMachine
+	if id, err := os.ReadFile("/etc/machine-id"); err == nil && len(id) > 1 {
+		machine = short(host + string(id))
+	}
+	return fmt.Sprintf(" %s %s %s", machine, short(host+string(boot)), short(space))
 }
+
+// anyMachine stands for a machine without an identity of its own.
+const anyMachine = "-"
 
 func short(s string) string {
 	sum := sha256.Sum256([]byte(s))
@@ -158,7 +161,7 @@ func abandoned(f *os.File) bool {
 		return false
 	}
 	if theirs[2] != ours[1] {
-		return true
+		return ours[0] != anyMachine
 	}
 	pid, err := strconv.Atoi(theirs[0])
 	return err == nil && pid > 1 && theirs[3] == ours[2] && unix.Kill(pid, 0) == unix.ESRCH

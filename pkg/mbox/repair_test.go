@@ -97,7 +97,7 @@ func TestMark(t *testing.T) {
 // TestAbandonedDotlock: the lock of a process that is gone holds nobody up.
 func TestAbandonedDotlock(t *testing.T) {
 	if identity() == "" {
-		t.Skip("SKIPPED: no /proc")
+		t.Fatal("no identity")
 	}
 	child := exec.Command("/bin/true")
 	if err := child.Run(); err != nil {
@@ -110,7 +110,7 @@ func TestAbandonedDotlock(t *testing.T) {
 		name, content string
 		free          bool
 	}{
-		{"from before the last start", fmt.Sprintf("%d %s\n", os.Getppid(), strings.Join(before, " ")), true},
+		{"from before the last start", fmt.Sprintf("%d %s\n", os.Getppid(), strings.Join(before, " ")), before[0] != anyMachine},
 		{"gone", fmt.Sprintf("%d%s\n", dead, identity()), true},
 		{"running", fmt.Sprintf("%d%s\n", os.Getppid(), identity()), false},
 		{"from elsewhere", fmt.Sprintf("%d other-machine other-boot pid:[1]\n", dead), false},
