@@ -46,6 +46,7 @@ func (w *worker) mbox(req ipc.List, file *os.File) ipc.List {
 	if err != nil {
 		return failure("4.3.0", err)
 	}
+	o.Identity = w.identity
 	path := req.Value("path")
 	if path == "/dev/null" {
 		return success()

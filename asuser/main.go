@@ -46,6 +46,7 @@ import (
 
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
 	"github.com/posthouse-mail/posthouse/pkg/jail"
+	"github.com/posthouse-mail/posthouse/pkg/mbox"
 	"github.com/posthouse-mail/posthouse/pkg/safefile"
 )
 
@@ -81,12 +82,13 @@ func run(dirs []string) error {
 	// The zone file is out of reach once confined; this loads it.
 	_ = time.Now().Local().String()
 	host, _ := os.Hostname()
+	identity := mbox.Identity()
 	if len(dirs) > 0 {
 		if err := jail.ConfineTo(dirs...); err != nil {
 			return err
 		}
 	}
-	w := &worker{conn: ipc.NewConn(jobs), files: files, fs: new(safefile.FS), host: host}
+	w := &worker{conn: ipc.NewConn(jobs), files: files, fs: new(safefile.FS), host: host, identity: identity}
 	return w.serve()
 }
 
@@ -111,6 +113,8 @@ type worker struct {
 	files *net.UnixConn
 	fs    *safefile.FS
 	host  string
+
+	identity string // for dot locks
 
 	mu sync.Mutex // replies leave whole
 }

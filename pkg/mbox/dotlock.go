@@ -23,7 +23,7 @@ import (
 func dotlock(ctx context.Context, fs *safefile.FS, path string, o Options) (unlock func(), err error) {
 	name := path + ".lock"
 	for try := 0; ; try++ {
-		err := createLock(fs, name)
+		err := createLock(fs, name, o.identity())
 		if err == nil {
 			return func() { os.Remove(name) }, nil
 		}
@@ -52,10 +52,10 @@ func dotlock(ctx context.Context, fs *safefile.FS, path string, o Options) (unlo
 // createLock makes the lock file. It appears with its content, where the file
 // system can do that: a lock that does not tell whose it is holds the mailbox
 // up for long when its owner is killed.
-func createLock(fs *safefile.FS, name string) error {
+func createLock(fs *safefile.FS, name, identity string) error {
 	f, err := fs.CreateUnnamed(filepath.Dir(name), 0o644)
 	if err == nil {
-		if err = sign(f); err == nil {
+		if err = sign(f, identity); err == nil {
 			err = fs.LinkUnnamed(f, name)
 		}
 		f.Close()
@@ -64,7 +64,7 @@ func createLock(fs *safefile.FS, name string) error {
 		}
 	}
 	if f, err = os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644); err == nil {
-		if err = sign(f); err != nil {
+		if err = sign(f, identity); err != nil {
 			os.Remove(name)
 		}
 		f.Close()
@@ -75,8 +75,8 @@ func createLock(fs *safefile.FS, name string) error {
 // sign writes whose lock it is. Either of two ways will do: after a power cut
 // the file is there without its content, which is not worth a sync, while
 // attributes come with the name; and not all file systems have attributes.
-func sign(f *os.File) error {
-	id := strconv.Itoa(os.Getpid()) + identity() + "\n"
+func sign(f *os.File, identity string) error {
+	id := strconv.Itoa(os.Getpid()) + identity + "\n"
 	_, err := f.WriteString(id)
 	if unix.Fsetxattr(int(f.Fd()), lockName, []byte(id), 0) == nil {
 		return nil
@@ -87,9 +87,17 @@ func sign(f *os.File) error {
 // lockName is the attribute that repeats the content of a dot lock.
 const lockName = "user.posthouse.lock"
 
-// identity says in which world a process number counts: which machine, which
-// start of it, and which PID namespace. It is empty if that cannot be known.
-func identity() string {
+func (o Options) identity() string {
+	if o.Identity != "" {
+		return o.Identity
+	}
+	return Identity()
+}
+
+// Identity says in which world a process number counts: which machine, which
+// start of it, and which PID namespace. It is empty if that cannot be known. A
+// process that is going to be confined asks while it can.
+func Identity() string {
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
 		return ""
@@ -130,7 +138,7 @@ func removeStale(name string, o Options) bool {
 	if ok, err := safefile.TryFlock(f); err != nil || !ok || !sameFile(f, name) {
 		return false
 	}
-	return (abandoned(f) || tooOld(name, o)) && os.Remove(name) == nil
+	return (abandoned(f, o.identity()) || tooOld(name, o)) && os.Remove(name) == nil
 }
 
 func sameFile(f *os.File, name string) bool {
@@ -149,14 +157,14 @@ func tooOld(name string, o Options) bool {
 
 // abandoned reports a lock of this machine whose process exists no more: it is
 // not there, or the machine was started again since.
-func abandoned(f *os.File) bool {
+func abandoned(f *os.File, identity string) bool {
 	buf := make([]byte, 400)
 	n, _ := io.ReadFull(f, buf)
 	if n == 0 {
 		n, _ = unix.Fgetxattr(int(f.Fd()), lockName, buf)
 	}
 	text, whole := strings.CutSuffix(string(buf[:max(n, 0)]), "\n")
-	theirs, ours := strings.Fields(text), strings.Fields(identity())
+	theirs, ours := strings.Fields(text), strings.Fields(identity)
 	if !whole || len(theirs) != 4 || len(ours) != 3 || theirs[1] != ours[0] {
 		return false
 	}

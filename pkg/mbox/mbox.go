@@ -37,6 +37,7 @@ type Options struct {
 	Stale                 time.Duration // age at which a dot lock counts as left behind
 	StrictOwner           int           // uid that must own the file, or safefile.AnyOwner
 	SizeLimit             int64         // bytes the file may have afterwards; 0: no limit
+	Identity              string        // as [Identity] found it before the process was confined
 	Now                   func() time.Time
 }
 

@@ -96,7 +96,7 @@ func TestMark(t *testing.T) {
 
 // TestAbandonedDotlock: the lock of a process that is gone holds nobody up.
 func TestAbandonedDotlock(t *testing.T) {
-	if identity() == "" {
+	if Identity() == "" {
 		t.Fatal("no identity")
 	}
 	child := exec.Command("/bin/true")
@@ -104,18 +104,18 @@ func TestAbandonedDotlock(t *testing.T) {
 		t.Fatal(err)
 	}
 	dead := child.Process.Pid
-	before := strings.Fields(identity())
+	before := strings.Fields(Identity())
 	before[1] = "other-boot"
 	tests := []struct {
 		name, content string
 		free          bool
 	}{
 		{"from before the last start", fmt.Sprintf("%d %s\n", os.Getppid(), strings.Join(before, " ")), before[0] != anyMachine},
-		{"gone", fmt.Sprintf("%d%s\n", dead, identity()), true},
-		{"running", fmt.Sprintf("%d%s\n", os.Getppid(), identity()), false},
+		{"gone", fmt.Sprintf("%d%s\n", dead, Identity()), true},
+		{"running", fmt.Sprintf("%d%s\n", os.Getppid(), Identity()), false},
 		{"from elsewhere", fmt.Sprintf("%d other-machine other-boot pid:[1]\n", dead), false},
 		{"number only", fmt.Sprint(dead), false},
-		{"not complete", fmt.Sprintf("%d%s", dead, identity()), false},
+		{"not complete", fmt.Sprintf("%d%s", dead, Identity()), false},
 		{"empty", "", false},
 	}
 	for _, test := range tests {
@@ -151,7 +151,7 @@ func TestDotlockWithoutContent(t *testing.T) {
 	if err := deliver(t, path, "x\n", plain); !errors.Is(err, ErrLocked) {
 		t.Errorf("no attribute: error %v", err)
 	}
-	id := fmt.Sprintf("%d%s\n", child.Process.Pid, identity())
+	id := fmt.Sprintf("%d%s\n", child.Process.Pid, Identity())
 	if err := unix.Setxattr(name, lockName, []byte(id), 0); err != nil {
 		t.Skipf("SKIPPED: no extended attributes here: %v", err)
 	}
@@ -167,7 +167,7 @@ func TestDotlockSigned(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := fmt.Sprintf("%d%s\n", os.Getpid(), identity())
+	want := fmt.Sprintf("%d%s\n", os.Getpid(), Identity())
 	if text, err := os.ReadFile(path + ".lock"); err != nil || string(text) != want {
 		t.Errorf("lock %q, %v", text, err)
 	}
