@@ -88,7 +88,7 @@ type site struct {
 
 var sites = []site{
 	{name: "null client with a relayhost",
-		main: "myhostname = ws.example.test\nmyorigin = example.test\nrelayhost = [127.0.0.1]:SINK\ninet_interfaces = loopback-only\nmydestination =\nmynetworks = 127.0.0.0/8\n",
+		main: "myorigin = example.test\nrelayhost = [127.0.0.1]:SINK\ninet_interfaces = loopback-only\nmydestination =\nmynetworks = 127.0.0.0/8\n",
 		run: func(t *testing.T, mail *testkit.Instance, arrived func() []string) {
 			mail.Send(t, "Subject: null client\n\nx\n", "-f", "root", "far@away.test")
 			mail.WaitLog(t, `to=<far@away\.test>, relay=127\.0\.0\.1\[127\.0\.0\.1\]:\d+, .*status=sent`)
@@ -115,7 +115,7 @@ var sites = []site{
 		files: map[string]string{"aliases": "postmaster: root\nroot: phsite\nteam: phsite, far@away.test\n"},
 		run: func(t *testing.T, mail *testkit.Instance, _ func() []string) {
 			mail.Send(t, "Subject: x\n\nx\n", "-f", "a@remote.test", "postmaster")
-			mail.WaitLog(t, `to=<postmaster@.*>, .*relay=local, .*status=sent \(delivered to mailbox\)`)
+			mail.WaitLog(t, `to=<phsite@mail\.example\.test>, orig_to=<postmaster>, relay=local, .*status=sent \(delivered to mailbox\)`)
 			has(t, "mailbox", contents(t, filepath.Join(mail.Dir, "var-mail/phsite")), "Delivered-To: postmaster@")
 		}},
 	{name: "checks of headers and bodies",
@@ -156,7 +156,11 @@ var sites = []site{
 			mail.Send(t, "Subject: x\n\nx\n", "-f", "a@remote.test", "far@away.test")
 			mail.WaitLog(t, `to=<far@away\.test>, .*status=sent`)
 			mail.Send(t, "Subject: x\n\nx\n", "-f", "a@remote.test", "x@dropped.test")
-			mail.WaitLog(t, `to=<x@dropped\.test>, .*status=deferred`)
+			// As with Postfix, mail for a program that does not start waits.
+			mail.WaitLog(t, `master\[\d+\]: warning: .*/pipe: bad command startup`)
+			if n := len(mail.Queue(t, "incoming", "active", "deferred")); n != 1 {
+				t.Errorf("%d messages are in the queue, want 1", n)
+			}
 		}},
 	{name: "mistakes", main: "mydestination = localhost\nsmtpd_recipent_restrictions = permit_mynetworks, reject\nmessage_size_limit = lots\n", errors: true,
 		check: []string{`main.cf:LINE(smtpd_recip)`, "did you mean \"smtpd_recipient_restrictions\"", "main.cf:LINE(message_size)"}},
@@ -175,7 +179,7 @@ func TestSites(t *testing.T) {
 func (tc site) test(t *testing.T) {
 	mail := testkit.New(t)
 	var arrived func() []string
-	main := "compatibility_level = 3.6\nmyhostname = mail.example.test\nmydomain = example.test\nmynetworks = 127.0.0.0/8\n" + tc.main
+	main := "compatibility_level = 3.6\nmyhostname = mail.example.test\nmydomain = example.test\nmynetworks = 127.0.0.0/8\nalias_maps = hash:ETC/aliases\nalias_database = hash:ETC/aliases\n" + tc.main
 	text := strings.NewReplacer("ETC", filepath.Clean(mail.Etc("")), "DIR", mail.Dir, "UID", "65534", "GID", "65534")
 	if all := fmt.Sprint(tc.main, tc.files); strings.Contains(all, "SINK") {
 		var port int
@@ -235,10 +239,11 @@ func berkeley(t *testing.T, mail *testkit.Instance, name string) {
 func (tc site) findings(t *testing.T, mail *testkit.Instance) {
 	t.Helper()
 	out, err := mail.Command("posthouse", "check").CombinedOutput()
-	if (err != nil) != tc.errors {
+	// The commands of a source tree are not set-gid.
+	findings := regexp.MustCompile("(?m)^error: .*set-permissions.*\n").ReplaceAllString(string(out), "")
+	if strings.Contains(findings, "error: ") != tc.errors {
 		t.Errorf("posthouse check: %v, errors expected: %v\n%s", err, tc.errors, out)
 	}
-	t.Logf("posthouse check:\n%s", out)
 	main := contents(t, mail.Etc("main.cf"))
 	line := regexp.MustCompile(`LINE\((.*)\)`)
 	for _, want := range tc.check {
