@@ -6,7 +6,9 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
+	"time"
 )
 
 // Account is a system user that exists for one test.
@@ -24,11 +26,11 @@ func NewAccount(t testing.TB, dir, name string) Account {
 	if err := os.MkdirAll(filepath.Dir(home), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	exec.Command("userdel", "-f", name).Run()
-	if out, err := exec.Command("useradd", "--no-create-home", "--home-dir", home, "--shell", "/bin/sh", "--user-group", name).CombinedOutput(); err != nil {
+	changeUsers("userdel", "-f", name)
+	if out, err := changeUsers("useradd", "--no-create-home", "--home-dir", home, "--shell", "/bin/sh", "--user-group", name); err != nil {
 		t.Fatalf("useradd %s: %v\n%s", name, err, out)
 	}
-	t.Cleanup(func() { exec.Command("userdel", "-f", name).Run() })
+	t.Cleanup(func() { changeUsers("userdel", "-f", name) })
 	u, err := user.Lookup(name)
 	if err != nil {
 		t.Fatal(err)
@@ -57,5 +59,17 @@ func (a Account) Write(t testing.TB, name, text string, mode os.FileMode) {
 	}
 	if err := os.Chmod(path, mode); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// changeUsers runs useradd or userdel. They fail while another one, of a test
+// in another package, has the password file locked.
+func changeUsers(name string, args ...string) ([]byte, error) {
+	for try := 0; ; try++ {
+		out, err := exec.Command(name, args...).CombinedOutput()
+		if err == nil || try == 50 || !strings.Contains(string(out), "lock") {
+			return out, err
+		}
+		time.Sleep(100 * time.Millisecond)
 	}
 }

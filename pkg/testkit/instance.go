@@ -229,9 +229,26 @@ func (i *Instance) Start(t testing.TB) {
 			return
 		}
 		if time.Now().After(deadline) {
+			i.dumpStacks()
 			t.Fatalf("no SMTP greeting on %s\n%s\n%s", i.Addr(), i.out, tail(i.Log(), 30))
 		}
 	}
+}
+
+// dumpStacks has master and its children print what their goroutines do, and
+// end. Master's output is that of `posthouse start-fg`.
+func (i *Instance) dumpStacks() {
+	pid := strings.TrimSpace(readAll(i.Spool("pid/master.pid")))
+	if n, err := strconv.Atoi(pid); err == nil && n > 1 {
+		syscall.Kill(n, syscall.SIGABRT)
+	}
+	i.run.Process.Signal(syscall.SIGABRT)
+	time.Sleep(time.Second)
+}
+
+func readAll(name string) string {
+	text, _ := os.ReadFile(name)
+	return string(text)
 }
 
 func greets(addr string) bool {
