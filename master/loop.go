@@ -194,6 +194,11 @@ func (m *master) stop(now bool) {
 	m.notify.stopping()
 	for _, s := range m.services {
 		m.watch(s, false)
+		if s.cfg.Name != postlogName {
+			// Who asks a sibling that has ended shall hear so at once,
+			// and not wait in a queue that nobody serves.
+			m.closeEndpoints(s)
+		}
 	}
 	grace := termGrace
 	if now {
@@ -203,10 +208,18 @@ func (m *master) stop(now bool) {
 	m.log.Debug("all processes but the log have ended")
 	m.endChildren(lastGrace, func(*child) bool { return true })
 	for _, s := range m.services {
-		for _, e := range s.endpoints {
-			e.close()
-		}
+		m.closeEndpoints(s)
 	}
+}
+
+// closeEndpoints lets go of the endpoints of a service; their names stay for
+// the next start.
+func (m *master) closeEndpoints(s *service) {
+	for _, e := range s.endpoints {
+		m.poll.remove(e.fd)
+		e.close()
+	}
+	s.endpoints = nil
 }
 
 // endChildren ends the chosen processes, first politely.

@@ -304,6 +304,29 @@ func TestStopWhenIdle(t *testing.T) {
 	idle.Expect("421 4.3.2")
 }
 
+// TestStopInMidDelivery: a daemon that asks a sibling which has ended already
+// gets no answer from a queue that nobody serves.
+func TestStopInMidDelivery(t *testing.T) {
+	t.Parallel()
+	mail := testkit.New(t)
+	background(t, mail)
+	s := session(t, mail)
+	for n := range 10 {
+		// Bounced, and the notice has no mailbox.
+		s.Message("nosuch@example.test", fmt.Sprintf("x%d@[127.0.0.5]", n), "Subject: x\n\nx\n")
+	}
+	begin := time.Now()
+	control(t, mail, 0, "the mail system is stopped", "stop")
+	if d := time.Since(begin); d > 4*time.Second {
+		t.Errorf("stop took %s", d)
+	}
+	background(t, mail)
+	testkit.Wait(t, "empty queue", func() bool {
+		mail.Must(t, "postqueue", "-f")
+		return len(mail.Queue(t, "maildrop", "incoming", "active", "deferred")) == 0
+	})
+}
+
 // TestContainer: as process 1, the mail system starts, collects the orphans of
 // others, and ends with its container.
 func TestContainer(t *testing.T) {
