@@ -60,6 +60,9 @@ func (s *server) message(ctx context.Context, c *ipc.Conn, m *message, flags inj
 		return fmt.Errorf("send queue id: %w", err)
 	}
 	if err := m.receive(c); err != nil {
+		if errors.Is(err, io.ErrUnexpectedEOF) {
+			return nil // the client of our client went away, which smtpd logs
+		}
 		return fmt.Errorf("%s: %w", m.id, err)
 	}
 	m.finish()

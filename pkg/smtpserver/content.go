@@ -59,6 +59,7 @@ func (s *Session) content(b []byte, eol bool) error {
 // endMessage answers for a whole message and ends the transaction, on every
 // path (security.md P2).
 func (s *Session) endMessage(ctx context.Context) bool {
+	s.where = afterMessage
 	info := s.body.Info
 	if info.BareLF && s.BareLF == smtpwire.BareReject {
 		s.reset()

@@ -63,7 +63,8 @@ func count(b *strings.Builder, name string, ok, total int) {
 	b.WriteString(name)
 	b.WriteByte('=')
 	b.WriteString(strconv.Itoa(ok))
-	if ok != total {
+	// Postfix says commands=0/0 for a client that said nothing.
+	if ok != total || total == 0 {
 		b.WriteByte('/')
 		b.WriteString(strconv.Itoa(total))
 	}

@@ -21,6 +21,7 @@ import (
 const (
 	reasonTimeout = "timeout"
 	reasonLost    = "lost connection"
+	afterMessage  = "END-OF-MESSAGE"
 	reasonErrors  = "too many errors"
 )
 
@@ -145,7 +146,8 @@ func (s *Session) bareCommand() {
 
 // logEnd writes the last lines of a session.
 func (s *Session) logEnd() {
-	if s.reason != "" {
+	// Many clients just go after their message; Postfix does not log it.
+	if s.reason != "" && (s.where != afterMessage || s.reason != reasonLost) {
 		s.opts.Log.Info("", "%s after %s from %s", s.reason, s.where, s.Peer())
 	}
 	s.opts.Log.Info("", "disconnect from %s %s", s.Peer(), &s.counts)
