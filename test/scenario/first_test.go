@@ -36,7 +36,7 @@ func TestFirstMail(t *testing.T) {
 	if !strings.Contains(second[0]+second[1], "Subject: by sendmail\n") {
 		t.Errorf("mailbox %q", second)
 	}
-	if left := mail.Queue(t, "maildrop", "incoming", "active", "deferred"); len(left) != 0 {
-		t.Errorf("left in the queue: %v", left)
-	}
+	testkit.Wait(t, "empty queue", func() bool {
+		return len(mail.Queue(t, "maildrop", "incoming", "active", "deferred")) == 0
+	})
 }
