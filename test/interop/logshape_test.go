@@ -119,7 +119,9 @@ func TestLogShapes(t *testing.T) {
 	dialogues(t, p.ours.Addr())
 	p.ours.Send(t, "Subject: b\n\nx\n", "-f", "you@example.test", "nobody@bad.test")
 	p.ours.WaitLog(t, `lost connection after DATA`)
-	testkit.Wait(t, "four messages gone", func() bool { return strings.Count(p.ours.Log()[before:], "]: ") > 0 && strings.Count(p.ours.Log()[before:], ": removed") >= 4 })
+	testkit.Wait(t, "four messages gone", func() bool {
+		return strings.Count(p.ours.Log()[before:], "]: ") > 0 && strings.Count(p.ours.Log()[before:], ": removed") >= 4
+	})
 	p.ours.Stop(t)
 	if d := cmp.Diff(shapes(p.theirs.Log(), "theirs"), shapes(p.ours.Log()[before:], "ours")); d != "" {
 		t.Errorf("the logs differ (-theirs +ours):\n%s", d)
