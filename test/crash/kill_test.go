@@ -19,7 +19,7 @@ func size(smoke, long int) int {
 // TestKills kills random processes under load, master included.
 func TestKills(t *testing.T) {
 	kills := size(40, 200)
-	s := newSite(t, plan{fault: "kill", seed: 1, settings: nil})
+	s := newSite(t, plan{fault: "kill", seed: 1, queueMB: 300, boxesMB: 900})
 	random := rand.New(rand.NewPCG(1, 99))
 	ctx, stop := context.WithCancel(t.Context())
 	senders := s.load(ctx, 8, 150, anyRecipients)

@@ -54,7 +54,7 @@ func TestCalls(t *testing.T) {
 }
 
 // walkLimit bounds the walk over the calls of one kind.
-const walkLimit = 25
+const walkLimit = 12
 
 // walk injects a fault at the first call of a kind, and the next, until one is
 // not reached any more.
