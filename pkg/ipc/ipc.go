@@ -97,6 +97,10 @@ func (l List) GetBool(name string) (bool, error) {
 	return n != 0, err
 }
 
+// bufferSize lets a message of common size pass in one write and one read, and
+// so with one wake-up of either side.
+const bufferSize = 8192
+
 // Conn is a connection that carries attribute lists. One goroutine at a time
 // may read, and one may write.
 type Conn struct {
@@ -109,7 +113,7 @@ type Conn struct {
 
 // NewConn returns a Conn on c.
 func NewConn(c net.Conn) *Conn {
-	return &Conn{Conn: c, r: bufio.NewReader(c), w: bufio.NewWriter(c)}
+	return &Conn{Conn: c, r: bufio.NewReaderSize(c, bufferSize), w: bufio.NewWriterSize(c, bufferSize)}
 }
 
 // Reader gives access to bytes that follow a list, such as queue file
