@@ -57,9 +57,9 @@ FUZZTIME ?= 30s
 fuzz: ## run every fuzz target for FUZZTIME (default 30s) each
 	@tools/scripts/fuzz $(FUZZTIME)
 
-bench: build ## measure beside Debian's Postfix in the same run; ratios on standard output
+bench: build ## measure beside Postfix in the same run (BENCHFLAGS="-rounds 1 -scenarios relay")
 	@tools/scripts/test-deps
-	$(GO) run ./test/bench
+	$(GO) test -count=1 -v -timeout 60m ./test/bench -args -full $(BENCHFLAGS)
 
 faults: build ## the long durability campaign: kills, power cuts, full disks (needs root)
 	$(GO) test -timeout 60m -count=1 ./test/crash -args -campaign
