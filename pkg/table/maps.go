@@ -31,7 +31,7 @@ func OpenMaps(specs []string, o Options) (*Maps, error) {
 			return nil, err
 		}
 		for _, spec := range items {
-			t, err := Open(spec, o)
+			t, err := openOrDefer(spec, o)
 			if err != nil {
 				m.Close()
 				return nil, err

@@ -125,7 +125,7 @@ func isIPv6(item string) bool {
 func (l *MatchList) addTable(spec string, not bool) error {
 	o := l.o.Options
 	o.Position = ""
-	t, err := Open(spec, o)
+	t, err := openOrDefer(spec, o)
 	if err != nil {
 		return fmt.Errorf("%s: %w", l.o.Name, err)
 	}
