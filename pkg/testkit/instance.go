@@ -27,8 +27,13 @@ import (
 // Domain is the domain that instances serve.
 const Domain = "example.test"
 
-// build makes the programs once per test process.
+// build makes the programs once per test process, unless POSTHOUSE_BIN says
+// where they are: `make test` builds them before, and packages whose tests run
+// at the same time must not replace programs under each other.
 var build = sync.OnceValues(func() (string, error) {
+	if dir := os.Getenv("POSTHOUSE_BIN"); dir != "" {
+		return dir, nil
+	}
 	root, err := Root()
 	if err != nil {
 		return "", err
