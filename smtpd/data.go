@@ -124,7 +124,7 @@ func (h *session) Data(ctx context.Context, s *smtpserver.Session) status.Status
 			h.msg.sub.Line([]byte(a.Text))
 		}
 	}
-	for _, l := range h.received(s, time.Now()) {
+	for _, l := range h.srv.received(s, h.msg.id, h.msg.first, time.Now()) {
 		h.msg.sub.Line([]byte(l))
 	}
 	return status.Status{}
@@ -220,7 +220,7 @@ func (h *session) Reset(*smtpserver.Session) {
 
 // received makes the lines of the Received header (RFC 5321 4.4), in
 // Postfix's form.
-func (h *session) received(s *smtpserver.Session, now time.Time) []string {
+func (srv *server) received(s *smtpserver.Session, id, first string, now time.Time) []string {
 	c := &s.Client
 	addr := c.Addr
 	if strings.Contains(addr, ":") {
@@ -231,7 +231,7 @@ func (h *session) received(s *smtpserver.Session, now time.Time) []string {
 		from = c.Name
 	}
 	lines := []string{"Received: from " + from + " (" + c.Name + " [" + addr + "])"}
-	if s.TLS != nil && h.srv.TLSReceived {
+	if s.TLS != nil && srv.TLSReceived {
 		lines = append(lines, tlsComment(tlspolicy.Summary(s.TLS))...)
 	}
 	proto := c.Proto
@@ -242,10 +242,10 @@ func (h *session) received(s *smtpserver.Session, now time.Time) []string {
 	if s.TLS != nil {
 		proto += "S"
 	}
-	by := "\tby " + h.srv.Hostname + " (" + h.srv.MailName + ") with " + proto + " id " + h.msg.id
+	by := "\tby " + srv.Hostname + " (" + srv.MailName + ") with " + proto + " id " + id
 	date := now.Format(receivedDate)
 	if s.Recipients() == 1 {
-		return append(lines, by, "\tfor <"+address.Quote(h.msg.first)+">; "+date)
+		return append(lines, by, "\tfor <"+address.Quote(first)+">; "+date)
 	}
 	return append(lines, by+"; "+date)
 }

@@ -3,6 +3,7 @@
 // # Synopsis
 //
 //	smtpd [generic daemon options]
+//	smtpd -S
 //
 // # Description
 //
@@ -17,6 +18,11 @@
 // SMTP (RFC 5321) with PIPELINING, SIZE, VRFY, STARTTLS, ENHANCEDSTATUSCODES,
 // 8BITMIME, DSN, SMTPUTF8, CHUNKING and ETRN.
 //
+// With -S alone, for sendmail -bs, one session runs on standard input and
+// output with the rights of the caller. Mail goes to postdrop(1), so the mail
+// system need not run; restrictions, limits on clients and TLS are for the
+// network and do not apply.
+//
 // # Security
 //
 // The server talks to strangers. It runs chrooted in the queue directory as
@@ -30,19 +36,25 @@
 // smtpd_sender_restrictions, smtpd_relay_restrictions,
 // smtpd_recipient_restrictions, smtpd_data_restrictions,
 // smtpd_end_of_data_restrictions, mynetworks, local_recipient_maps,
-// message_size_limit, smtpd_timeout, smtpd_tls_security_level and others; see
+// message_size_limit, command_directory, smtpd_timeout, smtpd_tls_security_level and others; see
 // postconf(5).
 //
 // # See also
 //
-// anvil(8), cleanup(8), tlsmgr(8), trivial-rewrite(8), postconf(5)
+// anvil(8), cleanup(8), postdrop(1), sendmail(1), tlsmgr(8),
+// trivial-rewrite(8), postconf(5)
 package main
 
 import (
+	"os"
+
 	"github.com/posthouse-mail/posthouse/pkg/jail"
 	"github.com/posthouse-mail/posthouse/pkg/service"
 )
 
 func main() {
+	if standAlone(os.Args) {
+		os.Exit(runStandAlone(os.Stdin, os.Stdout))
+	}
 	service.Main(service.Daemon{Name: "smtpd", Kind: service.Stream, Jail: jail.Network, Prepare: prepare})
 }

@@ -20,7 +20,9 @@
 //   - -bm: accept a message; the default.
 //   - -bp: list the mail queue; runs postqueue(1).
 //   - -bi, -I: make the alias database; runs postalias(1).
-//   - -bs: speak SMTP on standard input. Not available; see Diagnostics.
+//   - -bs: speak SMTP on standard input and output; runs smtpd(8) with the
+//     caller's rights. Mail goes to postdrop(1) as otherwise, whether or not
+//     the mail system is running.
 //   - -bd, -bl: start the mail system; runs posthouse(1).
 //   - -bv: deliver nothing; mail a report on each recipient.
 //   - -t: take recipients from the To, Cc and Bcc headers, or from their
@@ -73,13 +75,15 @@
 // # Parameters
 //
 //   - command_directory: where postdrop, postqueue and postalias are.
+//   - daemon_directory: where smtpd is, for -bs.
 //   - sendmail_fix_line_endings: what happens to CR LF at line ends.
 //   - alias_database: what newaliases makes.
 //   - default_verp_delimiters, verp_delimiter_filter: for -XV.
 //
 // # See also
 //
-// postdrop(1), postqueue(1), postalias(1), pickup(8), posthouse(1)
+// postdrop(1), postqueue(1), postalias(1), pickup(8), smtpd(8),
+// posthouse(1)
 package main
 
 import "os"

@@ -20,6 +20,7 @@ import (
 // params are the parameters that sendmail obeys.
 type params struct {
 	CommandDir string   `param:"command_directory"`
+	DaemonDir  string   `param:"daemon_directory"`
 	FixEndings string   `param:"sendmail_fix_line_endings"`
 	AliasDB    []string `param:"alias_database"`
 	VerpDelims string   `param:"default_verp_delimiters"`
@@ -77,7 +78,7 @@ func (c *command) run(argv []string) error {
 	case modeDaemon:
 		return c.exec("posthouse", "start")
 	case modeSMTP:
-		return fail(exUnavailable, "-bs is not available: no stand-alone SMTP server is installed")
+		return c.smtp()
 	}
 	return c.submit()
 }
@@ -120,6 +121,14 @@ func (c *command) exec(words ...string) error {
 	argv := c.args(words...)
 	err := syscall.Exec(c.path(words[0]), argv, c.environ())
 	return fail(exUnavailable, "unable to execute %s: %v", c.path(words[0]), err)
+}
+
+// smtp replaces the process by the SMTP server in its stand-alone mode, which
+// has no rights either. Its configuration comes in the environment.
+func (c *command) smtp() error {
+	path := filepath.Join(c.p.DaemonDir, "smtpd")
+	err := syscall.Exec(path, []string{"smtpd", "-S"}, c.environ())
+	return fail(exUnavailable, "unable to execute %s: %v", path, err)
 }
 
 func (c *command) flush() error {

@@ -1,17 +1,16 @@
 package main
 
 import (
-	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
-	"os/exec"
 	"strings"
-	"time"
 
 	"github.com/posthouse-mail/posthouse/pkg/address"
-	"github.com/posthouse-mail/posthouse/pkg/ipc"
+	"github.com/posthouse-mail/posthouse/pkg/dropclient"
 	"github.com/posthouse-mail/posthouse/pkg/queue"
+	"github.com/posthouse-mail/posthouse/pkg/queuetool"
 )
 
 // Trace flags of a queue file, as in a delivery request.
@@ -74,69 +73,30 @@ func (c *command) sender() (string, error) {
 // drop runs postdrop and lets fill write the message to it. If fill fails,
 // postdrop sees the end of its input too early and leaves no file.
 func (c *command) drop(fill func(*queue.RecordWriter) error) error {
-	argv := c.args("postdrop", "-r")
-	cmd := exec.Command(c.path("postdrop"), argv[1:]...)
-	cmd.Env, cmd.Stderr = c.environ(), c.stderr
-	in, err := cmd.StdinPipe()
+	program := dropclient.Program{Dir: c.p.CommandDir, Config: c.o.configDir,
+		OwnConfig: c.o.configDir != queuetool.DefaultConfigDir, Stderr: c.stderr}
+	d, err := program.Start(context.Background())
 	if err != nil {
-		return err
+		return fail(exTempFail, "%s(%d): unable to execute %s: %v", c.login, c.uid, program.Path(), err)
 	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return err
-	}
-	if err := cmd.Start(); err != nil {
-		return fail(exTempFail, "%s(%d): unable to execute %s: %v", c.login, c.uid, c.path("postdrop"), err)
-	}
-	w := queue.NewRecordWriter(in)
-	fillErr := fill(w)
-	if fillErr == nil {
-		fillErr = w.Flush()
-	}
-	in.Close()
 	var own *exit
-	if errors.As(fillErr, &own) {
-		cmd.Process.Kill()
-		cmd.Wait()
-		return fillErr
+	if err := fill(d.RecordWriter); errors.As(err, &own) {
+		d.Abort()
+		return err
 	}
 	// A write error means that postdrop gave up; its reply says why.
-	stop := time.AfterFunc(postdropTime, func() { cmd.Process.Kill() })
-	defer stop.Stop()
-	reply, err := readReply(out)
-	cmd.Wait()
+	code, reason, err := d.Finish()
 	if err != nil {
-		return fail(exTempFail, "%s(%d): unable to execute %s: no reply", c.login, c.uid, c.path("postdrop"))
+		return fail(exTempFail, "%s(%d): unable to execute %s: %v", c.login, c.uid, program.Path(), err)
 	}
-	return c.judge(reply)
-}
-
-// readReply reads postdrop's reply: attribute lists, the last of which has
-// the status.
-func readReply(r io.Reader) (ipc.List, error) {
-	br := bufio.NewReader(r)
-	for range 4 {
-		l, err := ipc.ReadList(br)
-		if err != nil {
-			return nil, err
-		}
-		if _, ok := l.Get("status"); ok {
-			return l, nil
-		}
-	}
-	return nil, ipc.ErrMalformed
+	return c.judge(code, reason)
 }
 
 // judge turns the reply into an exit status.
-func (c *command) judge(l ipc.List) error {
-	code, err := l.GetInt("status")
-	if err != nil {
-		return fail(exTempFail, "%v", err)
-	}
+func (c *command) judge(code int, text string) error {
 	if code == 0 {
 		return nil
 	}
-	text := l.Value("reason")
 	if text == "" {
 		text = "message not accepted"
 	}
@@ -299,7 +259,3 @@ func (c *command) content(r *records, rcpts []string) ([]string, error) {
 	}
 	return found, nil
 }
-
-// postdropTime is how long postdrop may take to answer after the message; the
-// disk may be slow.
-const postdropTime = 10 * time.Minute
