@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/posthouse-mail/posthouse/pkg/maillog"
 	"github.com/posthouse-mail/posthouse/pkg/tlskeys"
@@ -58,6 +59,27 @@ func (p *params) pairs() []pair {
 type keyring struct {
 	chains []string // PEM, leaf first
 	keys   map[string]crypto.Signer
+	failed int // pairs that were left out
+}
+
+// How long, and how often, pairs that do not fit are read again at the start.
+// Servers that want a handshake wait that long.
+const (
+	fitTime  = 4 * time.Second
+	fitPause = 200 * time.Millisecond
+)
+
+// loadFitting loads the pairs. It waits for one that does not fit, which may
+// be half renewed: the process that had the old pair is gone.
+func loadFitting(pairs []pair, w *watcher, log *maillog.Logger) *keyring {
+	for end := time.Now().Add(fitTime); time.Now().Before(end); time.Sleep(fitPause) {
+		w.forget()
+		if k := load(pairs, maillog.Discard()); k.failed == 0 {
+			return k
+		}
+	}
+	w.forget()
+	return load(pairs, log)
 }
 
 // load reads all pairs. One that does not fit is logged and left out.
@@ -65,6 +87,7 @@ func load(pairs []pair, log *maillog.Logger) *keyring {
 	k := &keyring{keys: make(map[string]crypto.Signer)}
 	for _, p := range pairs {
 		if err := k.add(p); err != nil {
+			k.failed++
 			log.Warn("", "cannot use certificate %s with key %s: %v", p.cert, p.key, err)
 		}
 	}

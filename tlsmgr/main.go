@@ -12,12 +12,18 @@
 // certificate chains, for signatures, and for session ticket keys, which
 // change every hour and differ from service to service.
 //
-// When one of the files changes, the process retires a few seconds later and
-// its successor loads the new ones: a renewed certificate is in use at once,
-// without a reload.
+// When the files of a pair have changed, the process retires a few seconds
+// later and its successor loads the new ones: a renewed certificate is in use
+// at once, without a reload. When only the certificate or only the key has
+// changed, the old pair stays in use for a minute more, so that the other
+// file can follow.
 //
-// A certificate that does not fit its key is logged and left out; it does not
-// keep the others from being used.
+// At its start the process waits some seconds for a certificate that does not
+// fit its key. If it still does not, it is logged and left out, and does not
+// keep the others from being used; without any, servers answer STARTTLS with
+// a temporary error. The next change of the files brings it back. The old pair
+// cannot be kept: the process that has it must end for the files to be read,
+// since it has no right to read keys, and it gives its keys to nobody.
 //
 // # Security
 //

@@ -257,3 +257,70 @@ func TestWatcher(t *testing.T) {
 		t.Error("change was not noticed")
 	}
 }
+
+// TestHalfRenewed: while only one file of a pair has changed, the process with
+// the old pair stays in service (TL3).
+func TestHalfRenewed(t *testing.T) {
+	dir := t.TempDir()
+	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	renew := func(file string) {
+		os.WriteFile(file+".new", []byte("y"), 0o600)
+		os.Rename(file+".new", file)
+	}
+	renew(cert)
+	renew(key)
+	w, err := newWatcher([]pair{{cert, key}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	after := func(d time.Duration) bool {
+		w.changed()
+		w.last = time.Now().Add(-d)
+		return w.changed()
+	}
+	renew(cert)
+	if after(settle) {
+		t.Error("half a pair counts")
+	}
+	if !after(halfSettle) {
+		t.Error("a new certificate for the old key is not noticed")
+	}
+	renew(key)
+	if !after(settle) {
+		t.Error("a whole pair is not noticed")
+	}
+	w.forget()
+	if w.changed() || !w.last.IsZero() {
+		t.Error("changes are not forgotten")
+	}
+}
+
+// TestLoadWaitsForTheKey: the certificate is there before its key is.
+func TestLoadWaitsForTheKey(t *testing.T) {
+	dir := t.TempDir()
+	cert, key := filepath.Join(dir, "cert"), filepath.Join(dir, "key")
+	for _, file := range []string{cert, key} {
+		k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, file, k)
+	}
+	time.AfterFunc(2*fitPause, func() {
+		b, _ := os.ReadFile(cert)
+		os.WriteFile(key+".new", b, 0o600)
+		os.Rename(key+".new", key)
+	})
+	pairs := []pair{{cert, key}}
+	w, err := newWatcher(pairs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if k := loadFitting(pairs, w, maillog.NewWriter(&out, "tlsmgr")); len(k.chains) != 1 || out.Len() > 0 {
+		t.Errorf("%d chains, log %q", len(k.chains), out.String())
+	}
+	if w.changed(); !w.last.IsZero() {
+		t.Error("a change that was seen counts again")
+	}
+}

@@ -15,12 +15,31 @@ import (
 // whoever renews a certificate writes more than one.
 const settle = 3 * time.Second
 
+// halfSettle is how long a pair of which only one file has changed is waited
+// for: the keys in memory fit their certificates, and what is on disk probably
+// does not. A certificate that was renewed for the same key is in use only
+// then, which is soon enough.
+const halfSettle = time.Minute
+
 // watcher notices changes of files that the process cannot reach any more:
 // inotify watches that were set by root go on inside the jail.
 type watcher struct {
 	fd    int
-	names map[string]bool // of the files, without their directories
-	last  time.Time       // of the last change not yet acted upon
+	files map[place][]side
+	seen  map[side]bool // what changed and was not yet acted upon
+	last  time.Time     // of the last such change
+}
+
+// place is a name in a watched directory.
+type place struct {
+	wd   int32
+	name string
+}
+
+// side is the certificate or the key of a pair.
+type side struct {
+	pair int
+	key  bool
 }
 
 // newWatcher watches the directories of the files, and of what the files are
@@ -30,32 +49,61 @@ func newWatcher(pairs []pair) (*watcher, error) {
 	if err != nil {
 		return nil, fmt.Errorf("inotify: %w", err)
 	}
-	w := &watcher{fd: fd, names: make(map[string]bool)}
+	w := &watcher{fd: fd, files: make(map[place][]side), seen: make(map[side]bool)}
 	var all error
-	for _, p := range pairs {
-		for _, f := range []string{p.cert, p.key} {
-			dirs := []string{filepath.Dir(f)}
-			w.names[filepath.Base(f)] = true
-			if real, err := filepath.EvalSymlinks(f); err == nil {
-				dirs = append(dirs, filepath.Dir(real))
-				w.names[filepath.Base(real)] = true
-			}
-			for _, d := range dirs {
-				const mask = unix.IN_CLOSE_WRITE | unix.IN_MOVED_TO | unix.IN_CREATE | unix.IN_DELETE
-				if _, err := unix.InotifyAddWatch(fd, d, mask); err != nil {
-					all = errors.Join(all, fmt.Errorf("watch %s: %w", d, err))
-				}
-			}
-		}
+	for i, p := range pairs {
+		all = errors.Join(all, w.add(p.cert, side{i, false}), w.add(p.key, side{i, true}))
 	}
 	return w, all
 }
 
-// changed reports that files changed and have been quiet since.
+// add watches one file.
+func (w *watcher) add(file string, s side) error {
+	paths := []string{file}
+	if real, err := filepath.EvalSymlinks(file); err == nil && real != file {
+		paths = append(paths, real)
+	}
+	var all error
+	for _, path := range paths {
+		const mask = unix.IN_CLOSE_WRITE | unix.IN_MOVED_TO | unix.IN_CREATE | unix.IN_DELETE
+		wd, err := unix.InotifyAddWatch(w.fd, filepath.Dir(path), mask)
+		if err != nil {
+			all = errors.Join(all, fmt.Errorf("watch %s: %w", filepath.Dir(path), err))
+			continue
+		}
+		at := place{int32(wd), filepath.Base(path)}
+		w.files[at] = append(w.files[at], s)
+	}
+	return all
+}
+
+// changed reports that files changed and have been quiet since, longer if
+// there may be more to come.
 func (w *watcher) changed() bool {
 	if w == nil {
 		return false
 	}
+	w.read()
+	wait := settle
+	for s := range w.seen {
+		if !w.seen[side{s.pair, !s.key}] {
+			wait = halfSettle
+		}
+	}
+	return !w.last.IsZero() && time.Since(w.last) >= wait
+}
+
+// forget drops what has changed so far, since the files are about to be read.
+func (w *watcher) forget() {
+	if w != nil {
+		w.read()
+		clear(w.seen)
+		w.last = time.Time{}
+	}
+}
+
+// read takes the events that there are.
+func (w *watcher) read() {
 	buf := make([]byte, 16<<10)
 	for range 100 {
 		n, err := unix.Read(w.fd, buf)
@@ -66,13 +114,15 @@ func (w *watcher) changed() bool {
 			w.last = time.Now()
 		}
 	}
-	return !w.last.IsZero() && time.Since(w.last) >= settle
 }
 
-// ours reports whether one of the events is about one of our files. A record
-// is four 32-bit words, the last of which is the length of the name behind it.
+// ours notes events about our files and reports whether there was one. A record
+// is four 32-bit words, the first of which is the watch and the last the length
+// of the name behind it.
 func (w *watcher) ours(b []byte) bool {
+	found := false
 	for len(b) >= unix.SizeofInotifyEvent {
+		wd := int32(binary.NativeEndian.Uint32(b))
 		mask := binary.NativeEndian.Uint32(b[4:])
 		size := binary.NativeEndian.Uint32(b[12:])
 		b = b[unix.SizeofInotifyEvent:]
@@ -80,10 +130,16 @@ func (w *watcher) ours(b []byte) bool {
 			break
 		}
 		name, _, _ := strings.Cut(string(b[:size]), "\x00")
-		if w.names[name] || mask&unix.IN_Q_OVERFLOW != 0 {
-			return true
+		for at, sides := range w.files {
+			if at != (place{wd, name}) && mask&unix.IN_Q_OVERFLOW == 0 {
+				continue
+			}
+			found = true
+			for _, s := range sides {
+				w.seen[s] = true
+			}
 		}
 		b = b[size:]
 	}
-	return false
+	return found
 }
