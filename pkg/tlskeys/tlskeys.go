@@ -51,8 +51,8 @@ const (
 // MaxChains bounds the certificates of one site.
 const MaxChains = 16
 
-// cacheTime is how long what tlsmgr said is used without asking again. A
-// renewed certificate is in use that much later.
+// cacheTime is how long what tlsmgr said is good for the offer of STARTTLS. The
+// handshake itself asks again.
 const cacheTime = 5 * time.Second
 
 // ErrNoCertificate reports that tlsmgr has no certificate.
@@ -74,7 +74,7 @@ type Client struct {
 	service string
 
 	mu    sync.Mutex
-	until time.Time
+	asked time.Time
 	made  string // what the configuration was made of
 	cfg   *tls.Config
 }
@@ -87,21 +87,43 @@ func NewClient(pool *ipc.Pool, service string) *Client {
 
 // Config returns a server configuration with the present certificates and
 // ticket keys, for protocol versions low to high (0 is crypto/tls's choice).
-// When tlsmgr does not answer, the last one is used for as long as it works.
+// Certificates are asked for again when the client has said hello: those of
+// before may have no key any more, since the client takes its time and tlsmgr
+// forgets the old key with the old certificate.
 func (c *Client) Config(ctx context.Context, low, high uint16) (*tls.Config, error) {
+	cfg, err := c.present(ctx, low, high, cacheTime)
+	if err != nil {
+		return nil, err
+	}
+	cfg = cfg.Clone()
+	cfg.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		return c.present(hello.Context(), low, high, 0)
+	}
+	return cfg, nil
+}
+
+// present returns a configuration that is not older than age. When tlsmgr does
+// not answer, the last one is used for as long as it works.
+func (c *Client) present(ctx context.Context, low, high uint16, age time.Duration) (*tls.Config, error) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.cfg != nil && time.Now().Before(c.until) {
-		return c.cfg, nil
+	last, asked := c.cfg, c.asked
+	c.mu.Unlock()
+	if last != nil && time.Since(asked) < age {
+		return last, nil
 	}
 	cfg, made, err := c.fetch(ctx, low, high)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if errors.Is(err, ErrNoCertificate) {
+		c.cfg, c.made = nil, ""
+	}
 	if err != nil {
 		if c.cfg != nil {
 			return c.cfg, nil
 		}
 		return nil, err
 	}
-	c.until = time.Now().Add(cacheTime)
+	c.asked = time.Now()
 	if made != c.made {
 		c.cfg, c.made = cfg, made
 	}
