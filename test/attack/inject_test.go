@@ -270,9 +270,10 @@ func TestNotifications(t *testing.T) {
 	send("", "NOTIFY=SUCCESS", "success only", 1)
 	send("RET=HDRS ENVID=an+2Bid", "NOTIFY=FAILURE ORCPT=rfc822;orig+2Binal@x.test", "headers", 1)
 	send("RET=FULL", "", "large", 2000)
-	boxes := mail.WaitMailbox(t, "you", 2)
+	mail.WaitMailbox(t, "you", 2)
 	time.Sleep(200 * time.Millisecond)
-	if boxes = mail.Mailbox(t, "you"); len(boxes) != 2 {
+	boxes := mail.Mailbox(t, "you")
+	if len(boxes) != 2 {
 		t.Fatalf("%d bounces", len(boxes))
 	}
 	for _, m := range boxes {

@@ -179,9 +179,10 @@ func (s *submitSite) limits(t *testing.T) {
 			accepted++
 		}
 	}
-	got := s.WaitMailbox(t, "you", before+accepted)
+	s.WaitMailbox(t, "you", before+accepted)
 	time.Sleep(200 * time.Millisecond)
-	if got = s.Mailbox(t, "you"); len(got) != before+accepted {
+	got := s.Mailbox(t, "you")
+	if len(got) != before+accepted {
 		t.Errorf("%d messages, %d were accepted", len(got)-before, accepted)
 	}
 	for _, m := range got {

@@ -220,12 +220,6 @@ func (in *injector) stopped(tid int, ws syscall.WaitStatus) {
 	syscall.PtraceSyscall(tid, signal)
 }
 
-// callInfo is the beginning of the kernel's struct ptrace_syscall_info.
-const (
-	getSyscallInfo = 0x420e
-	opEntry        = 1
-)
-
 func (in *injector) syscallStop(tid int) {
 	var regs syscall.PtraceRegs
 	if in.skip[tid] {

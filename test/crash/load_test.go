@@ -212,11 +212,6 @@ func anyRecipients(random *rand.Rand) []recipient {
 	return out
 }
 
-// maildirOnly picks one mailbox.
-func maildirOnly(random *rand.Rand) []recipient {
-	return []recipient{toMaildir(maildirUsers[random.IntN(len(maildirUsers))])}
-}
-
 // one sends a single message by SMTP and returns its entry.
 func (s *site) one(rcpts ...recipient) *entry {
 	s.t.Helper()

@@ -16,8 +16,8 @@ import (
 
 // load is what the mixed load did, as it knows it itself.
 type load struct {
-	received, delivered, forwarded, deferred, bounced, rejected, held int
-	bytesReceived                                                     int
+	received, delivered, forwarded, deferred, bounced, rejected int
+	bytesReceived                                               int
 }
 
 // mixedSite is an instance that accepts, rejects, delivers, forwards, bounces,
