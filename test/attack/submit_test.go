@@ -272,10 +272,11 @@ func (s *submitSite) maildrop(t *testing.T) {
 	}
 }
 
-// options that only the administrator may use (SG7).
+// options that only the administrator may use (SG7). What anybody may do with
+// -bs is in test/scenario.
 func (s *submitSite) options(t *testing.T) {
 	before := len(s.Queue(t, "hold", "incoming", "active", "deferred"))
-	for _, script := range []string{"$B/sendmail -bd", "$B/sendmail -bl", "$B/sendmail -bs </dev/null", "$B/sendmail -C /tmp/evil.cf you@example.test </dev/null",
+	for _, script := range []string{"$B/sendmail -bd", "$B/sendmail -bl", "$B/sendmail -C /tmp/evil.cf you@example.test </dev/null",
 		"$B/postsuper -d ALL", "$B/posthouse stop", "$B/posthouse reload", "$B/newaliases", "$B/postalias /etc/posthouse/aliases", "$B/postconf -e mail_owner=root", "$B/postcat -q AAAAA", "$B/smtpd -n smtp -t unix --listen " + s.Spool("public/x")} {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		cmd := s.user(script)
