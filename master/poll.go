@@ -2,7 +2,9 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"sync"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -10,8 +12,15 @@ import (
 // poller tells when an endpoint becomes readable, without taking the client.
 // Each endpoint is armed for one event at a time, so a client that waits while
 // a process starts does not keep master busy.
+//
+// The wait for events is itself left to the runtime's poller: a goroutine that
+// sat in epoll_wait could, if it went there at the wrong moment, keep the
+// runtime from stopping the world for a minute, and master changes its ids,
+// which stops the world, for each endpoint that it makes.
 type poller struct {
 	fd    int
+	wait  syscall.RawConn
+	file  *os.File // owns fd
 	ready chan *service
 
 	mu    sync.Mutex
@@ -23,18 +32,31 @@ func newPoller() (*poller, error) {
 	if err != nil {
 		return nil, fmt.Errorf("epoll: %w", err)
 	}
-	return &poller{fd: fd, ready: make(chan *service), owner: map[int32]*service{}}, nil
+	p := &poller{fd: fd, ready: make(chan *service), owner: map[int32]*service{}}
+	// Only a descriptor in non-blocking mode is given to the runtime's poller.
+	if err := unix.SetNonblock(fd, true); err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("epoll: %w", err)
+	}
+	p.file = os.NewFile(uintptr(fd), "epoll")
+	if p.wait, err = p.file.SyscallConn(); err != nil {
+		p.file.Close()
+		return nil, fmt.Errorf("epoll: %w", err)
+	}
+	return p, nil
 }
 
 // run delivers events until the process ends.
 func (p *poller) run() {
 	events := make([]unix.EpollEvent, 64)
 	for {
-		n, err := unix.EpollWait(p.fd, events, -1)
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil {
+		var n int
+		var werr error
+		err := p.wait.Read(func(fd uintptr) bool {
+			n, werr = unix.EpollWait(int(fd), events, 0)
+			return n > 0 || werr != nil && werr != unix.EINTR
+		})
+		if err != nil || werr != nil {
 			return
 		}
 		for _, e := range events[:n] {
