@@ -35,7 +35,7 @@ func deferredQueue(t *testing.T) {
 	table(fmt.Sprintf("with %d messages in the deferred queue", *deferred), rows)
 }
 
-// fill sends mail to the transport that defers all.
+// fill sends mail for a destination that nobody listens at.
 func fill(t testing.TB, s system) {
 	t.Helper()
 	for sent := 0; sent < *deferred; {

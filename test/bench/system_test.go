@@ -51,7 +51,7 @@ var (
 		return "default_transport = smtp:[127.0.0.1]:" + port + "\nsmtp_tls_security_level = none\n"
 	}}
 	stuck = kind{"deferred", "someone@stuck.test", 1, false, func(string) string {
-		return "default_transport = discard:\ntransport_maps = inline:{{stuck.test=retry:4.0.0 later}}\n"
+		return "default_transport = discard:\ntransport_maps = inline:{{stuck.test=smtp:[127.0.0.1]:9}}\n"
 	}}
 )
 
