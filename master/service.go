@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"time"
 
@@ -91,7 +92,7 @@ func (s *service) setEndpoints(set *settings, p *poller) error {
 				err = p.add(e.fd, s)
 			}
 			if err != nil {
-				problems = append(problems, err)
+				problems = append(problems, s.explain(err))
 				continue
 			}
 		}
@@ -103,6 +104,15 @@ func (s *service) setEndpoints(set *settings, p *poller) error {
 	}
 	s.endpoints, s.watched = now, false
 	return errors.Join(problems...)
+}
+
+// explain says which line of master.cf asked for an endpoint that cannot be
+// had, and what to do.
+func (s *service) explain(err error) error {
+	if errors.Is(err, unix.EADDRINUSE) {
+		err = fmt.Errorf("%w: stop the program that listens there (`ss -ltnp` names it), or change the address", err)
+	}
+	return fmt.Errorf("%s:%d: %w", s.cfg.File, s.cfg.Line, err)
 }
 
 // closeEndpoints ends the service for new clients.

@@ -43,6 +43,10 @@ type Problem struct {
 
 // String returns "file:line:column: severity: text".
 func (p Problem) String() string {
+	if p.File == "" {
+		// The text of a file that cannot be parsed names its place itself.
+		return fmt.Sprintf("%s: %s", p.Severity, p.Text)
+	}
 	return fmt.Sprintf("%s: %s: %s", Pos{File: p.File, Line: p.Line, Col: p.Col}, p.Severity, p.Text)
 }
 

@@ -63,3 +63,9 @@ func TestCheckSilent(t *testing.T) {
 		}
 	}
 }
+
+func TestProblemWithoutPlace(t *testing.T) {
+	if got := (Problem{Severity: Error, Text: "master.cf:4: 6 columns"}).String(); got != "error: master.cf:4: 6 columns" {
+		t.Errorf("got %q", got)
+	}
+}

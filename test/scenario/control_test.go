@@ -102,7 +102,7 @@ func TestMistakes(t *testing.T) {
 		runs         bool   // the rest works
 	}{
 		{name: "port in use", master: busy.Addr().String() + " inet n - y - 2 smtpd",
-			start: "bind " + busy.Addr().String() + ": address already in use"},
+			start: fmt.Sprintf("master.cf:%d: bind %s: address already in use: stop the program that listens there", masterLine, busy.Addr())},
 		{name: "master.cf type", master: "x tcpip n - y - 2 smtpd",
 			start: fmt.Sprintf("master.cf:%d", masterLine), check: fmt.Sprintf("master.cf:%d", masterLine)},
 		{name: "master.cf fields", master: "x unix n - y",
