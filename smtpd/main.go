@@ -48,6 +48,7 @@ package main
 import (
 	"os"
 
+	"github.com/posthouse-mail/posthouse/pkg/intake"
 	"github.com/posthouse-mail/posthouse/pkg/jail"
 	"github.com/posthouse-mail/posthouse/pkg/service"
 )
@@ -56,5 +57,5 @@ func main() {
 	if standAlone(os.Args) {
 		os.Exit(runStandAlone(os.Stdin, os.Stdout))
 	}
-	service.Main(service.Daemon{Name: "smtpd", Kind: service.Stream, Jail: jail.Network, Prepare: prepare})
+	service.Main(service.Daemon{Name: "smtpd", Kind: service.Stream, Jail: jail.Network, Prepare: intake.Prepare})
 }

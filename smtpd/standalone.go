@@ -14,6 +14,8 @@ import (
 
 	"github.com/posthouse-mail/posthouse/pkg/dropclient"
 	"github.com/posthouse-mail/posthouse/pkg/inject"
+	"github.com/posthouse-mail/posthouse/pkg/intake"
+	"github.com/posthouse-mail/posthouse/pkg/maillog"
 	"github.com/posthouse-mail/posthouse/pkg/queue"
 	"github.com/posthouse-mail/posthouse/pkg/queuetool"
 	"github.com/posthouse-mail/posthouse/pkg/smtpserver"
@@ -51,10 +53,17 @@ func runStandAlone(in io.Reader, out io.Writer) int {
 	return 0
 }
 
+// localServer has the parameters of the server, most of which do not matter.
+type localServer struct {
+	intake.Params
+	log  *maillog.Logger
+	opts smtpserver.Options
+}
+
 // local is the Handler of the stand-alone mode. It decides nothing: whoever is
 // at the other end could as well run postdrop, and has no more rights here.
 type local struct {
-	srv     *server
+	srv     *localServer
 	program dropclient.Program
 
 	drop   *dropclient.Drop // nil outside a message
@@ -70,13 +79,13 @@ func newLocal(t *queuetool.Tool) (*local, error) {
 	var p struct {
 		CommandDir string `param:"command_directory"`
 	}
-	srv := &server{log: t.Log}
-	for _, dst := range []any{&srv.params, &p} {
+	srv := &localServer{log: t.Log}
+	for _, dst := range []any{&srv.Params, &p} {
 		if err := t.Config.Fill(dst); err != nil {
 			return nil, err
 		}
 	}
-	srv.setOptions()
+	srv.opts = srv.Options(t.Log)
 	// There is no TLS in a pipe, and a script that writes all commands at
 	// once harms nobody.
 	srv.opts.NoEarlyTalk = false
@@ -101,7 +110,9 @@ func (h *local) Connect(context.Context, *smtpserver.Session) status.Status {
 func (h *local) Helo(context.Context, *smtpserver.Session) status.Status { return status.Status{} }
 
 // StartTLS is not offered.
-func (h *local) StartTLS(context.Context, *smtpserver.Session) status.Status { return cleanupGone() }
+func (h *local) StartTLS(context.Context, *smtpserver.Session) status.Status {
+	return intake.CleanupGone()
+}
 
 // TLSDone does not happen.
 func (h *local) TLSDone(context.Context, *smtpserver.Session, error) {}
@@ -124,7 +135,7 @@ func (h *local) Rcpt(ctx context.Context, s *smtpserver.Session, r *smtpserver.R
 			if errors.Is(err, dropclient.ErrDenied) {
 				return status.New(550, "5.7.1", "Error: service denied")
 			}
-			return cleanupGone()
+			return intake.CleanupGone()
 		}
 		h.first = r.Address
 	}
@@ -178,10 +189,10 @@ func (h *local) attr(name, value string) { h.rec(queue.RecAttr, []byte(name+"="+
 // Data starts the content.
 func (h *local) Data(_ context.Context, s *smtpserver.Session) status.Status {
 	if h.drop == nil {
-		return cleanupGone()
+		return intake.CleanupGone()
 	}
 	h.rec(queue.RecMesg, nil)
-	for _, l := range h.srv.received(s, h.id, h.first, time.Now()) {
+	for _, l := range h.srv.Received(s, h.id, h.first, time.Now()) {
 		h.rec(queue.RecNorm, []byte(l))
 	}
 	return status.Status{}
@@ -200,7 +211,7 @@ func (h *local) Content(_ *smtpserver.Session, b []byte, eol bool) {
 		return
 	}
 	if !h.body {
-		b = mailboxLine(b)
+		b = intake.MailboxLine(b)
 		h.body = !bytes.HasPrefix(b, []byte("X-Mailbox-Line:"))
 	}
 	h.rec(typ, b)
@@ -209,7 +220,7 @@ func (h *local) Content(_ *smtpserver.Session, b []byte, eol bool) {
 // End asks postdrop whether the message is safe.
 func (h *local) End(context.Context, *smtpserver.Session, smtpwire.ContentInfo) status.Status {
 	if h.drop == nil {
-		return cleanupGone()
+		return intake.CleanupGone()
 	}
 	if h.tooBig {
 		return status.New(552, "5.3.4", "Error: message file too big")
@@ -220,7 +231,7 @@ func (h *local) End(context.Context, *smtpserver.Session, smtpwire.ContentInfo) 
 	h.drop = nil
 	if err != nil {
 		h.srv.log.Warn(h.id, "%s: %v", h.program.Path(), err)
-		return cleanupGone()
+		return intake.CleanupGone()
 	}
 	return inject.Result{Status: inject.Status(code), Reason: reason, QueueID: h.id}.Reply()
 }

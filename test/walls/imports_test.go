@@ -23,7 +23,7 @@ var rows = [][]string{
 	{"jail", "sched", "queue", "queue/bouncelog", "queue/listing", "table/text", "table/pattern", "table/pcre", "table", "table/keys", "queuetool", "dns", "dns/dnstest"},
 	{"smtpwire", "tlspolicy", "tlskeys", "rewrite", "anvilclient", "flushclient", "dropclient", "inject", "bounceclient", "deliver", "access", "worker"},
 	{"smtpserver", "smtpclient", "check"},
-	{"service/masterlink", "service"},
+	{"service/masterlink", "service", "intake"},
 }
 
 // exceptions are imports against the rows, each with its reason.

@@ -1,4 +1,4 @@
-package main
+package intake
 
 import (
 	"context"
@@ -16,9 +16,9 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/status"
 )
 
-// session is one client. It is the engine's Handler.
-type session struct {
-	srv  *server
+// Session is one client. It is the engine's Handler.
+type Session struct {
+	srv  *Server
 	addr netip.Addr
 	peer dns.Peer
 
@@ -30,7 +30,7 @@ type session struct {
 }
 
 // Open learns who the client is.
-func (h *session) Open(ctx context.Context, s *smtpserver.Session) {
+func (h *Session) Open(ctx context.Context, s *smtpserver.Session) {
 	c := &s.Client
 	c.Proto = "SMTP"
 	c.Name, c.ReverseName, c.Addr = dns.UnknownPeer, dns.UnknownPeer, dns.UnknownPeer
@@ -50,7 +50,7 @@ func (h *session) Open(ctx context.Context, s *smtpserver.Session) {
 
 // lookupName finds the client's name. A slow name server must not hold the
 // client for as long as a mail transaction may last.
-func (h *session) lookupName(ctx context.Context, s *smtpserver.Session) {
+func (h *Session) lookupName(ctx context.Context, s *smtpserver.Session) {
 	if !h.srv.PeerLookup {
 		return
 	}
@@ -64,7 +64,7 @@ func (h *session) lookupName(ctx context.Context, s *smtpserver.Session) {
 }
 
 // policy looks up what is special about this client.
-func (h *session) policy(ctx context.Context, s *smtpserver.Session) {
+func (h *Session) policy(ctx context.Context, s *smtpserver.Session) {
 	c := &s.Client
 	trusted, err := h.srv.nets.Match(ctx, c.Name, c.Addr)
 	if err != nil {
@@ -87,7 +87,7 @@ func (h *session) policy(ctx context.Context, s *smtpserver.Session) {
 }
 
 // bareLF maps smtpd_forbid_bare_newline; "yes" means normalize.
-func (h *session) bareLF(ctx context.Context, s *smtpserver.Session) smtpwire.BareLF {
+func (h *Session) bareLF(ctx context.Context, s *smtpserver.Session) smtpwire.BareLF {
 	mode := smtpwire.BareNormalize
 	switch h.srv.BareLF {
 	case "no":
@@ -103,7 +103,7 @@ func (h *session) bareLF(ctx context.Context, s *smtpserver.Session) smtpwire.Ba
 
 // Connect checks the limits of anvil, and without smtpd_delay_reject the
 // client restrictions.
-func (h *session) Connect(ctx context.Context, s *smtpserver.Session) status.Status {
+func (h *Session) Connect(ctx context.Context, s *smtpserver.Session) status.Status {
 	if st := h.count(ctx, s); !st.IsZero() {
 		return st
 	}
@@ -114,7 +114,7 @@ func (h *session) Connect(ctx context.Context, s *smtpserver.Session) status.Sta
 }
 
 // count tells anvil about the connection.
-func (h *session) count(ctx context.Context, s *smtpserver.Session) status.Status {
+func (h *Session) count(ctx context.Context, s *smtpserver.Session) status.Status {
 	srv := h.srv
 	if srv.ConnCount == 0 && srv.ConnRate == 0 && srv.MessageRate == 0 && srv.RcptRate == 0 && srv.NewTLSRate == 0 {
 		return status.Status{}
@@ -143,7 +143,7 @@ func (h *session) count(ctx context.Context, s *smtpserver.Session) status.Statu
 
 // event asks anvil. When anvil is away, the server goes on without limits
 // and says so now and then.
-func (h *session) event(ctx context.Context, event string) (anvilclient.Counts, bool) {
+func (h *Session) event(ctx context.Context, event string) (anvilclient.Counts, bool) {
 	if h.ident == "" {
 		return anvilclient.Counts{}, false
 	}
@@ -166,7 +166,7 @@ func (h *session) event(ctx context.Context, event string) (anvilclient.Counts, 
 }
 
 // rate counts an event and tells whether it is above a limit.
-func (h *session) rate(ctx context.Context, s *smtpserver.Session, event string, limit int, what string) bool {
+func (h *Session) rate(ctx context.Context, s *smtpserver.Session, event string, limit int, what string) bool {
 	if limit == 0 {
 		return false
 	}
@@ -179,7 +179,7 @@ func (h *session) rate(ctx context.Context, s *smtpserver.Session, event string,
 }
 
 // Helo runs the HELO restrictions where they are not put off.
-func (h *session) Helo(ctx context.Context, s *smtpserver.Session) status.Status {
+func (h *Session) Helo(ctx context.Context, s *smtpserver.Session) status.Status {
 	if h.srv.DelayReject {
 		return status.Status{}
 	}
@@ -187,7 +187,7 @@ func (h *session) Helo(ctx context.Context, s *smtpserver.Session) status.Status
 }
 
 // Close ends the session.
-func (h *session) Close(s *smtpserver.Session) {
+func (h *Session) Close(s *smtpserver.Session) {
 	h.Reset(s)
 	if h.counted {
 		h.event(context.Background(), anvilclient.Disconnect)
@@ -195,7 +195,7 @@ func (h *session) Close(s *smtpserver.Session) {
 }
 
 // flags are what cleanup is to do with mail from the network.
-func (h *session) flags(m *smtpserver.Mail) inject.Flags {
+func (h *Session) flags(m *smtpserver.Mail) inject.Flags {
 	f := inject.FlagsExternal | inject.FlagSMTPReply
 	if m.UTF8 {
 		f |= inject.FlagUTF8

@@ -1,4 +1,4 @@
-package main
+package intake
 
 import (
 	"bytes"
@@ -43,13 +43,14 @@ func (m *message) discarded() bool {
 	return false
 }
 
-func cleanupGone() status.Status {
+// CleanupGone is the reply when cleanup cannot be reached or has no answer.
+func CleanupGone() status.Status {
 	return status.New(451, "4.3.0", "Error: queue file write error")
 }
 
 // accept hands an accepted recipient to cleanup. The queue file is opened
 // with the first one, so that what is rejected before logs NOQUEUE.
-func (h *session) accept(ctx context.Context, s *smtpserver.Session, r *smtpserver.Rcpt) status.Status {
+func (h *Session) accept(ctx context.Context, s *smtpserver.Session, r *smtpserver.Rcpt) status.Status {
 	if h.msg.sub == nil {
 		if st := h.begin(ctx, s); !st.IsZero() {
 			return st
@@ -58,13 +59,13 @@ func (h *session) accept(ctx context.Context, s *smtpserver.Session, r *smtpserv
 	}
 	if err := h.msg.sub.Recipient(r.Recipient); err != nil {
 		h.srv.log.Warn(h.msg.id, "%v", err)
-		return cleanupGone()
+		return CleanupGone()
 	}
 	return status.Status{}
 }
 
 // begin opens a queue file and sends what comes before the recipients.
-func (h *session) begin(ctx context.Context, s *smtpserver.Session) status.Status {
+func (h *Session) begin(ctx context.Context, s *smtpserver.Session) status.Status {
 	ctx, h.msg.cancel = context.WithCancel(ctx)
 	sub, err := h.srv.cleanup.Begin(ctx, h.flags(s.Mail()))
 	if err != nil {
@@ -84,7 +85,7 @@ func (h *session) begin(ctx context.Context, s *smtpserver.Session) status.Statu
 	sub.Attr("encoding", s.Mail().Encoding)
 	if err := sub.Sender(s.Mail().Sender); err != nil {
 		h.srv.log.Warn(h.msg.id, "%v", err)
-		return cleanupGone()
+		return CleanupGone()
 	}
 	h.srv.log.Info(h.msg.id, "client=%s", s.Peer())
 	return status.Status{}
@@ -92,7 +93,7 @@ func (h *session) begin(ctx context.Context, s *smtpserver.Session) status.Statu
 
 // rewritesLocally reports whether the client's headers are completed with our
 // domain (local_header_rewrite_clients).
-func (h *session) rewritesLocally(_ context.Context, _ *smtpserver.Session) bool {
+func (h *Session) rewritesLocally(_ context.Context, _ *smtpserver.Session) bool {
 	for _, w := range h.srv.LocalRewrites {
 		switch w {
 		case "permit_inet_interfaces":
@@ -109,12 +110,12 @@ func (h *session) rewritesLocally(_ context.Context, _ *smtpserver.Session) bool
 }
 
 // Data runs the DATA restrictions and starts the content.
-func (h *session) Data(ctx context.Context, s *smtpserver.Session) status.Status {
+func (h *Session) Data(ctx context.Context, s *smtpserver.Session) status.Status {
 	if st := h.check(ctx, s, s.Where(), h.srv.lists.data); !st.IsZero() {
 		return st
 	}
 	if h.msg.sub == nil {
-		return cleanupGone()
+		return CleanupGone()
 	}
 	h.sendActions()
 	h.msg.started = true
@@ -124,7 +125,7 @@ func (h *session) Data(ctx context.Context, s *smtpserver.Session) status.Status
 			h.msg.sub.Line([]byte(a.Text))
 		}
 	}
-	for _, l := range h.srv.received(s, h.msg.id, h.msg.first, time.Now()) {
+	for _, l := range h.srv.Received(s, h.msg.id, h.msg.first, time.Now()) {
 		h.msg.sub.Line([]byte(l))
 	}
 	return status.Status{}
@@ -133,7 +134,7 @@ func (h *session) Data(ctx context.Context, s *smtpserver.Session) status.Status
 // sendActions sends what access tables asked for as envelope records. Their
 // types are those of the queue file: f flags, L filter, > redirect, R
 // recipient.
-func (h *session) sendActions() {
+func (h *Session) sendActions() {
 	sub := h.msg.sub
 	for _, a := range h.msg.actions {
 		switch a.Kind {
@@ -153,7 +154,7 @@ func (h *session) sendActions() {
 
 // Content passes a part of the message on. What is beyond the size limit is
 // read and dropped.
-func (h *session) Content(_ *smtpserver.Session, b []byte, eol bool) {
+func (h *Session) Content(_ *smtpserver.Session, b []byte, eol bool) {
 	m := &h.msg
 	m.size += int64(len(b)) + 2
 	if !eol {
@@ -168,7 +169,7 @@ func (h *session) Content(_ *smtpserver.Session, b []byte, eol bool) {
 		return
 	}
 	if !m.body {
-		b = mailboxLine(b)
+		b = MailboxLine(b)
 		m.body = !bytes.HasPrefix(b, []byte("X-Mailbox-Line:"))
 	}
 	if eol {
@@ -178,9 +179,9 @@ func (h *session) Content(_ *smtpserver.Session, b []byte, eol bool) {
 	}
 }
 
-// mailboxLine turns the "From " line of a mailbox file, which clients send by
+// MailboxLine turns the "From " line of a mailbox file, which clients send by
 // mistake in front of the headers, into a header.
-func mailboxLine(b []byte) []byte {
+func MailboxLine(b []byte) []byte {
 	if bytes.HasPrefix(b, []byte("From ")) || bytes.HasPrefix(b, []byte(">From ")) {
 		return append([]byte("X-Mailbox-Line: "), b...)
 	}
@@ -188,10 +189,10 @@ func mailboxLine(b []byte) []byte {
 }
 
 // End asks cleanup whether the message is safe.
-func (h *session) End(ctx context.Context, s *smtpserver.Session, info smtpwire.ContentInfo) status.Status {
+func (h *Session) End(ctx context.Context, s *smtpserver.Session, info smtpwire.ContentInfo) status.Status {
 	m := &h.msg
 	if m.sub == nil || !m.started {
-		return cleanupGone()
+		return CleanupGone()
 	}
 	if m.tooBig {
 		return status.New(552, "5.3.4", "Error: message file too big")
@@ -204,13 +205,13 @@ func (h *session) End(ctx context.Context, s *smtpserver.Session, info smtpwire.
 	result, err := m.sub.Finish()
 	if err != nil {
 		h.srv.log.Warn(m.id, "%v", err)
-		return cleanupGone()
+		return CleanupGone()
 	}
 	return result.Reply()
 }
 
 // Reset drops a message that was not finished.
-func (h *session) Reset(*smtpserver.Session) {
+func (h *Session) Reset(*smtpserver.Session) {
 	if h.msg.sub != nil {
 		h.msg.sub.Abort()
 		h.msg.cancel()
@@ -218,9 +219,9 @@ func (h *session) Reset(*smtpserver.Session) {
 	h.msg = message{}
 }
 
-// received makes the lines of the Received header (RFC 5321 4.4), in
+// Received makes the lines of the Received header (RFC 5321 4.4), in
 // Postfix's form.
-func (srv *server) received(s *smtpserver.Session, id, first string, now time.Time) []string {
+func (p *Params) Received(s *smtpserver.Session, id, first string, now time.Time) []string {
 	c := &s.Client
 	addr := c.Addr
 	if strings.Contains(addr, ":") {
@@ -231,7 +232,7 @@ func (srv *server) received(s *smtpserver.Session, id, first string, now time.Ti
 		from = c.Name
 	}
 	lines := []string{"Received: from " + from + " (" + c.Name + " [" + addr + "])"}
-	if s.TLS != nil && srv.TLSReceived {
+	if s.TLS != nil && p.TLSReceived {
 		lines = append(lines, tlsComment(tlspolicy.Summary(s.TLS))...)
 	}
 	proto := c.Proto
@@ -242,7 +243,7 @@ func (srv *server) received(s *smtpserver.Session, id, first string, now time.Ti
 	if s.TLS != nil {
 		proto += "S"
 	}
-	by := "\tby " + srv.Hostname + " (" + srv.MailName + ") with " + proto + " id " + id
+	by := "\tby " + p.Hostname + " (" + p.MailName + ") with " + proto + " id " + id
 	date := now.Format(receivedDate)
 	if s.Recipients() == 1 {
 		return append(lines, by, "\tfor <"+address.Quote(first)+">; "+date)

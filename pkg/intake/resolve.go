@@ -1,4 +1,4 @@
-package main
+package intake
 
 import (
 	"context"
@@ -24,7 +24,7 @@ type cachedResolve struct {
 }
 
 // resolve finds out where mail for an address in internal form goes.
-func (srv *server) resolve(ctx context.Context, sender, addr string) (rewrite.Resolved, error) {
+func (srv *Server) resolve(ctx context.Context, sender, addr string) (rewrite.Resolved, error) {
 	key := sender + "\x00" + addr
 	now := time.Now()
 	srv.mu.Lock()
@@ -53,7 +53,7 @@ func (srv *server) resolve(ctx context.Context, sender, addr string) (rewrite.Re
 // authDestination reports whether a recipient is in a domain that we are
 // responsible for. Mail with a further route in its local part, such as
 // user%other@here, has an uncertain destination and does not count.
-func (srv *server) authDestination(ctx context.Context, sender, rcpt string) (bool, error) {
+func (srv *Server) authDestination(ctx context.Context, sender, rcpt string) (bool, error) {
 	r, err := srv.resolve(ctx, sender, rcpt)
 	if err != nil {
 		return false, err
@@ -74,7 +74,7 @@ func (srv *server) authDestination(ctx context.Context, sender, rcpt string) (bo
 // unlisted returns a rejection for an address that does not exist in one of
 // our domains, or the zero status. class is "Recipient address" or "Sender
 // address".
-func (srv *server) unlisted(ctx context.Context, other, addr, class string) (status.Status, error) {
+func (srv *Server) unlisted(ctx context.Context, other, addr, class string) (status.Status, error) {
 	sender := class == "Sender address"
 	if sender {
 		other = ""
@@ -128,7 +128,7 @@ func (srv *server) unlisted(ctx context.Context, other, addr, class string) (sta
 	return status.Status{}, nil
 }
 
-func (srv *server) unknownUser(what string) string {
+func (srv *Server) unknownUser(what string) string {
 	if srv.ShowTable {
 		return "User unknown in " + what + " table"
 	}
@@ -136,7 +136,7 @@ func (srv *server) unknownUser(what string) string {
 }
 
 // noSuch makes the reply for an address that does not exist.
-func (srv *server) noSuch(addr, class string, reply int, enhanced, text string) status.Status {
+func (srv *Server) noSuch(addr, class string, reply int, enhanced, text string) status.Status {
 	enhanced = string(byte('0'+reply/100)) + enhanced[1:]
 	if class == "Sender address" && strings.HasSuffix(enhanced, ".1.1") {
 		enhanced = enhanced[:1] + ".1.0"
@@ -146,7 +146,7 @@ func (srv *server) noSuch(addr, class string, reply int, enhanced, text string) 
 
 // rewritten reports whether an address will become another one: then it
 // exists as far as we are concerned.
-func (srv *server) rewritten(ctx context.Context, addr string, sender bool) (bool, error) {
+func (srv *Server) rewritten(ctx context.Context, addr string, sender bool) (bool, error) {
 	all := []*table.Maps{srv.maps.rcptCanonical, srv.maps.canonical, srv.maps.alias}
 	if sender {
 		all = append(all, srv.maps.senderCanonical)

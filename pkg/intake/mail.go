@@ -1,4 +1,4 @@
-package main
+package intake
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 )
 
 // Mail decides about a sender.
-func (h *session) Mail(ctx context.Context, s *smtpserver.Session, m *smtpserver.Mail) status.Status {
+func (h *Session) Mail(ctx context.Context, s *smtpserver.Session, m *smtpserver.Mail) status.Status {
 	srv := h.srv
 	h.msg = message{}
 	f := h.facts(s, "MAIL", &m.Address, nil)
@@ -32,7 +32,7 @@ func (h *session) Mail(ctx context.Context, s *smtpserver.Session, m *smtpserver
 
 // checkSize compares the announced size with the limit (RFC 1870 section
 // 6.1) and with what the queue's disk has left.
-func (h *session) checkSize(size int64) status.Status {
+func (h *Session) checkSize(size int64) status.Status {
 	srv := h.srv
 	if srv.SizeLimit > 0 && size > srv.SizeLimit {
 		return status.New(552, "5.3.4", "Message size exceeds fixed limit")
@@ -51,7 +51,7 @@ func (h *session) checkSize(size int64) status.Status {
 }
 
 // Rcpt decides about a recipient, in the order of postfix.md D1.
-func (h *session) Rcpt(ctx context.Context, s *smtpserver.Session, r *smtpserver.Rcpt) status.Status {
+func (h *Session) Rcpt(ctx context.Context, s *smtpserver.Session, r *smtpserver.Rcpt) status.Status {
 	srv := h.srv
 	f := h.facts(s, "RCPT", &s.Mail().Address, &r.Address)
 	if h.rate(ctx, s, anvilclient.Recipient, srv.RcptRate, "Recipient address") {
@@ -66,7 +66,7 @@ func (h *session) Rcpt(ctx context.Context, s *smtpserver.Session, r *smtpserver
 	return h.accept(ctx, s, r)
 }
 
-func (h *session) checkRcpt(ctx context.Context, s *smtpserver.Session, f *access.Facts) status.Status {
+func (h *Session) checkRcpt(ctx context.Context, s *smtpserver.Session, f *access.Facts) status.Status {
 	l := &h.srv.lists
 	var all []*access.List
 	if h.srv.DelayReject {
@@ -87,7 +87,7 @@ func (h *session) checkRcpt(ctx context.Context, s *smtpserver.Session, f *acces
 }
 
 // checkUnlisted is the implicit end of the recipient restrictions.
-func (h *session) checkUnlisted(ctx context.Context, s *smtpserver.Session, f *access.Facts) status.Status {
+func (h *Session) checkUnlisted(ctx context.Context, s *smtpserver.Session, f *access.Facts) status.Status {
 	if h.srv.RejectUnlistedFr && f.Sender != "" {
 		st, err := f.UnlistedSender(ctx, f.Sender)
 		if st = h.orTemporary(st, err, f.Sender); !st.IsZero() {
@@ -104,7 +104,7 @@ func (h *session) checkUnlisted(ctx context.Context, s *smtpserver.Session, f *a
 	return status.Status{}
 }
 
-func (h *session) orTemporary(st status.Status, err error, addr string) status.Status {
+func (h *Session) orTemporary(st status.Status, err error, addr string) status.Status {
 	if err == nil {
 		return st
 	}
@@ -114,7 +114,7 @@ func (h *session) orTemporary(st status.Status, err error, addr string) status.S
 
 // Vrfy tells whether an address exists, to a client that could find it out
 // with RCPT.
-func (h *session) Vrfy(ctx context.Context, s *smtpserver.Session, addr string) status.Status {
+func (h *Session) Vrfy(ctx context.Context, s *smtpserver.Session, addr string) status.Status {
 	f := h.facts(s, "VRFY", nil, &addr)
 	// What a table wants done to a message is not about this one.
 	actions := h.msg.actions
@@ -123,7 +123,7 @@ func (h *session) Vrfy(ctx context.Context, s *smtpserver.Session, addr string) 
 }
 
 // Etrn asks for a try of the mail that waits for a domain (RFC 1985).
-func (h *session) Etrn(ctx context.Context, s *smtpserver.Session, domain string) status.Status {
+func (h *Session) Etrn(ctx context.Context, s *smtpserver.Session, domain string) status.Status {
 	f := h.facts(s, "ETRN", nil, nil)
 	f.Recipient = domain
 	l := &h.srv.lists

@@ -1,4 +1,4 @@
-package main
+package intake
 
 import (
 	"context"
@@ -19,9 +19,9 @@ func TestTLSComment(t *testing.T) {
 		in   string
 		want []string
 	}{
-		{"TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits) key-exchange X25519 server-signature ECDSA (P-256)", []string{
+		{"TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits) key-exchange X25519 Server-signature ECDSA (P-256)", []string{
 			"\t(using TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits)",
-			"\t key-exchange X25519 server-signature ECDSA (P-256))",
+			"\t key-exchange X25519 Server-signature ECDSA (P-256))",
 			"\t(No client certificate requested)"}},
 		{"TLSv1.2 with cipher AES128-SHA (128/128 bits)", []string{
 			"\t(using TLSv1.2 with cipher AES128-SHA (128/128 bits))",
@@ -38,7 +38,7 @@ func TestMailboxLine(t *testing.T) {
 		"From me": "X-Mailbox-Line: From me", ">From me": "X-Mailbox-Line: >From me",
 		"From: me": "From: me", "": "", "Fromage": "Fromage",
 	} {
-		if got := string(mailboxLine([]byte(in))); got != want {
+		if got := string(MailboxLine([]byte(in))); got != want {
 			t.Errorf("%q gives %q", in, got)
 		}
 	}
@@ -46,7 +46,7 @@ func TestMailboxLine(t *testing.T) {
 
 // TestEndWithoutMessage: an engine that went wrong must not get a 250.
 func TestEndWithoutMessage(t *testing.T) {
-	h := &session{srv: &server{}}
+	h := &Session{srv: &Server{}}
 	s := &smtpserver.Session{Client: envelope.Client{}}
 	st := h.End(context.Background(), s, smtpwire.ContentInfo{})
 	if st.Reply != 451 {
@@ -55,7 +55,7 @@ func TestEndWithoutMessage(t *testing.T) {
 }
 
 func TestNoSuch(t *testing.T) {
-	srv := &server{}
+	srv := &Server{}
 	for _, tc := range []struct {
 		class string
 		reply int

@@ -1,9 +1,13 @@
-package main
+// Package intake is what the servers that take mail in by SMTP have in common
+// behind the protocol engine: who the client is, the limits of anvil, the
+// restriction lists, which addresses exist, TLS, and the way into cleanup.
+// smtpd(8) is little else; submission(8) puts its own rules in front.
+package intake
 
 import "time"
 
-// params are the parameters of the server.
-type params struct {
+// Params are the parameters of the server.
+type Params struct {
 	Hostname string `param:"myhostname"`
 	MailName string `param:"mail_name"`
 	Banner   string `param:"smtpd_banner"`

@@ -1,4 +1,4 @@
-package main
+package intake
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 )
 
 // setTLS reads the TLS level. Certificates and signatures come from tlsmgr.
-func (srv *server) setTLS() error {
+func (srv *Server) setTLS() error {
 	level := srv.TLSLevel
 	if level == "" {
 		switch {
@@ -52,7 +52,7 @@ func (srv *server) setTLS() error {
 }
 
 // StartTLS limits how often a client may set up TLS.
-func (h *session) StartTLS(ctx context.Context, s *smtpserver.Session) status.Status {
+func (h *Session) StartTLS(ctx context.Context, s *smtpserver.Session) status.Status {
 	if h.rate(ctx, s, anvilclient.NewTLS, h.srv.NewTLSRate, "New TLS session") {
 		return status.New(454, "4.7.0", "Error: too many new TLS sessions from "+s.Client.Addr)
 	}
@@ -60,4 +60,4 @@ func (h *session) StartTLS(ctx context.Context, s *smtpserver.Session) status.St
 }
 
 // TLSDone follows the handshake.
-func (h *session) TLSDone(context.Context, *smtpserver.Session, error) {}
+func (h *Session) TLSDone(context.Context, *smtpserver.Session, error) {}

@@ -1,4 +1,4 @@
-package main
+package intake
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 
 // facts collects what restrictions look at. sender and rcpt are nil where
 // there is none yet.
-func (h *session) facts(s *smtpserver.Session, command string, sender, rcpt *string) *access.Facts {
+func (h *Session) facts(s *smtpserver.Session, command string, sender, rcpt *string) *access.Facts {
 	f := &access.Facts{
 		Command: command, Name: s.Client.Name, Reverse: s.Client.ReverseName, Addr: s.Client.Addr,
 		NameStatus: h.peer.NameStatus, RevState: h.peer.ReverseStatus, Helo: s.Client.Helo,
@@ -41,8 +41,8 @@ func (h *session) facts(s *smtpserver.Session, command string, sender, rcpt *str
 }
 
 // evaluator makes an Eval that logs for this session.
-func (h *session) evaluator(s *smtpserver.Session, f *access.Facts) *access.Eval {
-	p := &h.srv.params
+func (h *Session) evaluator(s *smtpserver.Session, f *access.Facts) *access.Eval {
+	p := &h.srv.Params
 	return &access.Eval{
 		Facts: f, Keys: h.srv.access, NullKey: p.NullKey,
 		Codes: access.Codes{Reject: p.CodeReject, Defer: p.CodeDefer, InvalidHelo: p.CodeHelo, NonFQDN: p.CodeFQDN,
@@ -57,7 +57,7 @@ func (h *session) evaluator(s *smtpserver.Session, f *access.Facts) *access.Eval
 }
 
 // check runs one list by itself.
-func (h *session) check(ctx context.Context, s *smtpserver.Session, command string, l *access.List) status.Status {
+func (h *Session) check(ctx context.Context, s *smtpserver.Session, command string, l *access.List) status.Status {
 	var sender *string
 	if m := s.Mail(); m != nil {
 		sender = &m.Address
@@ -67,7 +67,7 @@ func (h *session) check(ctx context.Context, s *smtpserver.Session, command stri
 
 // run evaluates lists in order; each OK ends only its own list. What is
 // rejected is logged.
-func (h *session) run(ctx context.Context, s *smtpserver.Session, e *access.Eval, all ...*access.List) status.Status {
+func (h *Session) run(ctx context.Context, s *smtpserver.Session, e *access.Eval, all ...*access.List) status.Status {
 	for _, l := range all {
 		v, st := e.Run(ctx, l)
 		h.msg.actions = append(h.msg.actions, e.Actions...)
@@ -86,7 +86,7 @@ func (h *session) run(ctx context.Context, s *smtpserver.Session, e *access.Eval
 }
 
 // rejected logs a rejection and applies soft_bounce.
-func (h *session) rejected(s *smtpserver.Session, f *access.Facts, st status.Status) status.Status {
+func (h *Session) rejected(s *smtpserver.Session, f *access.Facts, st status.Status) status.Status {
 	if h.srv.SoftBounce && st.Reply >= 500 {
 		st = st.As('4')
 	}
@@ -96,7 +96,7 @@ func (h *session) rejected(s *smtpserver.Session, f *access.Facts, st status.Sta
 
 // logAction writes "ID: reject: RCPT from host[addr]: text; from=<..> to=<..>
 // proto=ESMTP helo=<..>".
-func (h *session) logAction(s *smtpserver.Session, f *access.Facts, action, text string) {
+func (h *Session) logAction(s *smtpserver.Session, f *access.Facts, action, text string) {
 	id := h.msg.id
 	if id == "" {
 		id = "NOQUEUE"
@@ -117,7 +117,7 @@ func (h *session) logAction(s *smtpserver.Session, f *access.Facts, action, text
 
 // mailDomain asks whether mail can be sent to a domain: it has MX, A or AAAA
 // records.
-func (srv *server) mailDomain(ctx context.Context, domain string) error {
+func (srv *Server) mailDomain(ctx context.Context, domain string) error {
 	_, err := srv.resolver.Lookup(ctx, domain, dns.TypeMX)
 	if !dns.Is(err, dns.NoData) {
 		return err

@@ -1,4 +1,4 @@
-package main
+package intake
 
 import (
 	"context"
@@ -25,11 +25,12 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/table/keys"
 )
 
-// server is what all sessions share.
-type server struct {
-	params
+// Server is what all sessions share.
+type Server struct {
+	Params
 	log     *maillog.Logger
 	service string
+	setup   Setup
 	opts    smtpserver.Options
 
 	lists   lists
@@ -64,23 +65,40 @@ type recipientMaps struct {
 	local, alias, mailbox, relay, canonical, rcptCanonical, senderCanonical *table.Maps
 }
 
-// prepare reads the configuration and opens the tables, before the jail.
-func prepare(env *service.Env) (*service.Hooks, error) {
-	srv, err := newServer(env)
+// Setup is what a program has of its own.
+type Setup struct {
+	// Adjust changes parameters after they were read.
+	Adjust func(*Params) error
+	// Prefix takes the place of "smtpd_" in the names of parameters whose
+	// values Adjust replaces, for messages about them.
+	Prefix string
+}
+
+// Prepare makes the hooks of smtpd(8).
+func Prepare(env *service.Env) (*service.Hooks, error) {
+	srv, err := New(env, Setup{})
 	if err != nil {
 		return nil, err
 	}
+	return srv.Hooks(func() smtpserver.Handler { return srv.Session() }), nil
+}
+
+// Hooks serve clients with the handlers that are made for each of them.
+func (srv *Server) Hooks(handler func() smtpserver.Handler) *service.Hooks {
 	return &service.Hooks{
 		Ready: func(ctx context.Context) error {
 			srv.opts.Leave = untilStopping(ctx)
 			return nil
 		},
 		Session: func(ctx context.Context, conn net.Conn) error {
-			return smtpserver.Serve(ctx, conn, &srv.opts, &session{srv: srv})
+			return smtpserver.Serve(ctx, conn, &srv.opts, handler())
 		},
 		Changed: srv.changed,
-	}, nil
+	}
 }
+
+// Session returns the handler for one client.
+func (srv *Server) Session() *Session { return &Session{srv: srv} }
 
 // untilStopping returns a context that is done when the process must end now,
 // one for all sessions: thousands of idle ones need no goroutine each.
@@ -96,10 +114,16 @@ func untilStopping(ctx context.Context) context.Context {
 	return leave
 }
 
-func newServer(env *service.Env) (*server, error) {
-	srv := &server{log: env.Log, service: env.Service, resolved: make(map[string]cachedResolve)}
-	if err := env.Config.Fill(&srv.params); err != nil {
+// New reads the configuration and opens the tables, before the jail.
+func New(env *service.Env, setup Setup) (*Server, error) {
+	srv := &Server{log: env.Log, service: env.Service, setup: setup, resolved: make(map[string]cachedResolve)}
+	if err := env.Config.Fill(&srv.Params); err != nil {
 		return nil, err
+	}
+	if setup.Adjust != nil {
+		if err := setup.Adjust(&srv.Params); err != nil {
+			return nil, err
+		}
 	}
 	if err := srv.openTables(env); err != nil {
 		return nil, err
@@ -119,33 +143,34 @@ func newServer(env *service.Env) (*server, error) {
 	if srv.queueDir, err = os.Open("."); err != nil {
 		return nil, fmt.Errorf("open queue directory: %w", err)
 	}
-	srv.setOptions()
+	srv.opts = srv.Options(srv.log)
 	return srv, srv.setTLS()
 }
 
-// setOptions fills the engine's options from the parameters.
-func (srv *server) setOptions() {
-	srv.opts = smtpserver.Options{
-		Hostname: srv.Hostname, Banner: srv.Banner, Log: srv.log, Buffers: &smtpwire.Buffers{},
-		Timeout: srv.Timeout, StartTLSTimeout: srv.TLSTimeout,
-		RequestDeadline: srv.Deadline, MinDataRate: int64(srv.MinDataRate),
-		LineLimit: srv.LineLimit, SoftErrors: srv.SoftErrors, HardErrors: srv.HardErrors,
-		JunkLimit: srv.JunkLimit, ErrorSleep: srv.ErrorSleep,
-		RcptLimit: srv.RcptLimit, RcptOver: srv.RcptOver, SizeLimit: srv.SizeLimit,
-		HeloNeeded: srv.HeloRequired, StrictPaths: srv.StrictPaths, NoVRFY: srv.NoVRFY,
-		UTF8: srv.UTF8, NoEarlyTalk: srv.NoEarlyTalk, TLSLog: srv.TLSLog,
+// Options fills the engine's options from the parameters.
+func (p *Params) Options(log *maillog.Logger) smtpserver.Options {
+	o := smtpserver.Options{
+		Hostname: p.Hostname, Banner: p.Banner, Log: log, Buffers: &smtpwire.Buffers{},
+		Timeout: p.Timeout, StartTLSTimeout: p.TLSTimeout,
+		RequestDeadline: p.Deadline, MinDataRate: int64(p.MinDataRate),
+		LineLimit: p.LineLimit, SoftErrors: p.SoftErrors, HardErrors: p.HardErrors,
+		JunkLimit: p.JunkLimit, ErrorSleep: p.ErrorSleep,
+		RcptLimit: p.RcptLimit, RcptOver: p.RcptOver, SizeLimit: p.SizeLimit,
+		HeloNeeded: p.HeloRequired, StrictPaths: p.StrictPaths, NoVRFY: p.NoVRFY,
+		UTF8: p.UTF8, NoEarlyTalk: p.NoEarlyTalk, TLSLog: p.TLSLog,
 	}
-	for _, w := range srv.Forbidden {
+	for _, w := range p.Forbidden {
 		// The engine itself throws out what does not begin with a
 		// letter; other patterns of the default say just that.
 		if !strings.Contains(w, ":") {
-			srv.opts.Forbidden = append(srv.opts.Forbidden, strings.ToUpper(w))
+			o.Forbidden = append(o.Forbidden, strings.ToUpper(w))
 		}
 	}
+	return o
 }
 
 // openTables opens all tables but those of the restriction lists.
-func (srv *server) openTables(env *service.Env) error {
+func (srv *Server) openTables(env *service.Env) error {
 	o := srv.tableOptions(env)
 	for _, t := range []struct {
 		dst   **table.Maps
@@ -170,14 +195,14 @@ func (srv *server) openTables(env *service.Env) error {
 	return srv.openNetworks(env, o)
 }
 
-func (srv *server) tableOptions(env *service.Env) table.Options {
+func (srv *Server) tableOptions(env *service.Env) table.Options {
 	return table.Options{
 		Proxy:     ipc.NewPool("private/proxymap", 100*time.Second),
 		ConfigDir: env.Config.Dir(), Log: env.Log, UTF8: srv.UTF8,
 	}
 }
 
-func (srv *server) openNetworks(env *service.Env, o table.Options) (err error) {
+func (srv *Server) openNetworks(env *service.Env, o table.Options) (err error) {
 	bare := srv.BareLFExcept
 	if !env.Config.IsSet("smtpd_forbid_bare_newline_exclusions") {
 		// Postfix exempts $mynetworks by default. A client there can
@@ -204,7 +229,7 @@ func (srv *server) openNetworks(env *service.Env, o table.Options) (err error) {
 	return err
 }
 
-func (srv *server) matchParent(name string) bool {
+func (srv *Server) matchParent(name string) bool {
 	for _, n := range srv.MatchSubdomains {
 		if n == name {
 			return true
@@ -241,7 +266,7 @@ func ownAddresses(names []string) (map[netip.Addr]bool, error) {
 
 // parseLists parses the restriction lists. A server without any protection
 // against relaying does not start.
-func (srv *server) parseLists(env *service.Env) error {
+func (srv *Server) parseLists(env *service.Env) error {
 	o := srv.tableOptions(env)
 	srv.parser = &access.Parser{
 		Classes: make(map[string][]string),
@@ -274,9 +299,10 @@ func (srv *server) parseLists(env *service.Env) error {
 		{&srv.lists.eod, "smtpd_end_of_data_restrictions", access.EndOfData, srv.EODRestrictions},
 		{&srv.lists.etrn, "smtpd_etrn_restrictions", access.Etrn, srv.EtrnRestrictions},
 	} {
-		list, err := srv.parser.Parse(l.param, l.stage, l.words)
+		name := srv.paramName(l.param)
+		list, err := srv.parser.Parse(name, l.stage, l.words)
 		if err != nil {
-			return fmt.Errorf("%v: %w", env.Config.Position(l.param), err)
+			return fmt.Errorf("%v: %w", env.Config.Position(name), err)
 		}
 		*l.dst = list
 	}
@@ -287,8 +313,16 @@ func (srv *server) parseLists(env *service.Env) error {
 	return srv.parser.ParseClasses(access.Client, access.Helo, access.Sender, access.Relay, access.Recipient, access.Data, access.EndOfData, access.Etrn)
 }
 
+// paramName is the name under which a site sets a smtpd_ parameter here.
+func (srv *Server) paramName(name string) string {
+	if rest, ok := strings.CutPrefix(name, "smtpd_"); ok && srv.setup.Prefix != "" {
+		return srv.setup.Prefix + rest
+	}
+	return name
+}
+
 // changed reports whether a table is out of date.
-func (srv *server) changed() bool {
+func (srv *Server) changed() bool {
 	m := srv.maps
 	for _, t := range []*table.Maps{m.local, m.alias, m.mailbox, m.relay, m.canonical, m.rcptCanonical, m.senderCanonical, srv.discard} {
 		if t.Changed() {
