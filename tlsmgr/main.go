@@ -49,6 +49,6 @@ import (
 func main() {
 	service.Main(service.Daemon{
 		Name: "tlsmgr", Kind: service.Stream, Jail: jail.Keys,
-		Solitary: true, Permanent: true, Prepare: prepare,
+		Solitary: true, Permanent: true, Login: true, Prepare: prepare,
 	})
 }

@@ -27,6 +27,7 @@ type instance struct {
 	owner       *user.User
 	mail        *user.User // whose the mailboxes are
 	tls         *user.User // who holds the keys
+	login       *user.User // of the servers before login
 	group       string
 }
 
@@ -120,7 +121,7 @@ func (i *instance) chooseOwners() error {
 	if err != nil {
 		return err
 	}
-	i.owner, i.mail, i.tls = current, current, current
+	i.owner, i.mail, i.tls, i.login = current, current, current, current
 	if current.Uid != "0" {
 		g, err := user.LookupGroupId(current.Gid)
 		if err != nil {
@@ -136,7 +137,7 @@ func (i *instance) chooseOwners() error {
 	for _, u := range []struct {
 		name string
 		dst  **user.User
-	}{{"posthouse", &i.owner}, {"posthouse-tls", &i.tls}, {"posthouse-box", &i.mail}} {
+	}{{"posthouse", &i.owner}, {"posthouse-tls", &i.tls}, {"posthouse-login", &i.login}, {"posthouse-box", &i.mail}} {
 		if err := makeUser(u.name, "/nonexistent"); err != nil {
 			return err
 		}
@@ -197,6 +198,7 @@ daemon_directory = %[2]s
 command_directory = %[9]s
 mail_owner = %[3]s
 tls_owner = %[4]s
+login_owner = %[10]s
 setgid_group = %[5]s
 maillog_file = %[1]s/log/mail.log
 maillog_file_prefixes = %[1]s, /dev/stdout
@@ -227,7 +229,7 @@ smtpd_tls_cert_file = %[1]s/etc/tls/cert.pem
 smtpd_tls_key_file = %[1]s/etc/tls/key.pem
 smtpd_tls_security_level = may
 smtp_tls_security_level = may
-`, i.dir, i.daemonDir, i.owner.Username, i.tls.Username, i.group, i.domain, i.mail.Uid, i.mail.Gid, i.commandDir)
+`, i.dir, i.daemonDir, i.owner.Username, i.tls.Username, i.group, i.domain, i.mail.Uid, i.mail.Gid, i.commandDir, i.login.Username)
 }
 
 func (i *instance) mailboxes() string {

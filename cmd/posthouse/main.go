@@ -177,6 +177,7 @@ type settings struct {
 	MailOwner   string `param:"mail_owner"`
 	SetgidGroup string `param:"setgid_group"`
 	TLSOwner    string `param:"tls_owner"`
+	LoginOwner  string `param:"login_owner"`
 	MaillogFile string `param:"maillog_file"`
 	MailVersion string `param:"mail_version"`
 	MailName    string `param:"mail_name"`

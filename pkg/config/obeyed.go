@@ -191,6 +191,7 @@ func obeyedNames() []string {
 		"local_header_rewrite_clients",
 		"local_recipient_maps",
 		"local_transport",
+		"login_owner",
 		"luser_relay",
 		"mail_name",
 		"mail_owner",

@@ -7,6 +7,9 @@ func rowsOwn() []row {
 			"The number of clients that one process of a service serves at the same time. When it is reached, the " +
 				"process takes no further connection until one ends, and master starts more processes up to the limit " +
 				"in master.cf. With 1, each process serves one client at a time. Set it for one service with -o."},
+		{"login_owner", String, "posthouse-login", "1", "imapd pop3d master", 'O',
+			"The user that imapd and pop3d run as, the servers that talk to mail users before login. It must own no " +
+				"files and run no other process."},
 		{"tls_owner", String, "posthouse-tls", "1", "tlsmgr master", 'O',
 			"The user that owns the TLS and DKIM keys and runs tlsmgr, the only process that uses them. It must " +
 				"own no other files and run no other process."},

@@ -109,7 +109,11 @@ func (e *entry) dropIDs() error {
 	if uid <= 0 || gid <= 0 {
 		return fmt.Errorf("jail %s wants an unprivileged user, got uid %d gid %d", e.applied.Profile, uid, gid)
 	}
-	if err := syscall.Setgroups([]int{gid}); err != nil {
+	groups := []int{gid}
+	if e.options.MailGID > 0 && e.options.MailGID != gid {
+		groups = append(groups, e.options.MailGID)
+	}
+	if err := syscall.Setgroups(groups); err != nil {
 		return fmt.Errorf("set groups: %w", err)
 	}
 	if e.rules.files == noFiles {

@@ -38,6 +38,10 @@ const (
 	Helper
 	// Keys is tlsmgr: a Helper with a user of its own (parameter tls_owner).
 	Keys
+	// Login is a server that talks to anybody before login: imapd, pop3d. It
+	// is a Network with a user of its own (parameter login_owner), which owns
+	// nothing; only daemons that say so take it as a client.
+	Login
 	// LogWriter is postlogd: it holds the open log file and one socket.
 	LogWriter
 	// Parent keeps root with few capabilities, because it starts workers
@@ -56,6 +60,7 @@ type owner int
 const (
 	mailOwner owner = iota
 	tlsOwner
+	loginOwner
 	root    // stays root, with the capabilities of keepCaps
 	current // stays who it is
 )
@@ -91,6 +96,8 @@ func (p Profile) rules() rules {
 		return rules{name: "helper", files: readAll, network: true}
 	case Keys:
 		return rules{name: "keys", owner: tlsOwner, files: readAll}
+	case Login:
+		return rules{name: "login", owner: loginOwner, files: noFiles, network: true}
 	case LogWriter:
 		return rules{name: "log-writer", files: noFiles}
 	case Parent:
@@ -107,9 +114,17 @@ func (p Profile) String() string { return p.rules().name }
 // KeepsRoot reports whether the profile stays root where master.cf allows it.
 func (p Profile) KeepsRoot() bool { return p.rules().owner == root }
 
-// RunsAsTLSOwner reports whether the profile runs as the parameter tls_owner
-// instead of mail_owner.
-func (p Profile) RunsAsTLSOwner() bool { return p.rules().owner == tlsOwner }
+// Owner returns the parameter that names the user of the profile: mail_owner,
+// or that of a process with a user of its own.
+func (p Profile) Owner() string {
+	switch p.rules().owner {
+	case tlsOwner:
+		return "tls_owner"
+	case loginOwner:
+		return "login_owner"
+	}
+	return "mail_owner"
+}
 
 // StrangersGID is the group of processes that talk to strangers and need no
 // files: smtpd and postlogd. They have the mail owner's user id, and the mail
@@ -126,6 +141,10 @@ type Options struct {
 	// UID and GID are who to become; ignored when not root or when the
 	// profile keeps its user.
 	UID, GID int
+	// MailGID is the mail owner's group. A process with a user of its own has
+	// it as a supplementary one, since that group may enter the directory of
+	// private endpoints.
+	MailGID int
 	// Unprivileged overrides a profile that would keep root.
 	Unprivileged bool
 }

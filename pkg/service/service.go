@@ -54,6 +54,9 @@ type Daemon struct {
 	// Inner: processes that talk to strangers are refused as clients, since
 	// this one would read mail from the queue for them.
 	Inner bool
+	// Login: the servers that talk to users before login (login_owner) are
+	// clients of this one. All others refuse them.
+	Login bool
 	// Prepare runs before the jail: it reads parameters, opens tables and
 	// files, looks up users. What it returns runs inside the jail.
 	Prepare func(env *Env) (*Hooks, error)

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/user"
@@ -19,6 +20,7 @@ type settings struct {
 	DataDir        string        `param:"data_directory"`
 	MailOwner      string        `param:"mail_owner"`
 	TLSOwner       string        `param:"tls_owner"`
+	LoginOwner     string        `param:"login_owner"`
 	MaxUse         int           `param:"max_use"`
 	MaxIdle        time.Duration `param:"max_idle"`
 	DaemonTimeout  time.Duration `param:"daemon_timeout"`
@@ -38,6 +40,7 @@ type process struct {
 	endpoint endpoint
 	link     *link
 	owners   []int // uids that may use a private endpoint
+	mailGID  int   // the mail owner's group
 }
 
 // start brings the process from its command line into its jail.
@@ -147,18 +150,40 @@ func (p *process) preload() error {
 	if err != nil {
 		return err
 	}
+	p.mailGID = mail[1]
 	run := mail
-	if p.daemon.Jail.RunsAsTLSOwner() {
-		if run, err = lookup("tls_owner", p.set.TLSOwner); err != nil {
+	if param := p.daemon.Jail.Owner(); param != "mail_owner" {
+		if run, err = lookup(param, p.owner(param)); err != nil {
 			return err
 		}
 	}
 	p.owners = append(p.owners, mail[0], run[0])
+	if p.daemon.Login {
+		login, err := lookup("login_owner", p.set.LoginOwner)
+		var unknown user.UnknownUserError
+		if err != nil && !errors.As(err, &unknown) {
+			return err
+		}
+		if err == nil {
+			p.owners = append(p.owners, login[0])
+		} // else the site has no mail access, and nobody is to be let in
+	}
 	if p.opts.unpriv || !p.daemon.Jail.KeepsRoot() {
 		p.env.UID, p.env.GID = run[0], run[1]
 		p.env.Jailed = true
 	}
 	return nil
+}
+
+// owner returns the user that one of the parameters for owners names.
+func (p *process) owner(param string) string {
+	switch param {
+	case "tls_owner":
+		return p.set.TLSOwner
+	case "login_owner":
+		return p.set.LoginOwner
+	}
+	return p.set.MailOwner
 }
 
 // lookup returns the uid and gid of a user that a parameter names.
@@ -207,7 +232,7 @@ func (p *process) enterJail() error {
 	}
 	applied, err := jail.Enter(p.daemon.Jail, jail.Options{
 		QueueDir: p.set.QueueDir, DataDir: p.set.DataDir, Chroot: p.opts.chroot,
-		UID: p.env.UID, GID: p.env.GID, Unprivileged: p.opts.unpriv,
+		UID: p.env.UID, GID: p.env.GID, MailGID: p.mailGID, Unprivileged: p.opts.unpriv,
 	})
 	if err != nil {
 		return fmt.Errorf("enter jail: %w", err)
