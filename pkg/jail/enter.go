@@ -110,7 +110,7 @@ func (e *entry) dropIDs() error {
 		return fmt.Errorf("jail %s wants an unprivileged user, got uid %d gid %d", e.applied.Profile, uid, gid)
 	}
 	groups := []int{gid}
-	if e.options.MailGID > 0 && e.options.MailGID != gid {
+	if e.rules.owner == loginOwner && e.options.MailGID > 0 {
 		groups = append(groups, e.options.MailGID)
 	}
 	if err := syscall.Setgroups(groups); err != nil {

@@ -141,9 +141,9 @@ type Options struct {
 	// UID and GID are who to become; ignored when not root or when the
 	// profile keeps its user.
 	UID, GID int
-	// MailGID is the mail owner's group. A process with a user of its own has
-	// it as a supplementary one, since that group may enter the directory of
-	// private endpoints.
+	// MailGID is the mail owner's group. A process with a user of its own that
+	// calls its siblings has it as a supplementary one, since that group may
+	// enter the directory of private endpoints.
 	MailGID int
 	// Unprivileged overrides a profile that would keep root.
 	Unprivileged bool
