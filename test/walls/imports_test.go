@@ -19,7 +19,7 @@ const module = "github.com/posthouse-mail/posthouse/"
 // earlier.
 var rows = [][]string{
 	{"printable", "address", "status", "safefile", "cdb", "bdb", "maildir", "mbox", "mime", "alias"},
-	{"ipc", "envelope", "config", "maillog"},
+	{"ipc", "envelope", "config", "maillog", "userdb"},
 	{"jail", "sched", "queue", "queue/bouncelog", "queue/listing", "table/text", "table/pattern", "table/pcre", "table", "table/keys", "queuetool", "dns", "dns/dnstest"},
 	{"smtpwire", "tlspolicy", "tlskeys", "rewrite", "anvilclient", "flushclient", "dropclient", "inject", "bounceclient", "deliver", "access", "worker", "authclient", "authclient/authtest"},
 	{"smtpserver", "smtpclient", "check"},
