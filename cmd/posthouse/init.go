@@ -28,6 +28,7 @@ type instance struct {
 	mail        *user.User // whose the mailboxes are
 	tls         *user.User // who holds the keys
 	login       *user.User // of the servers before login
+	auth        *user.User // of authd
 	group       string
 }
 
@@ -121,7 +122,7 @@ func (i *instance) chooseOwners() error {
 	if err != nil {
 		return err
 	}
-	i.owner, i.mail, i.tls, i.login = current, current, current, current
+	i.owner, i.mail, i.tls, i.login, i.auth = current, current, current, current, current
 	if current.Uid != "0" {
 		g, err := user.LookupGroupId(current.Gid)
 		if err != nil {
@@ -137,7 +138,7 @@ func (i *instance) chooseOwners() error {
 	for _, u := range []struct {
 		name string
 		dst  **user.User
-	}{{"posthouse", &i.owner}, {"posthouse-tls", &i.tls}, {"posthouse-login", &i.login}, {"posthouse-box", &i.mail}} {
+	}{{"posthouse", &i.owner}, {"posthouse-tls", &i.tls}, {"posthouse-login", &i.login}, {"posthouse-auth", &i.auth}, {"posthouse-box", &i.mail}} {
 		if err := makeUser(u.name, "/nonexistent"); err != nil {
 			return err
 		}
@@ -199,6 +200,7 @@ command_directory = %[9]s
 mail_owner = %[3]s
 tls_owner = %[4]s
 login_owner = %[10]s
+auth_owner = %[11]s
 setgid_group = %[5]s
 maillog_file = %[1]s/log/mail.log
 maillog_file_prefixes = %[1]s, /dev/stdout
@@ -229,7 +231,7 @@ smtpd_tls_cert_file = %[1]s/etc/tls/cert.pem
 smtpd_tls_key_file = %[1]s/etc/tls/key.pem
 smtpd_tls_security_level = may
 smtp_tls_security_level = may
-`, i.dir, i.daemonDir, i.owner.Username, i.tls.Username, i.group, i.domain, i.mail.Uid, i.mail.Gid, i.commandDir, i.login.Username)
+`, i.dir, i.daemonDir, i.owner.Username, i.tls.Username, i.group, i.domain, i.mail.Uid, i.mail.Gid, i.commandDir, i.login.Username, i.auth.Username)
 }
 
 func (i *instance) mailboxes() string {

@@ -178,6 +178,7 @@ type settings struct {
 	SetgidGroup string `param:"setgid_group"`
 	TLSOwner    string `param:"tls_owner"`
 	LoginOwner  string `param:"login_owner"`
+	AuthOwner   string `param:"auth_owner"`
 	MaillogFile string `param:"maillog_file"`
 	MailVersion string `param:"mail_version"`
 	MailName    string `param:"mail_name"`

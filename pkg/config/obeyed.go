@@ -29,6 +29,7 @@ func obeyedNames() []string {
 		"anvil_status_update_time",
 		"append_at_myorigin",
 		"append_dot_mydomain",
+		"auth_owner",
 		"authorized_flush_users",
 		"authorized_mailq_users",
 		"authorized_submit_users",

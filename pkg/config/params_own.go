@@ -3,6 +3,9 @@ package config
 // rowsOwn returns the parameters of the area "own".
 func rowsOwn() []row {
 	return []row{
+		{"auth_owner", String, "posthouse-auth", "1", "authd master", 'O',
+			"The user that authd runs as, the only process that reads passwords. It owns the user database and must " +
+				"own no other files and run no other process."},
 		{"client_limit", Int, "1000", "1,100000", "lib(all)", 'O',
 			"The number of clients that one process of a service serves at the same time. When it is reached, the " +
 				"process takes no further connection until one ends, and master starts more processes up to the limit " +

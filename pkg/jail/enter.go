@@ -113,6 +113,7 @@ func (e *entry) dropIDs() error {
 	if e.rules.owner == loginOwner && e.options.MailGID > 0 {
 		groups = append(groups, e.options.MailGID)
 	}
+	groups = append(groups, e.options.Groups...)
 	if err := syscall.Setgroups(groups); err != nil {
 		return fmt.Errorf("set groups: %w", err)
 	}

@@ -42,6 +42,9 @@ const (
 	// is a Network with a user of its own (parameter login_owner), which owns
 	// nothing; only daemons that say so take it as a client.
 	Login
+	// Auth is authd: a Helper with a user of its own (parameter auth_owner),
+	// which reads the user database and talks to database servers.
+	Auth
 	// LogWriter is postlogd: it holds the open log file and one socket.
 	LogWriter
 	// Parent keeps root with few capabilities, because it starts workers
@@ -61,6 +64,7 @@ const (
 	mailOwner owner = iota
 	tlsOwner
 	loginOwner
+	authOwner
 	root    // stays root, with the capabilities of keepCaps
 	current // stays who it is
 )
@@ -98,6 +102,8 @@ func (p Profile) rules() rules {
 		return rules{name: "keys", owner: tlsOwner, files: readAll}
 	case Login:
 		return rules{name: "login", owner: loginOwner, files: noFiles, network: true}
+	case Auth:
+		return rules{name: "auth", owner: authOwner, files: readAll, network: true}
 	case LogWriter:
 		return rules{name: "log-writer", files: noFiles}
 	case Parent:
@@ -122,6 +128,8 @@ func (p Profile) Owner() string {
 		return "tls_owner"
 	case loginOwner:
 		return "login_owner"
+	case authOwner:
+		return "auth_owner"
 	}
 	return "mail_owner"
 }
@@ -145,6 +153,9 @@ type Options struct {
 	// calls its siblings has it as a supplementary one, since that group may
 	// enter the directory of private endpoints.
 	MailGID int
+	// Groups are further groups that a process with a user of its own keeps,
+	// such as the one that may read /etc/shadow.
+	Groups []int
 	// Unprivileged overrides a profile that would keep root.
 	Unprivileged bool
 }

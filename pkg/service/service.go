@@ -102,6 +102,9 @@ type Env struct {
 	Jailed bool
 	// UID and GID are who this process will run as.
 	UID, GID int
+	// Groups may be set by Prepare: groups that the process keeps beside its
+	// own. Root is none of them.
+	Groups []int
 	// QueueDir is the absolute name of the queue directory outside the jail.
 	QueueDir string
 	// MaxProc1 reports whether master.cf allows one process only.

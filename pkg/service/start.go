@@ -21,6 +21,7 @@ type settings struct {
 	MailOwner      string        `param:"mail_owner"`
 	TLSOwner       string        `param:"tls_owner"`
 	LoginOwner     string        `param:"login_owner"`
+	AuthOwner      string        `param:"auth_owner"`
 	MaxUse         int           `param:"max_use"`
 	MaxIdle        time.Duration `param:"max_idle"`
 	DaemonTimeout  time.Duration `param:"daemon_timeout"`
@@ -182,6 +183,8 @@ func (p *process) owner(param string) string {
 		return p.set.TLSOwner
 	case "login_owner":
 		return p.set.LoginOwner
+	case "auth_owner":
+		return p.set.AuthOwner
 	}
 	return p.set.MailOwner
 }
@@ -232,7 +235,7 @@ func (p *process) enterJail() error {
 	}
 	applied, err := jail.Enter(p.daemon.Jail, jail.Options{
 		QueueDir: p.set.QueueDir, DataDir: p.set.DataDir, Chroot: p.opts.chroot,
-		UID: p.env.UID, GID: p.env.GID, MailGID: p.mailGID, Unprivileged: p.opts.unpriv,
+		UID: p.env.UID, GID: p.env.GID, MailGID: p.mailGID, Groups: p.env.Groups, Unprivileged: p.opts.unpriv,
 	})
 	if err != nil {
 		return fmt.Errorf("enter jail: %w", err)
