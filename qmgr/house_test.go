@@ -35,6 +35,7 @@ type house struct {
 	mu       sync.Mutex
 	requests []*deliver.Request
 	bounces  []string
+	conns    []net.Conn
 
 	// Of the messages that put makes.
 	redirect, filter string
@@ -91,13 +92,23 @@ func (h *house) serve(name string, session func(*ipc.Conn)) {
 	if err != nil {
 		h.Fatal(err)
 	}
-	h.Cleanup(func() { l.Close() })
+	h.Cleanup(func() {
+		l.Close()
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		for _, c := range h.conns {
+			c.Close()
+		}
+	})
 	go func() {
 		for {
 			raw, err := l.Accept()
 			if err != nil {
 				return
 			}
+			h.mu.Lock()
+			h.conns = append(h.conns, raw)
+			h.mu.Unlock()
 			go func() {
 				defer raw.Close()
 				session(ipc.NewConn(raw))
@@ -270,7 +281,7 @@ func (h *house) trigger(s string) { h.d.trigger(context.Background(), []byte(s))
 // wait fails the test if a condition does not come true in time.
 func (h *house) wait(what string, cond func() bool) {
 	h.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for !cond() {
 		if time.Now().After(deadline) {
 			h.Fatalf("timeout: %s\nlog:\n%s", what, h.log.String())

@@ -65,24 +65,37 @@ func TestDeferredAndRetried(t *testing.T) {
 	h.waitLog(string(id) + ": removed")
 }
 
+// TestDeadDestination: of 30 messages five are tried, the initial concurrency,
+// and after the fourth failure the others are not. The agent holds the five
+// until all are read: a destination without mail is forgotten, failures and
+// all, so mail that came one by one would be tried one by one.
 func TestDeadDestination(t *testing.T) {
 	h := newHouse(t)
-	h.outcome = func(*deliver.Request) (deliver.Reply, bool) { return down(), false }
+	const messages, window = 30, 5
+	release := make(chan struct{})
+	h.outcome = func(*deliver.Request) (deliver.Reply, bool) {
+		<-release
+		return down(), false
+	}
 	var ids []queue.ID
-	for range 30 {
+	for range messages {
 		ids = append(ids, h.put("incoming", "a@x", "b@agent.one"))
 	}
 	h.start("")
+	h.wait("all read", func() bool {
+		return strings.Count(h.log.String(), "(queue active)") == messages && h.requestCount() == window
+	})
+	close(release)
 	for _, id := range ids {
 		h.wait("deferred", func() bool { return h.in("deferred", id) })
 	}
-	if n := h.requestCount(); n > 6 {
+	if n := h.requestCount(); n != window {
 		t.Errorf("%d tries of a dead destination", n)
 	}
 	if !strings.Contains(h.log.String(), "status=deferred (delivery temporarily suspended: connection refused)") {
 		t.Error(h.log.String())
 	}
-	if n := strings.Count(h.log.String(), "dsn=4.4.1, status=deferred"); n < 24 {
+	if n := strings.Count(h.log.String(), "dsn=4.4.1, status=deferred"); n != messages-window {
 		t.Errorf("%d log lines of skipped mail", n)
 	}
 	h.mu.Lock()
