@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -17,7 +16,7 @@ import (
 // maxOutput is how much of a command's output is kept for the sender.
 const maxOutput = 4096
 
-// command runs a command with the message as its input. Attributes: command,
+// command runs a command with the message as its input, a file. Attributes: command,
 // shell, dir, env (several), seconds, prefix. Reply: exit, or signal, or
 // timeout; output.
 func (w *worker) command(req ipc.List, file *os.File) ipc.List {
@@ -29,6 +28,11 @@ func (w *worker) command(req ipc.List, file *os.File) ipc.List {
 	if err != nil {
 		return failure("4.3.0", err)
 	}
+	stdin, err := commandInput(w.fs, fill)
+	if err != nil {
+		return failure(mailboxCode(err), err)
+	}
+	defer stdin.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(seconds)*time.Second)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", req.Value("command"))
@@ -46,19 +50,16 @@ func (w *worker) command(req ipc.List, file *os.File) ipc.List {
 		}
 	}
 	out := &limitedBuffer{left: maxOutput}
-	cmd.Stdout, cmd.Stderr = out, out
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, out, out
 	// A group of its own, so that what the command started ends with it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 5 * time.Second
-	return runCommand(ctx, cmd, fill, out)
+	return runCommand(ctx, cmd, out)
 }
 
-func runCommand(ctx context.Context, cmd *exec.Cmd, fill func(io.Writer) error, out *limitedBuffer) ipc.List {
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		return failure("4.3.0", err)
-	}
+// runCommand runs a command and says how it ended.
+func runCommand(ctx context.Context, cmd *exec.Cmd, out *limitedBuffer) ipc.List {
 	if err := cmd.Start(); err != nil {
 		if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) {
 			// As a shell would report it.
@@ -66,17 +67,7 @@ func runCommand(ctx context.Context, cmd *exec.Cmd, fill func(io.Writer) error, 
 		}
 		return failure("4.3.0", err)
 	}
-	// A command need not read all of the message, or any.
-	fillErr := fill(stdin)
-	if fillErr != nil && !errors.Is(fillErr, syscall.EPIPE) {
-		// It must not take the part that it got for the whole message.
-		cmd.Cancel()
-		stdin.Close()
-		cmd.Wait()
-		return failure("4.3.0", fillErr)
-	}
-	stdin.Close()
-	err = cmd.Wait()
+	err := cmd.Wait()
 	reply := success().Str("output", strings.ToValidUTF8(strings.ReplaceAll(out.b.String(), "\x00", "?"), "?"))
 	switch status, _ := cmd.ProcessState.Sys().(syscall.WaitStatus); {
 	case ctx.Err() != nil:

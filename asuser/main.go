@@ -10,7 +10,8 @@
 // gid of a recipient and send it jobs over a socket pair: to deliver a message
 // into a mailbox file or a Maildir, to read a .forward or :include: file, to
 // run a command with the message as its input, or to hand a forwarded message
-// to cleanup(8). The message comes as an open queue file. One process serves
+// to cleanup(8). The message comes as an open queue file; a command gets it as
+// a complete file on its standard input. One process serves
 // one uid, several jobs at once, and ends when its agent closes the socket.
 // It is not started by hand and not listed in master.cf.
 //

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -114,6 +115,8 @@ self: self2, phalice
 self2: self, phbob
 temp: "|exit 75"
 gone: "|echo 5.2.1 mailbox is closed; exit 1"
+deaf: "|true"
+big: "|wc -c > %[1]s/big"
 `, drop, list))
 	alice.Write(t, ".forward", "# comment\nphalice, \"|cat > ~/piped\"\n", 0o644)
 	mail.Start(t)
@@ -164,6 +167,12 @@ gone: "|echo 5.2.1 mailbox is closed; exit 1"
 	}
 
 	deliver(t, mail, "self@localhost", "Subject: self\n\nx\n")
+	// A command need not read its input, and gets all of a large one.
+	deliver(t, mail, "deaf@localhost", "Subject: deaf\n\n"+strings.Repeat("0123456789\n", 100_000))
+	deliver(t, mail, "big@localhost", "Subject: big\n\n"+strings.Repeat("0123456789\n", 100_000))
+	if n, err := strconv.Atoi(strings.TrimSpace(read(t, filepath.Join(drop, "big")))); err != nil || n < 1_100_000 || n > 1_101_000 {
+		t.Errorf("the command got %d bytes, %v", n, err)
+	}
 	id2 := deliver(t, mail, "gone@localhost", "Subject: gone\n\nx\n")
 	mail.WaitLog(t, id2+`: to=<gone@localhost>, relay=local, .*dsn=5\.2\.1, status=bounced \(mailbox is closed`)
 
