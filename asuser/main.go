@@ -6,13 +6,13 @@
 //
 // # Description
 //
-// The local(8) and virtual(8) delivery agents start asuser under the uid and
-// gid of a recipient and send it jobs over a socket pair: to deliver a message
-// into a mailbox file or a Maildir, to read a .forward or :include: file, to
-// run a command with the message as its input, or to hand a forwarded message
-// to cleanup(8). The message comes as an open queue file; a command gets it as
-// a complete file on its standard input. One process serves
-// one uid, several jobs at once, and ends when its agent closes the socket.
+// The local(8), virtual(8) and deposit(8) delivery agents start asuser under
+// the uid and gid of a recipient and send it jobs over a socket pair: to
+// deliver a message into a mailbox file, a Maildir or a user's store, to read a
+// .forward or :include: file, to run a command with the message as its input,
+// or to hand a forwarded message to cleanup(8). The message comes as an open
+// file; a command gets it as a complete file on its standard input. One process
+// serves one uid, several jobs at once, and ends when its agent closes the socket.
 // It is not started by hand and not listed in master.cf.
 //
 // # Security
@@ -173,6 +173,8 @@ func (w *worker) do(req ipc.List, file *os.File) ipc.List {
 	switch op := req.Value("op"); op {
 	case "maildir":
 		return w.maildir(req, file)
+	case "store":
+		return w.store(req, file)
 	case "mbox":
 		return w.mbox(req, file)
 	case "command":

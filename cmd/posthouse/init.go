@@ -181,10 +181,12 @@ func (a *app) makeInstance(i *instance) error {
 	return i.makeMailboxes()
 }
 
-// masterCf is the installed master.cf with SMTP on a loopback port.
+// masterCf is the installed master.cf with services on loopback ports.
 func (i *instance) masterCf() string {
 	return strings.Replace(etc.MasterCf, "\nsmtp        inet",
-		fmt.Sprintf("\n127.0.0.1:%d inet", i.basePort), 1)
+		fmt.Sprintf("\n127.0.0.1:%d inet", i.basePort), 1) +
+		fmt.Sprintf("\n# LMTP, for transfer agents that cannot use private/dovecot-lmtp.\n"+
+			"127.0.0.1:%d inet n      -       y       -       1       lmtpd\n", i.basePort+7)
 }
 
 func (i *instance) mainCf() string {

@@ -8,6 +8,7 @@ func allRows() [][]row {
 		rowsCore(),
 		rowsInstall(),
 		rowsLmtp(),
+		rowsLmtpd(),
 		rowsLocal(),
 		rowsLogging(),
 		rowsMilter(),

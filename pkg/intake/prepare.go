@@ -87,7 +87,7 @@ func Prepare(env *service.Env) (*service.Hooks, error) {
 func (srv *Server) Hooks(handler func() smtpserver.Handler) *service.Hooks {
 	return &service.Hooks{
 		Ready: func(ctx context.Context) error {
-			srv.opts.Leave = untilStopping(ctx)
+			srv.opts.Leave = service.UntilStopping(ctx)
 			return nil
 		},
 		Session: func(ctx context.Context, conn net.Conn) error {
@@ -99,20 +99,6 @@ func (srv *Server) Hooks(handler func() smtpserver.Handler) *service.Hooks {
 
 // Session returns the handler for one client.
 func (srv *Server) Session() *Session { return &Session{srv: srv} }
-
-// untilStopping returns a context that is done when the process must end now,
-// one for all sessions: thousands of idle ones need no goroutine each.
-func untilStopping(ctx context.Context) context.Context {
-	leave, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	go func() {
-		defer cancel()
-		select {
-		case <-service.Stopping(ctx):
-		case <-ctx.Done():
-		}
-	}()
-	return leave
-}
 
 // New reads the configuration and opens the tables, before the jail.
 func New(env *service.Env, setup Setup) (*Server, error) {

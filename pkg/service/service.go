@@ -144,3 +144,17 @@ func Stopping(ctx context.Context) <-chan struct{} {
 	c, _ := ctx.Value(stoppingKey{}).(chan struct{})
 	return c
 }
+
+// UntilStopping returns a context that is done when the process must end now,
+// one for all sessions: thousands of idle ones need no goroutine each.
+func UntilStopping(ctx context.Context) context.Context {
+	leave, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	go func() {
+		defer cancel()
+		select {
+		case <-Stopping(ctx):
+		case <-ctx.Done():
+		}
+	}()
+	return leave
+}

@@ -66,6 +66,9 @@ func (c *unixConn) Wake() bool {
 	return !c.session.evicted
 }
 
+// Unix returns the socket, over which files can be passed.
+func (c *unixConn) Unix() *net.UnixConn { return c.UnixConn }
+
 var _ ipc.Waiter = (*unixConn)(nil)
 
 // endIfWaiting makes a session that waits for a request see the end of its

@@ -76,7 +76,10 @@ func (s *Session) hello(ctx context.Context, verb, args string) bool {
 	s.esmtp = verb != "HELO"
 	s.Client.Helo = neuter(name)
 	s.Client.Proto = "SMTP"
-	if s.esmtp {
+	switch {
+	case s.opts.LMTP:
+		s.Client.Proto = "LMTP" // RFC 3848
+	case s.esmtp:
 		s.Client.Proto = "ESMTP"
 	}
 	if st := s.h.Helo(ctx, s); !st.IsZero() {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/posthouse-mail/posthouse/pkg/smtpwire"
+	"github.com/posthouse-mail/posthouse/pkg/status"
 )
 
 // Limits for chunks that are only read to be thrown away, and the size below
@@ -20,6 +21,8 @@ const (
 type bdatState struct {
 	active bool // Data was called for the first chunk
 	failed bool // the chunks of a refused message are still coming
+	// replies is how many an LMTP client awaits for the last of those.
+	replies int
 }
 
 func (s *Session) doData(ctx context.Context, args string) bool {
@@ -30,7 +33,7 @@ func (s *Session) doData(ctx context.Context, args string) bool {
 		return s.fail(503, "5.5.1", "Error: need RCPT command")
 	}
 	if s.nrcpt == 0 {
-		return s.fail(554, "5.5.1", "Error: no valid recipients")
+		return s.fail(s.noRcpts(), "5.5.1", "Error: no valid recipients")
 	}
 	if args != "" {
 		return s.fail(501, "5.5.4", "Syntax: DATA")
@@ -50,6 +53,15 @@ func (s *Session) doData(ctx context.Context, args string) bool {
 	return s.endMessage(ctx)
 }
 
+// noRcpts is the code for content that has no recipients: RFC 2033 4.2 asks an
+// LMTP server for 503.
+func (s *Session) noRcpts() int {
+	if s.opts.LMTP {
+		return 503
+	}
+	return 554
+}
+
 // content hands a part of the message to the handler.
 func (s *Session) content(b []byte, eol bool) error {
 	s.h.Content(s, b, eol)
@@ -66,6 +78,9 @@ func (s *Session) endMessage(ctx context.Context) bool {
 		s.bareCommand()
 		return false
 	}
+	if h, ok := s.h.(EachHandler); ok && s.opts.LMTP {
+		return s.endEach(h.EndEach(ctx, s, info))
+	}
 	st := s.h.End(ctx, s, info)
 	good := st.Reply >= 200 && st.Reply < 300
 	s.reset()
@@ -78,6 +93,30 @@ func (s *Session) endMessage(ctx context.Context) bool {
 		s.errors, s.junk = 0, 0
 	}
 	return good
+}
+
+// endEach answers for each recipient of a message.
+func (s *Session) endEach(results []status.Status) bool {
+	rcpts := s.nrcpt
+	s.reset()
+	good := 0
+	for i := range rcpts {
+		// A handler that does not know is no success.
+		st := status.New(451, "4.3.0", "Error: no result of the delivery")
+		if i < len(results) && len(results) == rcpts && !results[i].IsZero() {
+			st = results[i]
+		}
+		if st.Reply >= 200 && st.Reply < 300 {
+			good++
+		}
+		s.reply(st)
+	}
+	if good == 0 {
+		s.errors++
+		return false
+	}
+	s.errors, s.junk = 0, 0
+	return true
 }
 
 // doBdat takes one chunk (RFC 3030 section 2). Whatever the answer is, the
@@ -96,7 +135,7 @@ func (s *Session) doBdat(ctx context.Context, args string) bool {
 	case s.mail == nil:
 		return s.refuseChunk(n, last, 503, "5.5.1", "Error: need RCPT command")
 	case s.nrcpt == 0:
-		return s.refuseChunk(n, last, 554, "5.5.1", "Error: no valid recipients")
+		return s.refuseChunk(n, last, s.noRcpts(), "5.5.1", "Error: no valid recipients")
 	case n == 0 && !last:
 		s.opts.Log.Warn(s.QueueID, "null BDAT request from %s", s.Peer())
 		return s.refuseChunk(n, last, 551, "5.7.1", "Null BDAT request")
@@ -120,8 +159,11 @@ func parseBdat(args string) (n int64, last, ok bool) {
 }
 
 // refuseChunk throws a chunk away, ends the transaction and answers. Chunks
-// that the client has under way behind it are refused too, up to the last.
+// that the client has under way behind it are refused too, up to the last. An
+// LMTP client expects a reply for each recipient to the last one (RFC 2033
+// 4.3).
 func (s *Session) refuseChunk(n int64, last bool, code int, enhanced, text string) bool {
+	replies := max(s.nrcpt, s.bdat.replies, 1)
 	s.reset()
 	if n > max(maxSkip, s.opts.SizeLimit) {
 		return s.fail(521, "5.3.4", text)
@@ -131,6 +173,13 @@ func (s *Session) refuseChunk(n int64, last bool, code int, enhanced, text strin
 		return false
 	}
 	s.bdat.failed = !last
+	if s.opts.LMTP && !last {
+		s.bdat.replies = replies
+	} else if s.opts.LMTP {
+		for range replies - 1 {
+			s.ok(code, enhanced, text)
+		}
+	}
 	return s.fail(code, enhanced, text)
 }
 

@@ -102,6 +102,16 @@ type Handler interface {
 	Close(s *Session)
 }
 
+// EachHandler is the Handler of an LMTP server, which answers the end of a
+// message once for each recipient that it accepted (RFC 2033 4.2).
+type EachHandler interface {
+	Handler
+	// EndEach takes the place of End where Options.LMTP is set. It returns
+	// a status for each accepted RCPT command, in their order; each says
+	// whether the message is accepted for that recipient.
+	EndEach(ctx context.Context, s *Session, info smtpwire.ContentInfo) []status.Status
+}
+
 // Mail is an accepted or proposed MAIL command.
 type Mail struct {
 	envelope.Sender

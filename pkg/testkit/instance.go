@@ -168,6 +168,9 @@ func (i *Instance) Spool(name string) string { return filepath.Join(i.Dir, "spoo
 // Addr is where the instance speaks SMTP.
 func (i *Instance) Addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(i.Port)) }
 
+// LMTPAddr is where the instance speaks LMTP.
+func (i *Instance) LMTPAddr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(i.Port+7)) }
+
 // Command prepares a program of the suite for this instance.
 func (i *Instance) Command(program string, args ...string) *exec.Cmd {
 	cmd := exec.Command(filepath.Join(i.bin, program), args...)

@@ -65,6 +65,8 @@ func expected() map[string]rights {
 		"postlogd":        with(unjailed, `/log/mail\.log`),
 		"local":           with(parent, `/etc/aliases|/etc/passwd`),
 		"virtual":         with(parent, `/etc/mailboxes`),
+		"lmtpd":           daemon,
+		"deposit":         parent,
 		"asuser":          {owner: "box", caps: noCaps, bounding: noCaps},
 	}
 }
@@ -114,6 +116,10 @@ func startAll(t *testing.T, mail *testkit.Instance) *testkit.SMTP {
 	mail.WaitLog(t, `to=<root@localhost>`)
 	mail.Must(t, "postqueue", "-p")
 	mail.Must(t, "postqueue", "-s", "discard.test")
+	lmtp := testkit.Dial(t, mail.LMTPAddr())
+	lmtp.Cmd("250", "LHLO c.test")
+	lmtp.Cmd("250", "MAIL FROM:<>")
+	lmtp.Cmd("", "RCPT TO:<you@example.test>")
 	s.Cmd("220", "STARTTLS")
 	conn := tls.Client(s.Conn, &tls.Config{InsecureSkipVerify: true})
 	conn.SetDeadline(time.Now().Add(20 * time.Second))

@@ -21,7 +21,7 @@ var rows = [][]string{
 	{"printable", "address", "status", "safefile", "cdb", "bdb", "maildir", "mbox", "mime", "alias"},
 	{"ipc", "envelope", "config", "maillog", "userdb"},
 	{"jail", "sched", "queue", "queue/bouncelog", "queue/listing", "table/text", "table/pattern", "table/pcre", "table", "table/keys", "queuetool", "dns", "dns/dnstest"},
-	{"smtpwire", "tlspolicy", "tlskeys", "rewrite", "anvilclient", "flushclient", "dropclient", "inject", "bounceclient", "deliver", "access", "worker", "authclient", "authclient/authtest"},
+	{"smtpwire", "tlspolicy", "tlskeys", "rewrite", "anvilclient", "flushclient", "dropclient", "inject", "bounceclient", "deliver", "access", "worker", "authclient", "authclient/authtest", "depositclient"},
 	{"smtpserver", "smtpclient", "check"},
 	{"service/masterlink", "service", "intake"},
 }
@@ -108,7 +108,7 @@ var forbidden = []struct {
 	packages []string
 	reason   string
 }{
-	{[]string{"qmgr", "cleanup", "bounce", "pickup", "showq", "anvil", "flush", "error", "discard", "trivial-rewrite", "local", "virtual", "asuser", "master", "postlogd"},
+	{[]string{"qmgr", "cleanup", "bounce", "pickup", "showq", "anvil", "flush", "error", "discard", "trivial-rewrite", "local", "virtual", "deposit", "asuser", "master", "postlogd"},
 		[]string{"crypto/tls", "net/http", "database/sql", "github.com/emersion/go-smtp"},
 		"it neither speaks TLS nor to a database, and holds all mail"},
 	{[]string{"master", "smtpd", "smtp", "tlsmgr", "proxymap"},

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/posthouse-mail/posthouse/pkg/authclient"
+	"github.com/posthouse-mail/posthouse/pkg/depositclient"
+	"github.com/posthouse-mail/posthouse/pkg/ipc"
+	"github.com/posthouse-mail/posthouse/pkg/maillog"
+	"github.com/posthouse-mail/posthouse/pkg/service"
+	"github.com/posthouse-mail/posthouse/pkg/status"
+	"github.com/posthouse-mail/posthouse/pkg/worker"
+)
+
+// params are the parameters that deposit obeys.
+type params struct {
+	DaemonDir     string `param:"daemon_directory"`
+	DataDir       string `param:"data_directory"`
+	Autocreate    bool   `param:"lda_mailbox_autocreate"`
+	Autosubscribe bool   `param:"lda_mailbox_autosubscribe"`
+	Detail        bool   `param:"lmtp_save_to_detail_mailbox"`
+	SizeLimit     int64  `param:"message_size_limit"`
+	Myhostname    string `param:"myhostname"`
+	FullTempfail  bool   `param:"quota_full_tempfail"`
+	Delimiter     string `param:"recipient_delimiter"`
+	MinimumUID    int    `param:"virtual_minimum_uid"`
+}
+
+const (
+	workerIdle   = 10 * time.Second
+	deliveryTime = 8 * time.Minute // for a worker to store one message
+	requestTime  = time.Hour       // for a client to fill its file
+	parallel     = 10              // deliveries of one request at the same time
+	// traceSize is what lmtpd may add to a message of the greatest size.
+	traceSize = 16 << 10
+)
+
+// directory is what deposit asks authd.
+type directory interface {
+	Recipient(ctx context.Context, address string) (*authclient.Recipient, error)
+}
+
+// runner is a worker.Pool.
+type runner interface {
+	Do(ctx context.Context, id worker.Identity, job worker.Job) (ipc.List, error)
+}
+
+// server is deposit in a process.
+type server struct {
+	params
+	log     *maillog.Logger
+	users   directory
+	workers runner
+}
+
+func prepare(env *service.Env) (*service.Hooks, error) {
+	srv := &server{log: env.Log, users: authclient.New(authclient.Endpoint)}
+	if err := env.Config.Fill(&srv.params); err != nil {
+		return nil, err
+	}
+	pool := worker.NewPool(filepath.Join(srv.DaemonDir, "asuser"), workerIdle)
+	srv.workers = pool
+	return &service.Hooks{Session: srv.session, Drain: pool.Close}, nil
+}
+
+// session serves one client, whose requests come one after another.
+func (srv *server) session(ctx context.Context, raw net.Conn) error {
+	conn := ipc.NewConn(raw)
+	conn.Timeout = requestTime
+	c := &client{srv: srv, conn: conn}
+	defer c.drop()
+	for {
+		req, err := conn.Receive()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err == nil {
+			err = c.do(ctx, req)
+		}
+		if err != nil {
+			return fmt.Errorf("request of lmtpd: %w", err)
+		}
+	}
+}
+
+// client is one connection, with the file of its present message.
+type client struct {
+	srv  *server
+	conn *ipc.Conn
+	file *os.File
+}
+
+func (c *client) drop() {
+	if c.file != nil {
+		c.file.Close()
+		c.file = nil
+	}
+}
+
+// do is the table of what a client may ask for.
+func (c *client) do(ctx context.Context, req ipc.List) error {
+	switch word := req.Value("request"); word {
+	case "check":
+		_, st := c.srv.lookup(ctx, req.Value("recipient"))
+		return c.conn.Send(ipc.List{}.Str("result", depositclient.Result(st)))
+	case "file":
+		return c.newFile()
+	case "deliver":
+		return c.deliver(ctx, req)
+	default:
+		return fmt.Errorf("%w: request %q", ipc.ErrMalformed, word)
+	}
+}
+
+// newFile opens a file without a name, so that nothing is left of a message
+// that is not delivered, and passes it to the client.
+func (c *client) newFile() error {
+	uc, err := unixConn(c.conn.Conn)
+	if err != nil {
+		return err
+	}
+	c.drop()
+	if c.file, err = tempFile(c.srv.DataDir); err != nil {
+		return err
+	}
+	return ipc.SendFile(uc, c.file)
+}
+
+// unixConn finds the socket below what pkg/service hands out.
+func unixConn(conn net.Conn) (*net.UnixConn, error) {
+	type below interface{ Unix() *net.UnixConn }
+	switch c := conn.(type) {
+	case *net.UnixConn:
+		return c, nil
+	case below:
+		return c.Unix(), nil
+	}
+	return nil, fmt.Errorf("%T is not a Unix socket", conn)
+}
+
+// tempFile opens a nameless file in dir. Not all file systems know such files.
+func tempFile(dir string) (*os.File, error) {
+	f, err := os.OpenFile(dir, unix.O_TMPFILE|os.O_RDWR, 0o600)
+	if err == nil {
+		return f, nil
+	}
+	if f, err = os.CreateTemp(dir, "deposit-*"); err != nil {
+		return nil, err
+	}
+	if err := os.Remove(f.Name()); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// deliver has the client's message stored for each recipient of the request.
+func (c *client) deliver(ctx context.Context, req ipc.List) error {
+	if c.file == nil {
+		return fmt.Errorf("%w: no message", ipc.ErrMalformed)
+	}
+	info, err := c.file.Stat()
+	if err != nil {
+		return err
+	}
+	var rcpts []string
+	for _, a := range req {
+		if a.Name == "recipient" {
+			rcpts = append(rcpts, a.Value)
+		}
+	}
+	if len(rcpts) == 0 || len(rcpts) > depositclient.MaxRecipients {
+		return fmt.Errorf("%w: %d recipients", ipc.ErrMalformed, len(rcpts))
+	}
+	d := &delivery{srv: c.srv, file: c.file, size: info.Size(), id: req.Value("id"), sender: req.Value("sender")}
+	var reply ipc.List
+	for _, st := range d.all(ctx, rcpts) {
+		reply = reply.Str("result", depositclient.Result(st))
+	}
+	return c.conn.Send(reply)
+}
+
+// tooBig is the answer for a message that lmtpd should not have taken.
+func (d *delivery) tooBig() bool {
+	return d.srv.SizeLimit > 0 && d.size > d.srv.SizeLimit+traceSize
+}
+
+func temporary() status.Status {
+	return status.New(451, "4.3.0", "temporary failure of the mail store")
+}
