@@ -21,7 +21,7 @@ var rows = [][]string{
 	{"printable", "address", "status", "safefile", "cdb", "bdb", "maildir", "mbox", "mime", "alias"},
 	{"ipc", "envelope", "config", "maillog", "userdb"},
 	{"jail", "sched", "queue", "queue/bouncelog", "queue/listing", "table/text", "table/pattern", "table/pcre", "table", "table/keys", "queuetool", "dns", "dns/dnstest"},
-	{"smtpwire", "tlspolicy", "tlskeys", "rewrite", "anvilclient", "flushclient", "dropclient", "inject", "bounceclient", "deliver", "access", "worker", "authclient", "authclient/authtest", "depositclient"},
+	{"sasl", "smtpwire", "tlspolicy", "tlskeys", "rewrite", "anvilclient", "flushclient", "dropclient", "inject", "bounceclient", "deliver", "access", "worker", "authclient", "authclient/authtest", "depositclient"},
 	{"smtpserver", "smtpclient", "check"},
 	{"service/masterlink", "service", "intake"},
 }
@@ -189,6 +189,7 @@ var thirdParty = map[string][]string{
 	"github.com/emersion/go-sasl":    {"pkg/sasl"},
 	"github.com/spf13/pflag":         {"pkg/service", "cmd/", "postlogd", "master"},
 	"golang.org/x/net/idna":          {"pkg/address"},
+	"golang.org/x/text":              {"pkg/sasl"},
 	"github.com/emersion/go-message": {"bounce"},
 	"golang.org/x/sys":               {""},
 	"github.com/google/go-cmp":       {},
