@@ -41,6 +41,7 @@ type Facts struct {
 	Rcpts                int    // accepted so far
 	EarlyTalk, TLS       bool
 	BDAT                 bool
+	Login                string // who has logged in, "" if nobody
 
 	MyNetworks func(ctx context.Context) (bool, error)
 	OwnAddress func() bool
@@ -50,6 +51,9 @@ type Facts struct {
 	// Unlisted return a rejection for an address that does not exist in a
 	// domain of ours, or the zero status.
 	UnlistedRcpt, UnlistedSender func(ctx context.Context, addr string) (status.Status, error)
+	// Owners returns the logins to which a sender address belongs
+	// (smtpd_sender_login_maps); nil where AUTH or the table is not there.
+	Owners func(ctx context.Context, sender string) (owners []string, found bool, err error)
 	// MailDomain reports whether mail can be sent to a domain.
 	MailDomain func(ctx context.Context, domain string) error
 }
@@ -244,7 +248,12 @@ func (e *Eval) plain(ctx context.Context, name string) (Verdict, status.Status) 
 		return e.permit(ctx, e.Addr, e.MyNetworks)
 	case "permit_inet_interfaces":
 		return e.permit(ctx, e.Addr, func(context.Context) (bool, error) { return e.OwnAddress(), nil })
-	case "permit_sasl_authenticated", "permit_tls_clientcerts", "permit_tls_all_clientcerts":
+	case "permit_sasl_authenticated":
+		if e.Login != "" {
+			return OK, none
+		}
+		return Dunno, none
+	case "permit_tls_clientcerts", "permit_tls_all_clientcerts":
 		return Dunno, none
 	case "reject_unknown_client_hostname":
 		return e.unknownClient(e.NameStatus, "Client host rejected: cannot find your hostname, ")
@@ -336,6 +345,9 @@ func (e *Eval) sender(ctx context.Context, name string) (Verdict, status.Status)
 		return when(!fqdn(e.Sender), reject(code(e.Codes.NonFQDN, 504), "5.5.2", who, "Sender address", "need fully-qualified address"))
 	case "reject_unlisted_sender":
 		return e.unlisted(ctx, who, e.Sender, e.UnlistedSender)
+	case "reject_sender_login_mismatch", "reject_authenticated_sender_login_mismatch",
+		"reject_unauthenticated_sender_login_mismatch", "reject_known_sender_login_mismatch":
+		return e.loginMismatch(ctx, name)
 	}
 	return e.mailDomain(ctx, e.Sender, "Sender address", "4.1.8")
 }

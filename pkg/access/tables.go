@@ -26,6 +26,8 @@ func (e *Eval) table(ctx context.Context, item *Item) (Verdict, status.Status) {
 		r, err = keys.AccessDomain(ctx, item.maps, e.Helo, e.Keys)
 	case "check_sender_access":
 		r, err = keys.AccessAddress(ctx, item.maps, e.Sender, e.NullKey, e.Keys)
+	case "check_sasl_access":
+		r.Value, r.Found, err = item.maps.Lookup(ctx, e.Login)
 	case "check_etrn_access":
 		r, err = keys.AccessDomain(ctx, item.maps, e.Recipient, e.Keys)
 	default:
@@ -51,6 +53,8 @@ func (e *Eval) lookupSubject(check string) (name, class string, have bool) {
 		return e.Helo, "Helo command", e.Helo != ""
 	case "check_sender_access":
 		return e.Sender, "Sender address", e.HaveSender
+	case "check_sasl_access":
+		return e.Login, "SASL login name", e.Login != ""
 	case "check_etrn_access":
 		return e.Recipient, "Etrn command", e.stage == Etrn
 	}

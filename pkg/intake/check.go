@@ -18,6 +18,7 @@ func (h *Session) facts(s *smtpserver.Session, command string, sender, rcpt *str
 		Command: command, Name: s.Client.Name, Reverse: s.Client.ReverseName, Addr: s.Client.Addr,
 		NameStatus: h.peer.NameStatus, RevState: h.peer.ReverseStatus, Helo: s.Client.Helo,
 		Rcpts: s.Recipients(), EarlyTalk: s.EarlyTalk(), TLS: s.TLS != nil, BDAT: s.BDAT(),
+		Login:      s.Client.SASLUser,
 		MyNetworks: func(ctx context.Context) (bool, error) { return h.srv.nets.Match(ctx, s.Client.Name, s.Client.Addr) },
 		OwnAddress: func() bool { return h.srv.own[h.addr] },
 		MailDomain: h.srv.mailDomain,
@@ -36,6 +37,9 @@ func (h *Session) facts(s *smtpserver.Session, command string, sender, rcpt *str
 	}
 	f.UnlistedSender = func(ctx context.Context, addr string) (status.Status, error) {
 		return h.srv.unlisted(ctx, f.Recipient, addr, "Sender address")
+	}
+	if h.srv.auth != nil && !h.srv.maps.logins.Empty() {
+		f.Owners = h.srv.senderOwners
 	}
 	return f
 }

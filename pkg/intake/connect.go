@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/posthouse-mail/posthouse/pkg/anvilclient"
+	"github.com/posthouse-mail/posthouse/pkg/authclient"
 	"github.com/posthouse-mail/posthouse/pkg/dns"
 	"github.com/posthouse-mail/posthouse/pkg/inject"
 	"github.com/posthouse-mail/posthouse/pkg/smtpserver"
@@ -25,6 +26,7 @@ type Session struct {
 	counted bool   // anvil knows the connection
 	ident   string // for anvil, "" if the client has no limits
 	trusted bool   // in mynetworks
+	user    *authclient.User
 
 	msg message
 }
@@ -116,7 +118,7 @@ func (h *Session) Connect(ctx context.Context, s *smtpserver.Session) status.Sta
 // count tells anvil about the connection.
 func (h *Session) count(ctx context.Context, s *smtpserver.Session) status.Status {
 	srv := h.srv
-	if srv.ConnCount == 0 && srv.ConnRate == 0 && srv.MessageRate == 0 && srv.RcptRate == 0 && srv.NewTLSRate == 0 {
+	if srv.ConnCount == 0 && srv.ConnRate == 0 && srv.MessageRate == 0 && srv.RcptRate == 0 && srv.NewTLSRate == 0 && srv.AuthRate == 0 {
 		return status.Status{}
 	}
 	if ok, err := srv.except.Match(ctx, s.Client.Name, s.Client.Addr); err != nil || ok {

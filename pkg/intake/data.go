@@ -10,6 +10,7 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/address"
 	"github.com/posthouse-mail/posthouse/pkg/envelope"
 	"github.com/posthouse-mail/posthouse/pkg/inject"
+	"github.com/posthouse-mail/posthouse/pkg/printable"
 	"github.com/posthouse-mail/posthouse/pkg/smtpserver"
 	"github.com/posthouse-mail/posthouse/pkg/smtpwire"
 	"github.com/posthouse-mail/posthouse/pkg/status"
@@ -76,6 +77,7 @@ func (h *Session) begin(ctx context.Context, s *smtpserver.Session) status.Statu
 	h.msg.sub, h.msg.id = sub, sub.QueueID()
 	s.QueueID = h.msg.id
 	client := s.Client
+	client.SASLSender = s.Mail().Auth
 	client.RewriteContext = "remote"
 	if h.rewritesLocally(ctx, s) {
 		client.RewriteContext = "local"
@@ -87,7 +89,7 @@ func (h *Session) begin(ctx context.Context, s *smtpserver.Session) status.Statu
 		h.srv.log.Warn(h.msg.id, "%v", err)
 		return CleanupGone()
 	}
-	h.srv.log.Info(h.msg.id, "client=%s", s.Peer())
+	h.srv.log.Info(h.msg.id, "client=%s%s", s.Peer(), saslText(&client))
 	return status.Status{}
 }
 
@@ -235,6 +237,9 @@ func (p *Params) Received(s *smtpserver.Session, id, first string, now time.Time
 	if s.TLS != nil && p.TLSReceived {
 		lines = append(lines, tlsComment(tlspolicy.Summary(s.TLS))...)
 	}
+	if c.SASLUser != "" && p.SASLHeader {
+		lines = append(lines, "\t(Authenticated sender: "+comment(c.SASLUser)+")")
+	}
 	proto := c.Proto
 	if s.Mail().UTF8 {
 		// RFC 6531 section 4.3.
@@ -243,12 +248,37 @@ func (p *Params) Received(s *smtpserver.Session, id, first string, now time.Time
 	if s.TLS != nil {
 		proto += "S"
 	}
+	if c.SASLMethod != "" {
+		proto += "A" // RFC 3848
+	}
 	by := "\tby " + p.Hostname + " (" + p.MailName + ") with " + proto + " id " + id
 	date := now.Format(receivedDate)
 	if s.Recipients() == 1 {
 		return append(lines, by, "\tfor <"+address.Quote(first)+">; "+date)
 	}
 	return append(lines, by+"; "+date)
+}
+
+// saslText is how the log names who has logged in.
+func saslText(c *envelope.Client) string {
+	if c.SASLMethod == "" {
+		return ""
+	}
+	text := ", sasl_method=" + c.SASLMethod + ", sasl_username=" + c.SASLUser
+	if c.SASLSender != "" {
+		text += ", sasl_sender=" + printable.Text(c.SASLSender)
+	}
+	return text
+}
+
+// comment makes a name fit for a comment (RFC 5322 3.2.2).
+func comment(name string) string {
+	return strings.Map(func(r rune) rune {
+		if strings.ContainsRune("()\\", r) {
+			return '?'
+		}
+		return r
+	}, name)
 }
 
 // tlsComment makes the comment lines about TLS.

@@ -103,4 +103,20 @@ type Params struct {
 	TLSTimeout    time.Duration `param:"smtpd_starttls_timeout"`
 	TLSAlways     bool          `param:"smtpd_tls_always_issue_session_ids"`
 	LocalRewrites []string      `param:"local_header_rewrite_clients"`
+
+	SASLEnable     bool     `param:"smtpd_sasl_auth_enable"`
+	SASLType       string   `param:"smtpd_sasl_type"`
+	SASLPath       string   `param:"smtpd_sasl_path"`
+	SASLService    string   `param:"smtpd_sasl_service"`
+	SASLOptions    []string `param:"smtpd_sasl_security_options"`
+	SASLTLSOptions []string `param:"smtpd_sasl_tls_security_options"`
+	SASLFilter     []string `param:"smtpd_sasl_mechanism_filter"`
+	SASLExceptions []string `param:"smtpd_sasl_exceptions_networks"`
+	SASLHeader     bool     `param:"smtpd_sasl_authenticated_header"`
+	SASLLimit      int      `param:"smtpd_sasl_response_limit"`
+	SASLBroken     bool     `param:"broken_sasl_auth_clients"`
+	TLSAuthOnly    bool     `param:"smtpd_tls_auth_only"`
+	AuthRate       int      `param:"smtpd_client_auth_rate_limit"`
+	LoginMaps      []string `param:"smtpd_sender_login_maps"`
+	Origin         string   `param:"myorigin"`
 }

@@ -42,6 +42,7 @@ type Server struct {
 	discard *table.Maps
 	own     map[netip.Addr]bool
 	access  keys.Options
+	auth    *auth // nil without AUTH
 
 	resolver *dns.Resolver
 	rewrite  *rewrite.Client
@@ -62,7 +63,7 @@ type lists struct {
 
 // recipientMaps tell which addresses exist.
 type recipientMaps struct {
-	local, alias, mailbox, relay, canonical, rcptCanonical, senderCanonical *table.Maps
+	local, alias, mailbox, relay, canonical, rcptCanonical, senderCanonical, logins *table.Maps
 }
 
 // Setup is what a program has of its own.
@@ -144,6 +145,7 @@ func (p *Params) Options(log *maillog.Logger) smtpserver.Options {
 		RcptLimit: p.RcptLimit, RcptOver: p.RcptOver, SizeLimit: p.SizeLimit,
 		HeloNeeded: p.HeloRequired, StrictPaths: p.StrictPaths, NoVRFY: p.NoVRFY,
 		UTF8: p.UTF8, NoEarlyTalk: p.NoEarlyTalk, TLSLog: p.TLSLog,
+		AuthTLSOnly: p.TLSAuthOnly, BrokenAuth: p.SASLBroken, AuthLimit: p.SASLLimit,
 	}
 	for _, w := range p.Forbidden {
 		// The engine itself throws out what does not begin with a
@@ -170,6 +172,7 @@ func (srv *Server) openTables(env *service.Env) error {
 		{&srv.maps.canonical, srv.CanonicalMaps, "canonical_maps"},
 		{&srv.maps.rcptCanonical, srv.RcptCanonical, "recipient_canonical_maps"},
 		{&srv.maps.senderCanonical, srv.SenderCanonical, "sender_canonical_maps"},
+		{&srv.maps.logins, srv.LoginMaps, "smtpd_sender_login_maps"},
 		{&srv.discard, srv.DiscardMaps, "smtpd_discard_ehlo_keyword_address_maps"},
 	} {
 		m, err := table.OpenMaps(t.specs, o)
@@ -178,7 +181,10 @@ func (srv *Server) openTables(env *service.Env) error {
 		}
 		*t.dst = m
 	}
-	return srv.openNetworks(env, o)
+	if err := srv.openNetworks(env, o); err != nil {
+		return err
+	}
+	return srv.openAuth(env, o)
 }
 
 func (srv *Server) tableOptions(env *service.Env) table.Options {
@@ -310,7 +316,7 @@ func (srv *Server) paramName(name string) string {
 // changed reports whether a table is out of date.
 func (srv *Server) changed() bool {
 	m := srv.maps
-	for _, t := range []*table.Maps{m.local, m.alias, m.mailbox, m.relay, m.canonical, m.rcptCanonical, m.senderCanonical, srv.discard} {
+	for _, t := range []*table.Maps{m.local, m.alias, m.mailbox, m.relay, m.canonical, m.rcptCanonical, m.senderCanonical, m.logins, srv.discard} {
 		if t.Changed() {
 			return true
 		}

@@ -59,5 +59,6 @@ func (h *Session) StartTLS(ctx context.Context, s *smtpserver.Session) status.St
 	return status.Status{}
 }
 
-// TLSDone follows the handshake.
-func (h *Session) TLSDone(context.Context, *smtpserver.Session, error) {}
+// TLSDone follows the handshake. Nobody is logged in any more (RFC 3207 section
+// 4.2).
+func (h *Session) TLSDone(context.Context, *smtpserver.Session, error) { h.user = nil }

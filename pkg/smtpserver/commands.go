@@ -17,8 +17,9 @@ type command struct {
 	junk      bool // counts against the junk command limit
 }
 
-// find returns the row for a verb. AUTH, XCLIENT and XFORWARD have their
-// places here: a Handler that offers them will implement further interfaces.
+// find returns the row for a verb. XCLIENT and XFORWARD have their places
+// here: a Handler that offers them will implement further interfaces, as
+// Authenticator is one.
 func (s *Session) find(verb string) (command, bool) {
 	switch verb {
 	case "HELO":
@@ -90,7 +91,7 @@ func (s *Session) hello(ctx context.Context, verb, args string) bool {
 	if !s.esmtp {
 		return s.ok(250, "", s.opts.Hostname)
 	}
-	s.ehloReply()
+	s.ehloReply(ctx)
 	return true
 }
 
@@ -106,7 +107,7 @@ func neuter(s string) string {
 }
 
 // ehloReply offers the extensions, in Postfix's order.
-func (s *Session) ehloReply() {
+func (s *Session) ehloReply(ctx context.Context) {
 	lines := make([]string, 0, 12)
 	lines = append(lines, s.opts.Hostname)
 	add := func(on bool, keyword, rest string) {
@@ -123,6 +124,7 @@ func (s *Session) ehloReply() {
 	add(!s.opts.NoVRFY, "VRFY", "")
 	add(!s.opts.LMTP, "ETRN", "")
 	add(s.opts.TLS != nil && s.TLS == nil, "STARTTLS", "")
+	lines = append(lines, s.authLines(ctx)...)
 	add(true, "ENHANCEDSTATUSCODES", "")
 	add(true, "8BITMIME", "")
 	add(true, "DSN", "")
@@ -252,10 +254,6 @@ func (s *Session) doEtrn(ctx context.Context, args string) bool {
 		return s.fail(501, "", "Error: invalid parameter syntax")
 	}
 	return s.decide(s.h.Etrn(ctx, s, domain), 250, "", "Queuing started")
-}
-
-func (s *Session) doAuth(context.Context, string) bool {
-	return s.fail(503, "5.5.1", "Error: authentication not enabled")
 }
 
 func (s *Session) doNotAllowed(context.Context, string) bool {

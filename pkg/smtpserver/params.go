@@ -91,9 +91,8 @@ func (s *Session) mailParam(arg string, m *Mail) status.Status {
 		m.UTF8 = true
 		return status.Status{}
 	}
-	// RFC 4954 section 5: without authentication the value counts as <>.
-	if _, ok := cutFold(arg, "AUTH="); ok {
-		return status.Status{}
+	if v, ok := cutFold(arg, "AUTH="); ok {
+		return s.authParam(v, m)
 	}
 	if s.offers("DSN") {
 		if st, ok := s.dsnMail(arg, m); ok {
@@ -118,6 +117,24 @@ func (s *Session) sizeParam(v string, m *Mail) status.Status {
 		return status.New(552, "5.3.4", "Message size exceeds file system imposed limit")
 	}
 	m.Size = n
+	return status.Status{}
+}
+
+// authParam reads the AUTH parameter (RFC 4954 section 5), which names who
+// submitted the message. From a client that has not logged in, the value
+// counts as <>.
+func (s *Session) authParam(v string, m *Mail) status.Status {
+	plain, ok := decodeXtext(v, s.opts.UTF8)
+	if !ok || plain == "" {
+		return status.New(501, "5.5.4", "Bad AUTH parameter syntax")
+	}
+	if m.Auth != "" {
+		return status.New(503, "5.5.4", "Error: multiple AUTH= options")
+	}
+	m.Auth = "<>"
+	if s.Authenticated() {
+		m.Auth = plain
+	}
 	return status.Status{}
 }
 

@@ -83,7 +83,7 @@ func (s *Session) run(ctx context.Context) {
 		}
 		s.conn.begin()
 		s.conn.wait(true)
-		line, err := s.r.ReadLine(s.opts.LineLimit)
+		line, err := s.r.ReadLine(s.lineLimit())
 		leaving := err != nil && s.conn.leaving()
 		s.conn.wait(false)
 		if leaving {
@@ -91,10 +91,7 @@ func (s *Session) run(ctx context.Context) {
 			return
 		}
 		if errors.Is(err, smtpwire.ErrLineTooLong) {
-			s.opts.Log.Warn("", "%s: request longer than %d: %.30s...", s.Peer(), s.opts.LineLimit, line)
-			s.where = "UNKNOWN"
-			s.counts.add(cmdUnknown, false)
-			s.fail(500, "5.5.2", "Error: line too long")
+			s.longLine(line)
 			continue
 		}
 		if err != nil {
@@ -107,11 +104,36 @@ func (s *Session) run(ctx context.Context) {
 			s.bareCommand()
 			return
 		}
+		if len(line) > s.opts.LineLimit && !isAuth(line) {
+			s.longLine(line)
+			continue
+		}
 		s.command(ctx, string(line))
 	}
 	if ctx.Err() != nil && !s.quit {
 		s.goAway()
 	}
+}
+
+// lineLimit is how long a command may be. An initial response of AUTH may be
+// longer than any other argument (RFC 4954 section 4).
+func (s *Session) lineLimit() int {
+	if s.authenticator() == nil {
+		return s.opts.LineLimit
+	}
+	return max(s.opts.LineLimit, s.opts.AuthLimit)
+}
+
+func isAuth(line []byte) bool { return len(line) > 5 && bytes.EqualFold(line[:5], []byte("AUTH ")) }
+
+func (s *Session) longLine(line []byte) {
+	if isAuth(line) {
+		line = line[:5] // what follows may be a password
+	}
+	s.opts.Log.Warn("", "%s: request longer than %d: %.30s...", s.Peer(), s.opts.LineLimit, line)
+	s.where = "UNKNOWN"
+	s.counts.add(cmdUnknown, false)
+	s.fail(500, "5.5.2", "Error: line too long")
 }
 
 // goAway takes leave. RFC 5321 3.8: a server that must go says so.

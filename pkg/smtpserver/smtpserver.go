@@ -60,6 +60,10 @@ type Options struct {
 	// command; nil is never.
 	Leave context.Context
 
+	AuthTLSOnly bool // smtpd_tls_auth_only
+	BrokenAuth  bool // broken_sasl_auth_clients
+	AuthLimit   int  // smtpd_sasl_response_limit
+
 	// TLS makes the configuration for a handshake; nil turns TLS off.
 	TLS func(ctx context.Context, s *Session) (*tls.Config, error)
 	// TLSRequired is smtpd_tls_security_level = encrypt.
@@ -118,6 +122,7 @@ type Mail struct {
 	Size     int64  // of SIZE=, 0 if it was not given
 	Encoding string // of BODY=, "" if it was not given
 	UTF8     bool   // SMTPUTF8 was given
+	Auth     string // of AUTH=, "" if it was not given
 }
 
 // Rcpt is one RCPT command.

@@ -80,6 +80,7 @@ func (s *Session) handshake(ctx context.Context, cfg *tls.Config) bool {
 	s.r.Reset(flushReader{s.w, tc})
 	s.helo, s.esmtp, s.early = false, false, false
 	s.Client.Helo, s.Client.Proto = "", ""
+	s.forgetLogin()
 	if s.opts.TLSLog >= 1 {
 		s.opts.Log.Info("", "Anonymous TLS connection established from %s: %s", s.Peer(), tlspolicy.Summary(&state))
 	}

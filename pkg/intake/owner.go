@@ -1,0 +1,86 @@
+package intake
+
+import (
+	"context"
+	"strings"
+
+	"github.com/posthouse-mail/posthouse/pkg/address"
+	"github.com/posthouse-mail/posthouse/pkg/rewrite"
+	"github.com/posthouse-mail/posthouse/pkg/table/keys"
+)
+
+// senderOwners returns the logins that smtpd_sender_login_maps gives for a
+// sender address.
+func (srv *Server) senderOwners(ctx context.Context, sender string) (owners []string, found bool, err error) {
+	if srv.maps.logins.Empty() {
+		return nil, false, nil
+	}
+	r, err := srv.resolve(ctx, "", sender)
+	if err != nil {
+		return nil, false, err
+	}
+	local := func(_ context.Context, domain string) (bool, error) {
+		here, err := srv.resolve(ctx, "", "postmaster@"+domain)
+		return err == nil && here.Class() == rewrite.ClassLocal, err
+	}
+	res, err := keys.Login(ctx, srv.maps.logins, r.Recipient, keys.Options{Delimiters: srv.Delimiter, Local: local})
+	if err != nil || !res.Found {
+		return nil, false, err
+	}
+	return strings.FieldsFunc(res.Value, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' || r == '\r' || r == '\n' }), true, nil
+}
+
+// Owns reports whether the user of the session may write as an address: by
+// smtpd_sender_login_maps where it has an entry, else by the user's record.
+func (h *Session) Owns(ctx context.Context, login, addr string) (bool, error) {
+	owners, found, err := h.srv.senderOwners(ctx, addr)
+	if err != nil {
+		return false, err
+	}
+	if found {
+		for _, o := range owners {
+			if strings.EqualFold(o, login) {
+				return true, nil
+			}
+		}
+		return false, nil
+	}
+	own := []string{login}
+	if u := h.user; u != nil {
+		own = append(append(append(own, u.Login), u.Aliases...), u.SendAs...)
+	}
+	return h.srv.covered(addr, own), nil
+}
+
+// covered reports whether an address is one of a list, or a subaddress of one.
+// "@domain" in the list stands for all addresses of a domain; a plain account
+// name for that account in our own domain.
+func (srv *Server) covered(addr string, list []string) bool {
+	local, domain, ok := cut(addr)
+	bare, _ := keys.SplitExtension(local, srv.Delimiter)
+	for _, own := range list {
+		if own == "" {
+			continue
+		}
+		if !strings.Contains(own, "@") {
+			own += "@" + srv.Origin
+		}
+		ownLocal, ownDomain, _ := cut(own)
+		same := strings.EqualFold(ownDomain, domain)
+		if !ok { // an address without domain gets ours
+			same = strings.EqualFold(ownDomain, srv.Origin)
+		}
+		if same && (ownLocal == "" || strings.EqualFold(ownLocal, local) || strings.EqualFold(ownLocal, bare)) {
+			return true
+		}
+	}
+	return false
+}
+
+func cut(addr string) (local, domain string, ok bool) {
+	if !address.HasDomain(addr) {
+		return addr, "", false
+	}
+	i := strings.LastIndexByte(addr, '@')
+	return addr[:i], addr[i+1:], true
+}
