@@ -15,8 +15,13 @@
 // client is, and tlsmgr(8) for certificates and signatures. It serves many
 // clients in one process, up to the parameter client_limit.
 //
-// SMTP (RFC 5321) with PIPELINING, SIZE, VRFY, STARTTLS, ENHANCEDSTATUSCODES,
-// 8BITMIME, DSN, SMTPUTF8, CHUNKING and ETRN.
+// SMTP (RFC 5321) with PIPELINING, SIZE, VRFY, STARTTLS, AUTH,
+// ENHANCEDSTATUSCODES, 8BITMIME, DSN, SMTPUTF8, CHUNKING and ETRN.
+//
+// With smtpd_sasl_auth_enable, clients log in with AUTH (RFC 4954). authd(8)
+// checks what they say or, with smtpd_sasl_type = dovecot, a Dovecot auth
+// server at smtpd_sasl_path. Mail programs of users are better served by
+// submission(8).
 //
 // With -S alone, for sendmail -bs, one session runs on standard input and
 // output with the rights of the caller. Mail goes to postdrop(1), so the mail
@@ -27,7 +32,7 @@
 //
 // The server talks to strangers. It runs chrooted in the queue directory as
 // the mail owner, opens no file after its start, holds no private key and no
-// password, and starts no program. The end of a message is CR LF "." CR LF
+// list of passwords, and starts no program. The end of a message is CR LF "." CR LF
 // and nothing else; commands that are sent before their time end the session.
 //
 // # Parameters
@@ -36,12 +41,14 @@
 // smtpd_sender_restrictions, smtpd_relay_restrictions,
 // smtpd_recipient_restrictions, smtpd_data_restrictions,
 // smtpd_end_of_data_restrictions, mynetworks, local_recipient_maps,
-// message_size_limit, command_directory, smtpd_timeout, smtpd_tls_security_level and others; see
+// message_size_limit, command_directory,
+// smtpd_sasl_auth_enable, smtpd_sasl_type, smtpd_sasl_path,
+// smtpd_sender_login_maps, smtpd_tls_auth_only, smtpd_timeout, smtpd_tls_security_level and others; see
 // postconf(5).
 //
 // # See also
 //
-// anvil(8), cleanup(8), postdrop(1), sendmail(1), tlsmgr(8),
+// anvil(8), authd(8), cleanup(8), postdrop(1), submission(8), sendmail(1), tlsmgr(8),
 // trivial-rewrite(8), postconf(5)
 package main
 

@@ -18,10 +18,14 @@
 //	sleep 100ms
 //	messages 1                       so many messages were accepted so far
 //	body "line" "line"               content of the last one, headers of ours left out
+//	header with ESMTPA id            the last one's Received header has this text
+//	attr sasl_method=PLAIN           the last one's envelope has this attribute
+//	authd down | up                  authd gives no answers, or does again
 //	log connect from localhost       some log line has this text
 //	nolog text                       no log line has it
 //
-// The test stands in for cleanup and for tlsmgr; trivial-rewrite is the real
+// The test stands in for cleanup, and for authd where smtpd_sasl parameters
+// are set; trivial-rewrite is the real
 // one. Files in the folder relay are lists of addresses that must be refused.
 package dialog
 
@@ -31,6 +35,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -137,6 +142,10 @@ func (d *dialog) order(word, rest string) {
 		}
 	case "body":
 		d.body(rest)
+	case "header", "attr":
+		d.lastHas(word, rest)
+	case "authd":
+		d.in.auth.Down(rest == "down")
 	case "log":
 		deadline := time.Now().Add(3 * time.Second)
 		for !strings.Contains(d.in.log.String(), rest) {
@@ -153,6 +162,21 @@ func (d *dialog) order(word, rest string) {
 		if !strings.HasPrefix(word, "#") {
 			d.fail("unknown order %q", word)
 		}
+	}
+}
+
+// lastHas looks at the last message.
+func (d *dialog) lastHas(word, want string) {
+	all := d.in.cleanup.all()
+	if len(all) == 0 {
+		d.fail("no message")
+	}
+	last := all[len(all)-1]
+	if word == "header" && !strings.Contains(strings.Join(last.headers, "\n"), want) {
+		d.fail("the headers are %q", last.headers)
+	}
+	if word == "attr" && !slices.Contains(last.attrs, want) {
+		d.fail("the attributes are %q", last.attrs)
 	}
 }
 

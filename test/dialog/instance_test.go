@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/posthouse-mail/posthouse/pkg/authclient"
+	"github.com/posthouse-mail/posthouse/pkg/authclient/authtest"
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
 )
 
@@ -38,9 +40,11 @@ func build(t *testing.T) string {
 
 // instance is one smtpd with what it needs.
 type instance struct {
+	dir     string
 	addr    string
 	cleanup *cleanup
 	log     *logBuffer
+	auth    *authtest.Server
 }
 
 const mainCF = `compatibility_level = 3.6
@@ -82,7 +86,7 @@ func start(t *testing.T, bin string, settings []string) *instance {
 			t.Fatal(err)
 		}
 	}
-	in := &instance{log: &logBuffer{}, cleanup: &cleanup{}, addr: freePort(t)}
+	in := &instance{dir: dir, log: &logBuffer{}, cleanup: &cleanup{}, addr: freePort(t)}
 	in.log.serve(t, filepath.Join(dir, "spool/public/postlog"))
 	in.cleanup.serve(t, filepath.Join(dir, "spool/public/cleanup"))
 	etc := filepath.Join(dir, "etc")
@@ -92,6 +96,11 @@ func start(t *testing.T, bin string, settings []string) *instance {
 	if strings.Contains(conf, "smtpd_tls") {
 		makeCertificate(t, etc)
 		in.run(t, filepath.Join(bin, "tlsmgr"), "-c", etc, "-n", "tlsmgr", "-t", "unix", "--listen", filepath.Join(dir, "spool/private/tlsmgr"))
+	}
+	if strings.Contains(conf, "smtpd_sasl") && !strings.Contains(conf, "= dovecot") {
+		in.auth = authtest.New(t, authtest.Account{User: authclient.User{Login: "me@here.test", UID: 1000, GID: 1000,
+			Aliases: []string{"ich@here.test"}}, Password: "secret"})
+		in.auth.Listen(t, filepath.Join(dir, "spool/private/authd"))
 	}
 	in.run(t, filepath.Join(bin, "smtpd"), "-c", etc, "-n", "smtp", "-t", "inet", "--listen", in.addr)
 	for range 100 {
