@@ -5,6 +5,7 @@ package walls
 import (
 	"encoding/json"
 	"os/exec"
+	"slices"
 	"sort"
 	"strings"
 	"testing"
@@ -19,7 +20,7 @@ const module = "github.com/posthouse-mail/posthouse/"
 // earlier.
 var rows = [][]string{
 	{"printable", "address", "status", "safefile", "cdb", "bdb", "maildir", "mbox", "mime", "alias"},
-	{"ipc", "envelope", "config", "maillog", "userdb"},
+	{"ipc", "envelope", "config", "maillog", "userdb", "password"},
 	{"jail", "sched", "queue", "queue/bouncelog", "queue/listing", "table/text", "table/pattern", "table/pcre", "table", "table/keys", "queuetool", "dns", "dns/dnstest"},
 	{"sasl", "smtpwire", "tlspolicy", "tlskeys", "rewrite", "anvilclient", "flushclient", "dropclient", "inject", "bounceclient", "deliver", "access", "worker", "authclient", "authclient/authtest", "depositclient", "dovecotauth"},
 	{"smtpserver", "smtpclient", "check"},
@@ -118,6 +119,9 @@ var forbidden = []struct {
 		"it is setgid: as little code as can be"},
 }
 
+// passwordPrograms may see passwords and their hashes.
+var passwordPrograms = []string{"authd", "cmd/userdbpw", "cmd/authtest", "cmd/posthouse"}
+
 func TestForbiddenDependencies(t *testing.T) {
 	deps := map[string]map[string]bool{}
 	for _, p := range list(t, "./...") {
@@ -151,8 +155,8 @@ func TestForbiddenDependencies(t *testing.T) {
 				t.Errorf("%s links %s: only proxymap, postmap and authd may", program, d)
 			}
 		}
-		if set["github.com/go-crypt/crypt"] && program != "authd" {
-			t.Errorf("%s links go-crypt: only authd may", program)
+		if set[module+"pkg/password"] && !slices.Contains(passwordPrograms, program) {
+			t.Errorf("%s links pkg/password: only authd and the commands that make passwords may", program)
 		}
 	}
 }
@@ -184,6 +188,8 @@ func TestPackageComments(t *testing.T) {
 // could be replaced in one place.
 var thirdParty = map[string][]string{
 	"github.com/dlclark/regexp2":     {"pkg/table/pcre"},
+	"github.com/go-crypt/x":          {"pkg/password"},
+	"golang.org/x/crypto":            {"pkg/password"},
 	"github.com/miekg/dns":           {"pkg/dns", "pkg/dns/dnstest"},
 	"github.com/emersion/go-smtp":    {"pkg/smtpserver", "pkg/smtpclient"},
 	"github.com/emersion/go-sasl":    {"pkg/sasl"},
