@@ -172,7 +172,7 @@ func (i *instance) stop(sig syscall.Signal) {
 	i.cmd.Process.Signal(sig)
 	select {
 	case <-i.done:
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		i.t.Fatal("master does not stop")
 	}
 	i.stopped = true
@@ -187,7 +187,7 @@ func (i *instance) waitLog(text string) { i.t.Helper(); i.waitLogCount(text, 1) 
 
 func (i *instance) waitLogCount(text string, n int) {
 	i.t.Helper()
-	for end := time.Now().Add(8 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		if strings.Count(i.log(), text) >= n {
 			return
 		}
@@ -208,7 +208,7 @@ func (i *instance) dial() *client {
 	if err != nil {
 		i.t.Fatal(err)
 	}
-	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	conn.SetDeadline(time.Now().Add(time.Minute))
 	i.t.Cleanup(func() { conn.Close() })
 	return &client{i.t, conn, bufio.NewReader(conn)}
 }
@@ -246,7 +246,7 @@ func alive(pid int) bool { return syscall.Kill(pid, 0) == nil }
 
 func waitFor(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(8 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		if ok() {
 			return
 		}

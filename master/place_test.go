@@ -60,7 +60,7 @@ func TestNotify(t *testing.T) {
 	expect := func(want string) {
 		t.Helper()
 		buf := make([]byte, 256)
-		c.SetReadDeadline(time.Now().Add(5 * time.Second))
+		c.SetReadDeadline(time.Now().Add(time.Minute))
 		n, err := c.Read(buf)
 		if err != nil || !strings.HasPrefix(string(buf[:n]), want) {
 			t.Errorf("got %q %v, want %s", buf[:n], err, want)

@@ -119,7 +119,7 @@ func (b *bench) put(t testing.TB, name string, data []byte, mode os.FileMode) {
 }
 
 func (b *bench) scan() {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	b.p.scan(ctx)
 }

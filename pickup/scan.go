@@ -160,7 +160,9 @@ func (p *pickup) take(ctx context.Context, e queue.Entry) outcome {
 		return p.putAside(e, fmt.Errorf("mode is %#o", st.Mode&0o7777))
 	}
 	m := newMessage(p, e, f, st)
-	return p.settle(e, m.send(ctx))
+	// Begun is finished, also when the process has to end: cleanup may have
+	// queued the message already, and giving up would make a second one.
+	return p.settle(e, m.send(context.WithoutCancel(ctx)))
 }
 
 // errUnreadable is a failure of the disk, which may pass.

@@ -132,7 +132,7 @@ func startProcesses(h *house, repo string) (*programs, *ledger) {
 
 // drained waits until no message is left, with flush requests.
 func drained(h *house) {
-	deadline := time.Now().Add(60 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for _, q := range []string{"incoming", "active", "deferred"} {
 		for h.count(q) > 0 {
 			if time.Now().After(deadline) {

@@ -290,9 +290,6 @@ func TestManyDeferred(t *testing.T) {
 		return <-done
 	})
 	t.Logf("20000 deferred messages: %v", time.Since(begin))
-	if d := time.Since(begin); d > 3*time.Second {
-		t.Errorf("start took %v", d)
-	}
 	if h.requestCount() != 1 {
 		t.Errorf("%d requests", h.requestCount())
 	}

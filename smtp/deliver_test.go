@@ -93,7 +93,7 @@ func startServer(t *testing.T, network, addr string, serve func(conn net.Conn, r
 			}
 			go func() {
 				defer conn.Close()
-				conn.SetDeadline(time.Now().Add(20 * time.Second))
+				conn.SetDeadline(time.Now().Add(time.Minute))
 				serve(conn, bufio.NewReader(conn))
 			}()
 		}

@@ -92,7 +92,7 @@ func shake(t *testing.T, server *tls.Config, client *tls.Config) (tls.Connection
 		s.Close()
 	}()
 	c := tls.Client(b, client)
-	c.SetDeadline(time.Now().Add(5 * time.Second))
+	c.SetDeadline(time.Now().Add(time.Minute))
 	if err = c.Handshake(); err == nil {
 		c.Read(make([]byte, 1))
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -14,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/posthouse-mail/posthouse/pkg/config"
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
@@ -96,6 +99,7 @@ func (a *app) prepareStart(name string, args []string) (settings, error) {
 	if running {
 		return s, fmt.Errorf("the mail system is already running: PID: %d", pid)
 	}
+	shed()
 	if err := a.applyPermissions(s, onlyMissing, "/"); err != nil {
 		return s, err
 	}
@@ -109,6 +113,12 @@ func (a *app) master(s settings, args ...string) *exec.Cmd {
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = nil, os.Stdout, os.Stderr
 	cmd.Env = append(os.Environ(), "MAIL_CONFIG="+a.configDir)
 	return cmd
+}
+
+// shed keeps master from inheriting what the caller left open: a lock or a
+// socket would stay so for as long as the mail system runs.
+func shed() {
+	_ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
 }
 
 func (a *app) start(args []string) error {

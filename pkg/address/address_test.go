@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/posthouse-mail/posthouse/pkg/testkit"
 )
 
 func TestParse(t *testing.T) {
@@ -157,9 +159,8 @@ func TestRewriteList(t *testing.T) {
 func TestHostileLists(t *testing.T) {
 	for _, in := range []string{strings.Repeat("a@b,", 25000), strings.Repeat("(", 100000), strings.Repeat("<", 100000),
 		strings.Repeat("\"", 100000), strings.Repeat("a ", 50000), strings.Repeat("@a,", 30000), strings.Repeat("a:", 50000)} {
-		start := time.Now()
-		RewriteList(in, func(s string) (string, error) { return s + "x", nil })
-		if d := time.Since(start); d > time.Second {
+		d := testkit.CPU(func() { RewriteList(in, func(s string) (string, error) { return s + "x", nil }) })
+		if d > 2*time.Second {
 			t.Errorf("%.10q...: %v", in, d)
 		}
 	}

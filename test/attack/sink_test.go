@@ -63,7 +63,7 @@ func newSink(t testing.TB, answer func(verb, line string) string) *sink {
 			if err != nil {
 				return
 			}
-			conn.SetDeadline(time.Now().Add(40 * time.Second))
+			conn.SetDeadline(time.Now().Add(2 * time.Minute))
 			t.Cleanup(func() { conn.Close() })
 			wg.Go(func() { s.serve(conn); conn.Close() })
 		}

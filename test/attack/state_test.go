@@ -139,7 +139,7 @@ func TestEndlessInput(t *testing.T) {
 	c := hello(t, mail.Addr(), stranger)
 	block := strings.Repeat("A", 1<<16)
 	for range 16 * 64 { // up to 64 MiB, should anybody read it
-		c.conn.SetWriteDeadline(time.Now().Add(5 * time.Second))
+		c.conn.SetWriteDeadline(time.Now().Add(time.Minute))
 		if _, err := c.conn.Write([]byte(block)); err != nil {
 			break
 		}
@@ -156,7 +156,7 @@ func TestEndlessInput(t *testing.T) {
 	go func() {
 		chunk := strings.Repeat("BDAT 1\r\nx", 1000)
 		for range 200 { // 200,000 chunks
-			c.conn.SetWriteDeadline(time.Now().Add(5 * time.Second))
+			c.conn.SetWriteDeadline(time.Now().Add(time.Minute))
 			if _, err := c.conn.Write([]byte(chunk)); err != nil {
 				return
 			}

@@ -278,7 +278,7 @@ func (s *submitSite) options(t *testing.T) {
 	before := len(s.Queue(t, "hold", "incoming", "active", "deferred"))
 	for _, script := range []string{"$B/sendmail -bd", "$B/sendmail -bl", "$B/sendmail -C /tmp/evil.cf you@example.test </dev/null",
 		"$B/postsuper -d ALL", "$B/posthouse stop", "$B/posthouse reload", "$B/newaliases", "$B/postalias /etc/posthouse/aliases", "$B/postconf -e mail_owner=root", "$B/postcat -q AAAAA", "$B/smtpd -n smtp -t unix --listen " + s.Spool("public/x")} {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		cmd := s.user(script)
 		cmd = exec.CommandContext(ctx, cmd.Args[0], cmd.Args[1:]...)
 		if code := exitCode(cmd); code == 0 {

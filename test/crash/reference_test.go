@@ -97,7 +97,7 @@ func (r *reference) start() {
 
 func testWait(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("timeout: no %s", what)
 		}
@@ -143,7 +143,7 @@ func (r *reference) cycle(n int) {
 // settle waits until the queue is empty, which a file that was never complete
 // does not prevent.
 func (r *reference) settle() {
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		busy := false
 		for _, name := range []string{"incoming", "active", "deferred"} {
 			busy = busy || slices.ContainsFunc(files(r.p.Dir+"/spool/"+name), complete)

@@ -208,7 +208,7 @@ func (s *site) start() error {
 		return err
 	}
 	defer log.Close()
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
 		cmd := s.mail.Command("posthouse", "start-fg")
 		cmd.Stdout, cmd.Stderr = log, log
 		if err := cmd.Start(); err != nil {

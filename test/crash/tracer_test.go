@@ -70,7 +70,7 @@ func (s *site) inject(i injection) *tracer {
 		if !ok {
 			s.t.Fatalf("the injector ended: %s", tr.out.String())
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		s.t.Fatal("the injector is not ready")
 	}
 	return tr
@@ -120,7 +120,7 @@ func (tr *tracer) stop() {
 	select {
 	case err := <-tr.end:
 		tr.end <- err
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 	}
 }
 

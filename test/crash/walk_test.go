@@ -53,8 +53,14 @@ func TestCalls(t *testing.T) {
 	}
 }
 
-// walkLimit bounds the walk over the calls of one kind.
-const walkLimit = 12
+// The walk over the calls of a kind goes on until one is not reached any more.
+// Of calls that only read, of which a message takes hundreds, the first are
+// enough: a read that fails later leads to the same code. For the others,
+// walkLimit only ends a walk that would never end, which is a failure.
+const (
+	walkReads = 12
+	walkLimit = 500
+)
 
 // walk injects a fault at the first call of a kind, and the next, until one is
 // not reached any more.
@@ -64,11 +70,18 @@ func (s *site) walk(target target, call string, i injection) {
 		return
 	}
 	i.calls, i.program = call, target.program
-	for n := 1; n <= size(1, walkLimit); n++ {
+	limit := walkLimit
+	if call == "read" || call == "pread64" {
+		limit = walkReads
+	}
+	for n := 1; n <= size(1, limit); n++ {
 		i.n = n
 		hit := s.fault(target, i)
 		if hit == "" {
 			return
+		}
+		if n == walkLimit {
+			s.t.Errorf("%s has no last %s", target.program, call)
 		}
 		s.fig.Cycles++
 		if testing.Verbose() && *campaign {
@@ -109,7 +122,7 @@ func (s *site) fault(target target, i injection) string {
 	if i.act == actKill && hit != "" {
 		s.recovered(begin)
 	}
-	if s.settle(15*time.Second) == 15*time.Second {
+	if s.settle(time.Minute) == time.Minute {
 		s.t.Fatalf("after %s in %s", hit, target.program)
 	}
 	if e.Reply != ack && e.Text != "" && i.act == actFail && hit != "" {
@@ -130,7 +143,7 @@ func (s *site) faultCommand(e *entry, text string, i injection) string {
 	out, err := tr.wait()
 	r, why := exitReply(out, err)
 	s.ledger.end(e, r, why)
-	s.settle(15 * time.Second)
+	s.settle(time.Minute)
 	return tr.hit()
 }
 

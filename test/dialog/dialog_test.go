@@ -147,7 +147,7 @@ func (d *dialog) order(word, rest string) {
 	case "authd":
 		d.in.auth.Down(rest == "down")
 	case "log":
-		deadline := time.Now().Add(3 * time.Second)
+		deadline := time.Now().Add(time.Minute)
 		for !strings.Contains(d.in.log.String(), rest) {
 			if time.Now().After(deadline) {
 				d.fail("no log line has %q", rest)

@@ -173,7 +173,7 @@ func baits(t *testing.T, mail *testkit.Instance) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		conn.SetDeadline(time.Now().Add(10 * time.Second))
+		conn.SetDeadline(time.Now().Add(time.Minute))
 		fmt.Fprintf(conn, "EHLO %s\r\nMAIL FROM:<\"%s\"@remote.test>\r\n", helo, strings.Map(quotable, helo))
 		fmt.Fprintf(conn, "RCPT TO:<\"%s\"@other.test>\r\nAUTH PLAIN %s\r\n%s\r\nQUIT\r\n", strings.Map(quotable, helo), helo, helo)
 		buf := make([]byte, 4096)

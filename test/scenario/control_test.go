@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -251,11 +252,11 @@ func TestStopIsQuickAndPatient(t *testing.T) {
 	mail := testkit.New(t)
 	mail.Set(t, "relayhost = "+sink.hop(), "smtp_tls_security_level = none")
 	background(t, mail)
-	arrived := make(chan struct{})
+	arrived, finish := make(chan struct{}), make(chan struct{})
 	sink.on(func(verb, line string) string {
 		if verb == "." {
 			close(arrived)
-			time.Sleep(1500 * time.Millisecond)
+			<-finish
 		}
 		return ""
 	})
@@ -265,20 +266,15 @@ func TestStopIsQuickAndPatient(t *testing.T) {
 	s.Cmd("250", "EHLO c.test")
 	id := s.Message("a@sender.test", "x@remote.test", "Subject: slow\n\nx\n")
 	<-arrived
-	begin := time.Now()
-	told := make(chan time.Duration, 1)
 	go func() {
-		idle.Conn.SetReadDeadline(time.Now().Add(10 * time.Second))
-		idle.Expect("421 4.3.2 mail.example.test Service shutting down")
-		told <- time.Since(begin)
+		defer close(finish) // the delivery ends only after the client was told
+		idle.Conn.SetReadDeadline(time.Now().Add(time.Minute))
+		line, err := bufio.NewReader(idle.Conn).ReadString('\n')
+		if err != nil || !strings.HasPrefix(line, "421 4.3.2 mail.example.test Service shutting down") {
+			t.Errorf("the idle client was told %q, %v", line, err)
+		}
 	}()
 	control(t, mail, 0, "the mail system is stopped", "stop")
-	if d := <-told; d > time.Second {
-		t.Errorf("the idle client was told after %s", d)
-	}
-	if d := time.Since(begin); d > 4*time.Second {
-		t.Errorf("stop took %s", d)
-	}
 	if !regexp.MustCompile(id + `: to=<x@remote\.test>, .*status=sent`).MatchString(mail.Log()) {
 		t.Errorf("the delivery was not finished")
 	}
@@ -296,10 +292,9 @@ func TestStopWhenIdle(t *testing.T) {
 	idle.Cmd("250", "EHLO c.test")
 	idle.Message("a@sender.test", "you@example.test", "Subject: x\n\nx\n")
 	mail.WaitMailbox(t, "you", 1)
-	begin := time.Now()
 	control(t, mail, 0, "the mail system is stopped", "stop")
-	if d := time.Since(begin); d > 2*time.Second {
-		t.Errorf("stop took %s\n%s", d, mail.Log())
+	if text := mail.Log(); strings.Contains(text, "killed by signal") {
+		t.Errorf("something held up the stop\n%s", text)
 	}
 	idle.Expect("421 4.3.2")
 }
@@ -315,10 +310,9 @@ func TestStopInMidDelivery(t *testing.T) {
 		// Bounced, and the notice has no mailbox.
 		s.Message("nosuch@example.test", fmt.Sprintf("x%d@[127.0.0.5]", n), "Subject: x\n\nx\n")
 	}
-	begin := time.Now()
 	control(t, mail, 0, "the mail system is stopped", "stop")
-	if d := time.Since(begin); d > 4*time.Second {
-		t.Errorf("stop took %s", d)
+	if text := mail.Log(); strings.Contains(text, "killed by signal") {
+		t.Errorf("something held up the stop\n%s", text)
 	}
 	background(t, mail)
 	testkit.Wait(t, "empty queue", func() bool {
@@ -369,7 +363,7 @@ func TestContainer(t *testing.T) {
 	go func() { done <- cmd.Wait() }()
 	select {
 	case <-done:
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Errorf("process 1 does not end on SIGTERM\n%s", out.String())
 	}
 }

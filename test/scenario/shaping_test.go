@@ -4,7 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/posthouse-mail/posthouse/pkg/testkit"
@@ -241,7 +244,11 @@ func TestQueueTools(t *testing.T) {
 	testkit.Wait(t, "deferred message", func() bool { return len(mail.Queue(t, "deferred")) == 1 })
 	// Requeued mail passes cleanup, and so the tables, once more.
 	mail.Write(t, "valias", "x@remote.test you@example.test\n")
+	old := logged(mail, "cleanup", "pickup")
 	control(t, mail, 0, "", "reload")
+	testkit.Wait(t, "end of the processes that know the old table", func() bool {
+		return !slices.ContainsFunc(old, func(pid int) bool { return syscall.Kill(pid, 0) == nil })
+	})
 	if out := mail.Must(t, "postsuper", "-r", later); !strings.Contains(out, "Requeued: 1 message") {
 		t.Errorf("postsuper -r: %s", out)
 	}
@@ -272,4 +279,15 @@ func TestQueueTools(t *testing.T) {
 	if left := mail.Queue(t, "hold", "deferred", "bounce", "active", "incoming", "maildrop"); len(left) != 0 {
 		t.Errorf("left: %v", left)
 	}
+}
+
+// logged returns the processes of programs that have logged something.
+func logged(mail *testkit.Instance, programs ...string) (pids []int) {
+	re := regexp.MustCompile(`postfix/(?:` + strings.Join(programs, "|") + `)\[(\d+)\]`)
+	for _, m := range re.FindAllStringSubmatch(mail.Log(), -1) {
+		if pid, err := strconv.Atoi(m[1]); err == nil && !slices.Contains(pids, pid) {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
 }

@@ -103,7 +103,7 @@ func (s *sink) said() string {
 // wait waits for n messages.
 func (s *sink) wait(t testing.TB, n int) []sinkMessage {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); len(s.got()) < n; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); len(s.got()) < n; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d messages arrived, want %d; commands:\n%s", len(s.got()), n, s.said())
 		}
@@ -279,7 +279,7 @@ func greets(addr string) bool {
 		return false
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(5 * time.Second))
+	conn.SetDeadline(time.Now().Add(time.Minute))
 	line, _ := bufio.NewReader(conn).ReadString('\n')
 	fmt.Fprintf(conn, "QUIT\r\n")
 	return strings.HasPrefix(line, "220")

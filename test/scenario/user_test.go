@@ -57,7 +57,7 @@ func TestMakeRun(t *testing.T) {
 		go func() { done <- run.Wait() }()
 		select {
 		case <-done:
-		case <-time.After(10 * time.Second):
+		case <-time.After(time.Minute):
 			t.Error("make run does not end on ^C")
 			syscall.Kill(-run.Process.Pid, syscall.SIGKILL)
 		}
