@@ -10,6 +10,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -141,22 +142,40 @@ func tail(s string, n int) string {
 	return strings.Join(lines[max(0, len(lines)-n):], "\n")
 }
 
-// freePort returns the first of eleven ports that nobody listens on.
+// portsEach is how many ports an instance has for itself; the last of them only
+// says that they are taken.
+const portsEach = 16
+
+// freePort returns the first of an instance's ports, on which nobody listens.
+// They are below those that the kernel hands out, and stay reserved until the
+// end of the test.
 func freePort(t testing.TB) int {
 	t.Helper()
-	for range 100 {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
+	for range 200 {
+		base := 10000 + portsEach*rand.IntN(20000/portsEach)
+		mark, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(base+portsEach-1)))
 		if err != nil {
-			t.Fatal(err)
+			continue
 		}
-		port := ln.Addr().(*net.TCPAddr).Port
-		ln.Close()
-		if port < 65000 {
-			return port
+		if allFree(base) {
+			t.Cleanup(func() { mark.Close() })
+			return base
 		}
+		mark.Close()
 	}
-	t.Fatal("no free port")
+	t.Fatal("no free ports")
 	return 0
+}
+
+func allFree(base int) bool {
+	for port := base; port < base+portsEach-1; port++ {
+		ln, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err != nil {
+			return false
+		}
+		ln.Close()
+	}
+	return true
 }
 
 // Etc returns the path of a configuration file.

@@ -129,6 +129,7 @@ func TestInstalled(t *testing.T) {
 	user := testkit.NewAccount(t, mail.Dir, "phuser")
 	mail.Set(t, "transport_maps = inline:{ discard.test=discard:, {error.test=error:5.1.1 no} }", "relay_domains = discard.test, error.test",
 		"smtpd_client_event_limit_exceptions =", "defer_transports = later")
+	mail.Service(t, mail.LMTPAddr()+" inet n - y - 1 lmtpd")
 	control(t, mail, 0, "", "check")
 	mail.Start(t)
 	s := startAll(t, mail)

@@ -210,7 +210,7 @@ func compare(t *testing.T, mail *testkit.Instance, p process, want rights) {
 	}
 	check("uid", p.status["Uid"], four(u.Uid))
 	switch {
-	case p.name == "smtpd" || p.name == "postlogd":
+	case p.name == "smtpd" || p.name == "lmtpd" || p.name == "postlogd":
 		// Its siblings know it by this group and tell it less.
 		group := strconv.Itoa(jail.StrangersGID)
 		check("gid", p.status["Gid"], four(group))
