@@ -23,7 +23,7 @@ var rows = [][]string{
 	{"ipc", "envelope", "config", "maillog", "userdb", "password"},
 	{"jail", "sched", "queue", "queue/bouncelog", "queue/listing", "table/text", "table/pattern", "table/pcre", "table", "table/keys", "queuetool", "dns", "dns/dnstest"},
 	{"sasl", "smtpwire", "tlspolicy", "tlskeys", "rewrite", "anvilclient", "flushclient", "dropclient", "inject", "bounceclient", "deliver", "access", "worker", "authclient", "authclient/authtest", "depositclient", "dovecotauth"},
-	{"smtpserver", "smtpclient", "check"},
+	{"smtpserver", "smtpclient", "pop3server", "check"},
 	{"service/masterlink", "service", "intake"},
 }
 
