@@ -26,7 +26,9 @@ func (r *Record) fields() []Field {
 		add("gid", strconv.Itoa(r.GID))
 	}
 	add("home", r.Home)
-	add("shell", r.Fields["shell"])
+	if shell, ok := r.Fields["shell"]; ok {
+		list = append(list, Field{"shell", shell})
+	}
 	add("mail", r.MailDir)
 	add("quota", r.Quota)
 	for _, name := range slices.Sorted(maps.Keys(r.Hashes)) {

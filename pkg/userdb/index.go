@@ -198,10 +198,8 @@ func writeDat(path string, mode os.FileMode, o MakeOptions, w *cdb.Writer) error
 	}
 	var fs safefile.FS
 	return fs.WriteAtomic(path, mode, func(dst io.Writer) error {
-		if f, ok := dst.(*os.File); ok && (o.UID >= 0 || o.GID >= 0) {
-			if err := f.Chown(o.UID, o.GID); err != nil {
-				return err
-			}
+		if err := chown(dst, o.UID, o.GID); err != nil {
+			return err
 		}
 		_, err := w.WriteTo(dst)
 		return err

@@ -18,7 +18,10 @@ func splitLine(line string) (login, fields string, isRecord bool, err error) {
 		if strings.TrimSpace(line) == "" {
 			return "", "", false, nil
 		}
-		return "", "", false, syntaxErrorf("no tab after the name %q", head(line))
+		// A name alone is what stays when all its fields were unset.
+		if strings.ContainsAny(line, " =") {
+			return "", "", false, syntaxErrorf("no tab after the name %q", head(line))
+		}
 	}
 	if err := checkLogin(login); err != nil {
 		return "", "", false, err
@@ -187,9 +190,9 @@ func (r *Record) parseOptions(value string) error {
 		name, v, _ := strings.Cut(item, "=")
 		service, ok := strings.CutPrefix(name, "disable")
 		switch {
-		case ok && service != "" && isTrue(v):
+		case ok && service != "" && checkWord("options", service) == nil && isTrue(v):
 			r.disable(service)
-		case ok && service != "" && v == "0":
+		case ok && v == "0":
 		default:
 			put(&r.Options, name, v)
 		}
