@@ -34,27 +34,16 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"io"
-	"net"
 	"os"
-	"sync"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
 	"github.com/posthouse-mail/posthouse/pkg/jail"
 	"github.com/posthouse-mail/posthouse/pkg/mbox"
 	"github.com/posthouse-mail/posthouse/pkg/safefile"
-)
-
-// The descriptors on which the agent left the two sockets.
-const (
-	fdJobs  = 3
-	fdFiles = 4
+	workers "github.com/posthouse-mail/posthouse/pkg/worker"
 )
 
 // maxJobs is how many jobs run at once; the agent's window is smaller.
@@ -68,14 +57,7 @@ func main() {
 }
 
 func run(dirs []string) error {
-	if os.Geteuid() == 0 || os.Getegid() == 0 && os.Getuid() == 0 {
-		return errors.New("must not run as root")
-	}
-	jobs, err := inherited(fdJobs)
-	if err != nil {
-		return err
-	}
-	files, err := inherited(fdFiles)
+	child, err := workers.Inherit()
 	if err != nil {
 		return err
 	}
@@ -89,83 +71,16 @@ func run(dirs []string) error {
 			return err
 		}
 	}
-	w := &worker{conn: ipc.NewConn(jobs), files: files, fs: new(safefile.FS), host: host, identity: identity}
-	return w.serve()
-}
-
-func inherited(fd uintptr) (*net.UnixConn, error) {
-	unix.CloseOnExec(int(fd))
-	f := os.NewFile(fd, "agent")
-	conn, err := net.FileConn(f)
-	if err != nil {
-		return nil, fmt.Errorf("descriptor %d: %w: local(8) and virtual(8) start this program", fd, err)
-	}
-	f.Close()
-	uc, ok := conn.(*net.UnixConn)
-	if !ok {
-		return nil, fmt.Errorf("descriptor %d is no Unix socket", fd)
-	}
-	return uc, nil
+	w := &worker{fs: new(safefile.FS), host: host, identity: identity}
+	return child.Serve(maxJobs, func(t *workers.Task) ipc.List { return w.do(t.Request, t.File) }, nil)
 }
 
 // worker serves one agent.
 type worker struct {
-	conn  *ipc.Conn
-	files *net.UnixConn
-	fs    *safefile.FS
-	host  string
+	fs   *safefile.FS
+	host string
 
 	identity string // for dot locks
-
-	mu sync.Mutex // replies leave whole
-}
-
-// serve does jobs until the agent closes the socket.
-func (w *worker) serve() error {
-	slots := make(chan struct{}, maxJobs)
-	var running sync.WaitGroup
-	defer running.Wait()
-	for {
-		req, err := ipc.ReadList(w.conn.Reader())
-		if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("read a job: %w", err)
-		}
-		var file *os.File
-		if has, err := req.GetBool("file"); err != nil {
-			return err
-		} else if has {
-			if file, err = ipc.ReceiveFile(w.files, "message"); err != nil {
-				return err
-			}
-		}
-		slots <- struct{}{}
-		running.Add(1)
-		go func() {
-			defer running.Done()
-			defer func() { <-slots }()
-			w.answer(req, file)
-		}()
-	}
-}
-
-// answer does one job and sends its reply.
-func (w *worker) answer(req ipc.List, file *os.File) {
-	if file != nil {
-		defer file.Close()
-	}
-	reply := ipc.List{}.Str("job", req.Value("job"))
-	reply = append(reply, w.do(req, file)...)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.conn.SetWriteDeadline(time.Now().Add(time.Minute))
-	if err := w.conn.WriteList(reply); err != nil {
-		// The reply itself is at fault; its job must not go unanswered.
-		w.conn.WriteList(ipc.List{}.Str("job", req.Value("job")).Str("code", "4.3.0").Str("text", err.Error()))
-	}
-	w.conn.Writer().Flush()
 }
 
 // do is the table of what an agent may ask for.

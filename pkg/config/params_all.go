@@ -12,6 +12,7 @@ func allRows() [][]row {
 		rowsLocal(),
 		rowsLogging(),
 		rowsMilter(),
+		rowsMailAccess(),
 		rowsOwn(),
 		rowsPostscreen(),
 		rowsQueue(),

@@ -18,9 +18,14 @@ func SendFile(conn *net.UnixConn, f *os.File) error {
 	return nil
 }
 
+// MessageReader is the part of a Unix socket that [ReceiveFile] uses.
+type MessageReader interface {
+	ReadMsgUnix(b, oob []byte) (n, oobn, flags int, addr *net.UnixAddr, err error)
+}
+
 // ReceiveFile takes one file that the peer passed with [SendFile]. Any further
 // descriptors that come along are closed.
-func ReceiveFile(conn *net.UnixConn, name string) (*os.File, error) {
+func ReceiveFile(conn MessageReader, name string) (*os.File, error) {
 	buf := make([]byte, 1)
 	oob := make([]byte, unix.CmsgSpace(4*16))
 	_, oobn, _, _, err := conn.ReadMsgUnix(buf, oob)

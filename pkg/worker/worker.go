@@ -12,6 +12,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,11 +41,14 @@ func (id Identity) key() string {
 	return fmt.Sprint(id.UID, ":", id.GID, ":", strings.Join(id.Dirs, ":"))
 }
 
-// Job is what a worker is asked to do, and for how long at most.
+// Job is what a worker is asked to do, and for how long at most; 0 is no limit.
 type Job struct {
 	Request ipc.List
 	File    *os.File // passed along if not nil
 	Timeout time.Duration
+	// Event, if not nil, gets what the worker tells before its reply. Calls
+	// come from one goroutine per worker and must not take long.
+	Event func(event string, l ipc.List)
 }
 
 // ErrGone reports a worker that ended, or did not answer in time. Whether the
@@ -53,6 +57,9 @@ var ErrGone = errors.New("worker process is gone")
 
 // Pool starts workers and keeps them.
 type Pool struct {
+	// Grace is how long an ended worker may take to leave; a second if zero.
+	Grace time.Duration
+
 	program string
 	idle    time.Duration
 
@@ -100,7 +107,7 @@ func (p *Pool) get(id Identity) (*process, error) {
 	w := p.workers[id.key()]
 	if w == nil {
 		var err error
-		if w, err = start(p.program, id); err != nil {
+		if w, err = start(p.program, id, cmp.Or(p.Grace, time.Second)); err != nil {
 			return nil, fmt.Errorf("start %s as uid %d: %w", p.program, id.UID, err)
 		}
 		p.workers[id.key()] = w
@@ -154,6 +161,12 @@ func (p *Pool) Close() {
 	}
 }
 
+// pending is a job that has no reply yet.
+type pending struct {
+	answer chan ipc.List
+	event  func(event string, l ipc.List)
+}
+
 // process is one running worker.
 type process struct {
 	key   string
@@ -166,14 +179,15 @@ type process struct {
 
 	mu      sync.Mutex // also orders a job with its file
 	next    int64
-	waiting map[int64]chan ipc.List
+	waiting map[int64]*pending
+	grace   time.Duration
 	err     error
 	once    sync.Once
 }
 
 // start runs a worker. Its sockets are descriptors 3 and 4, and it has no
 // others, no environment and no supplementary groups.
-func start(program string, id Identity) (*process, error) {
+func start(program string, id Identity, grace time.Duration) (*process, error) {
 	jobs, jobsChild, err := socketPair()
 	if err != nil {
 		return nil, err
@@ -205,7 +219,7 @@ func start(program string, id Identity) (*process, error) {
 		files.Close()
 		return nil, err
 	}
-	w := &process{key: id.key(), cmd: cmd, conn: ipc.NewConn(jobs), files: files, waiting: make(map[int64]chan ipc.List)}
+	w := &process{key: id.key(), cmd: cmd, conn: ipc.NewConn(jobs), files: files, waiting: make(map[int64]*pending), grace: grace}
 	go w.read()
 	return w, nil
 }
@@ -239,15 +253,19 @@ func (w *process) do(ctx context.Context, job Job) (ipc.List, error) {
 		delete(w.waiting, id)
 		w.mu.Unlock()
 	}()
-	timeout := time.NewTimer(job.Timeout)
-	defer timeout.Stop()
+	var late <-chan time.Time // never, without a limit
+	if job.Timeout > 0 {
+		timeout := time.NewTimer(job.Timeout)
+		defer timeout.Stop()
+		late = timeout.C
+	}
 	select {
 	case reply, ok := <-answer:
 		if !ok {
 			return nil, errors.New("no answer")
 		}
 		return reply, nil
-	case <-timeout.C:
+	case <-late:
 		return nil, fmt.Errorf("no answer within %v", job.Timeout)
 	case <-ctx.Done():
 		return nil, ctx.Err()
@@ -277,7 +295,7 @@ func (w *process) send(job Job) (int64, chan ipc.List, error) {
 		return 0, nil, fmt.Errorf("%w: %w", errNotSent, err)
 	}
 	answer := make(chan ipc.List, 1)
-	w.waiting[id] = answer
+	w.waiting[id] = &pending{answer, job.Event}
 	return id, answer, nil
 }
 
@@ -292,18 +310,23 @@ func (w *process) read() {
 		w.mu.Lock()
 		if err != nil {
 			w.err = err
-			for id, answer := range w.waiting {
-				close(answer)
+			for id, job := range w.waiting {
+				close(job.answer)
 				delete(w.waiting, id)
 			}
 			w.mu.Unlock()
 			break
 		}
-		if answer := w.waiting[id]; answer != nil {
-			answer <- l
+		job := w.waiting[id]
+		event := l.Value("event")
+		if job != nil && event == "" {
+			job.answer <- l
 			delete(w.waiting, id)
 		}
 		w.mu.Unlock()
+		if job != nil && event != "" && job.event != nil {
+			job.event(event, l)
+		}
 	}
 	w.end()
 	w.cmd.Wait()
@@ -315,6 +338,6 @@ func (w *process) end() {
 	w.once.Do(func() {
 		w.conn.Close()
 		w.files.Close()
-		time.AfterFunc(time.Second, func() { w.cmd.Process.Kill() })
+		time.AfterFunc(w.grace, func() { w.cmd.Process.Kill() })
 	})
 }

@@ -20,11 +20,11 @@ const module = "github.com/posthouse-mail/posthouse/"
 // earlier.
 var rows = [][]string{
 	{"printable", "address", "status", "safefile", "cdb", "bdb", "maildir", "mbox", "mime", "alias"},
-	{"ipc", "envelope", "config", "maillog", "userdb", "password"},
+	{"ipc", "imapwire", "mime/structure", "envelope", "config", "maillog", "userdb", "password"},
 	{"jail", "sched", "queue", "queue/bouncelog", "queue/listing", "table/text", "table/pattern", "table/pcre", "table", "table/keys", "queuetool", "dns", "dns/dnstest"},
-	{"sasl", "smtpwire", "tlspolicy", "tlskeys", "rewrite", "anvilclient", "flushclient", "dropclient", "inject", "bounceclient", "deliver", "access", "worker", "authclient", "authclient/authtest", "depositclient", "dovecotauth"},
+	{"sasl", "smtpwire", "tlspolicy", "tlskeys", "rewrite", "anvilclient", "flushclient", "dropclient", "inject", "bounceclient", "deliver", "access", "worker", "authclient", "authclient/authtest", "depositclient", "dovecotauth", "session"},
 	{"smtpserver", "smtpclient", "pop3server", "check"},
-	{"service/masterlink", "service", "intake"},
+	{"service/masterlink", "service", "intake", "login"},
 }
 
 // exceptions are imports against the rows, each with its reason.

@@ -1,0 +1,44 @@
+package config
+
+// rowsMailAccess returns the parameters of the area "mail access": imapd,
+// pop3d, and sessions of mail users. Where Dovecot has the parameter, its name
+// is Dovecot's.
+func rowsMailAccess() []row {
+	return []row{
+		{"disable_plaintext_auth", Bool, "yes", "", "imapd pop3d", 'O',
+			"Refuse logins that show the password to the network unless TLS is on. Clients on the loopback interface " +
+				"are excepted."},
+		{"imap_capability", List, "", "", "imapd sessiond", 'O',
+			"The capabilities of the IMAP server. Empty is all that it has. Words with '+' or '-' in front are added " +
+				"to these or taken away; words without are the whole list."},
+		{"imap_idle_notify_interval", Time, "2m", "1", "sessiond", 'O',
+			"How often a client that waits in IDLE gets a line that says nothing, so that address translation on the " +
+				"way keeps the connection."},
+		{"imap_max_line_length", Int, "65536", "8192,10485760", "sessiond", 'O',
+			"The length of an IMAP command after login, without its literals. Clients that name each of many messages " +
+				"need long ones."},
+		{"imap_timeout", Time, "30m", "60", "sessiond", 'O',
+			"How long an IMAP client may be silent after login. RFC 9051 wants at least 30 minutes."},
+		{"login_client_connection_limit", Int, "50", "0", "imapd pop3d", 'O',
+			"How many connections one address may have to one process before login. 0 is no limit; loopback has none."},
+		{"login_greeting", String, "$mail_name ready.", "1", "imapd pop3d", 'O',
+			"The text of the greeting."},
+		{"login_hard_error_limit", Int, "10", "1", "imapd pop3d", 'O',
+			"The number of failed logins and bad commands before login after which the connection is closed."},
+		{"login_timeout", Time, "3m", "1", "imapd pop3d", 'O',
+			"How long a client may take from its connection to its login."},
+		{"login_tls_protocols", List, ">=TLSv1.2", "", "imapd pop3d", 'O',
+			"The TLS versions of the servers for mail users, in the notation of smtpd_tls_protocols."},
+		{"login_tls_wrappermode", Bool, "no", "", "imapd pop3d", 'O',
+			"TLS from the first byte on, as on the ports imaps and pop3s. Set it with -o in master.cf."},
+		{"mail_max_userip_connections", Int, "10", "0", "sessiond", 'O',
+			"How many sessions of one protocol a user may have from one address. 0 is no limit."},
+		{"session_minimum_uid", Int, "$virtual_minimum_uid", "1", "sessiond", 'O',
+			"The lowest uid of a mail user. Nobody with a lower one has a session."},
+		{"session_scope", Enum, "uid", "uid user", "sessiond", 'O',
+			"Whether users below virtual_mailbox_base that share a uid share a worker process too (uid), or each user " +
+				"has one of its own, confined to the user's directories (user), which takes more memory."},
+		{"session_worker_idle", Time, "1m", "1", "sessiond", 'O',
+			"How long a worker process is kept after the last session of its users."},
+	}
+}

@@ -1,0 +1,132 @@
+package worker
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/posthouse-mail/posthouse/pkg/ipc"
+)
+
+// The descriptors on which the parent left the two sockets.
+const (
+	fdJobs  = 3
+	fdFiles = 4
+)
+
+// Child is the worker's side of a [Pool].
+type Child struct {
+	conn  *ipc.Conn
+	files *net.UnixConn
+
+	mu sync.Mutex // lists leave whole
+}
+
+// Inherit takes over the sockets that the parent left. A worker never runs as
+// root.
+func Inherit() (*Child, error) {
+	if os.Geteuid() == 0 || os.Getegid() == 0 && os.Getuid() == 0 {
+		return nil, errors.New("must not run as root")
+	}
+	jobs, err := inherited(fdJobs)
+	if err != nil {
+		return nil, err
+	}
+	files, err := inherited(fdFiles)
+	if err != nil {
+		return nil, err
+	}
+	return &Child{conn: ipc.NewConn(jobs), files: files}, nil
+}
+
+func inherited(fd uintptr) (*net.UnixConn, error) {
+	unix.CloseOnExec(int(fd))
+	f := os.NewFile(fd, "parent")
+	conn, err := net.FileConn(f)
+	if err != nil {
+		return nil, fmt.Errorf("descriptor %d: %w: this program is started by another", fd, err)
+	}
+	f.Close()
+	uc, ok := conn.(*net.UnixConn)
+	if !ok {
+		return nil, fmt.Errorf("descriptor %d is no Unix socket", fd)
+	}
+	return uc, nil
+}
+
+// Task is a job as the worker sees it.
+type Task struct {
+	Request ipc.List
+	File    *os.File // nil if none came; closed after the job
+	child   *Child
+}
+
+// Tell sends an event of this job to the parent. It may be called from any
+// goroutine until the job is done.
+func (t *Task) Tell(event string, l ipc.List) {
+	t.child.send(append(ipc.List{}.Str("job", t.Request.Value("job")).Str("event", event), l...), nil)
+}
+
+// Serve does jobs, up to max at once, until the parent closes the socket; it
+// waits for those that are under way. gone, if not nil, is called before
+// that.
+func (c *Child) Serve(max int, do func(*Task) ipc.List, gone func()) error {
+	slots := make(chan struct{}, max)
+	var running sync.WaitGroup
+	defer running.Wait()
+	if gone != nil {
+		defer gone()
+	}
+	for {
+		req, err := ipc.ReadList(c.conn.Reader())
+		if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read a job: %w", err)
+		}
+		task := &Task{Request: req, child: c}
+		if has, err := req.GetBool("file"); err != nil {
+			return err
+		} else if has {
+			if task.File, err = ipc.ReceiveFile(c.files, "message"); err != nil {
+				return err
+			}
+		}
+		slots <- struct{}{}
+		running.Add(1)
+		go func() {
+			defer running.Done()
+			defer func() { <-slots }()
+			c.answer(task, do)
+		}()
+	}
+}
+
+// answer does one job and sends its reply.
+func (c *Child) answer(task *Task, do func(*Task) ipc.List) {
+	if task.File != nil {
+		defer task.File.Close()
+	}
+	job := ipc.List{}.Str("job", task.Request.Value("job"))
+	// If the reply itself is at fault, its job must not go unanswered.
+	c.send(append(job, do(task)...), job.Str("code", "4.3.0").Str("text", "reply of a delivery process is too long"))
+}
+
+// send writes a list, or instead of one that cannot be written.
+func (c *Child) send(l, instead ipc.List) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.conn.SetWriteDeadline(time.Now().Add(time.Minute))
+	if err := c.conn.WriteList(l); err != nil && instead != nil {
+		c.conn.WriteList(instead)
+	}
+	c.conn.Writer().Flush()
+}

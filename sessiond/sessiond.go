@@ -1,0 +1,246 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/posthouse-mail/posthouse/pkg/authclient"
+	"github.com/posthouse-mail/posthouse/pkg/ipc"
+	"github.com/posthouse-mail/posthouse/pkg/maillog"
+	"github.com/posthouse-mail/posthouse/pkg/printable"
+	"github.com/posthouse-mail/posthouse/pkg/service"
+	"github.com/posthouse-mail/posthouse/pkg/session"
+	"github.com/posthouse-mail/posthouse/pkg/worker"
+)
+
+// params are the parameters that sessiond obeys itself. Those of sessions are
+// in settings.
+type params struct {
+	DaemonDir   string        `param:"daemon_directory"`
+	LoginOwner  string        `param:"login_owner"`
+	VirtualBase string        `param:"virtual_mailbox_base"`
+	MinimumUID  int           `param:"session_minimum_uid"`
+	Scope       string        `param:"session_scope"`
+	WorkerIdle  time.Duration `param:"session_worker_idle"`
+	MaxUserIP   int           `param:"mail_max_userip_connections"`
+}
+
+// leaveGrace is how long a worker may take to say goodbye to its clients.
+const leaveGrace = 5 * time.Second
+
+// parent is sessiond in a process.
+type parent struct {
+	params
+	log      *maillog.Logger
+	settings map[string]string
+	auth     *authclient.Client
+	workers  *worker.Pool
+	counts   *counts
+	peers    map[int]bool // uids of login servers
+}
+
+func prepare(env *service.Env) (*service.Hooks, error) {
+	p := &parent{log: env.Log, counts: newCounts()}
+	if err := env.Config.Fill(&p.params); err != nil {
+		return nil, err
+	}
+	var err error
+	if p.settings, err = sessionSettings(env.Config); err != nil {
+		return nil, err
+	}
+	if p.peers, err = loginServers(p.LoginOwner); err != nil {
+		return nil, err
+	}
+	p.auth = authclient.New(authclient.Endpoint)
+	p.workers = worker.NewPool(filepath.Join(p.DaemonDir, "mailuser"), p.WorkerIdle)
+	p.workers.Grace = leaveGrace
+	return &service.Hooks{
+		Session: p.session,
+		Drain:   p.workers.Close,
+	}, nil
+}
+
+// loginServers returns the uids that may bring sessions: that of the login
+// servers or, where nobody changes ids, the own one.
+func loginServers(name string) (map[int]bool, error) {
+	if os.Getuid() != 0 {
+		return map[int]bool{os.Getuid(): true}, nil
+	}
+	u, err := user.Lookup(name)
+	if err != nil {
+		return nil, fmt.Errorf("login_owner = %s: %w", name, err)
+	}
+	uid, err := strconv.Atoi(u.Uid)
+	if err != nil {
+		return nil, fmt.Errorf("login_owner = %s: uid %q", name, u.Uid)
+	}
+	return map[int]bool{uid: true}, nil
+}
+
+// session handles one request, and stays until the session is over.
+func (p *parent) session(ctx context.Context, conn net.Conn) error {
+	cred, err := ipc.PeerCred(conn)
+	if err != nil {
+		return err
+	}
+	if !p.peers[cred.UID] {
+		return fmt.Errorf("refused a session from process %d of uid %d, which is no login server", cred.PID, cred.UID)
+	}
+	ticket, start, file, err := session.Receive(conn)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	reply := ipc.NewConn(conn)
+	reply.Timeout = session.Timeout
+	refusal := p.redeem(ctx, ticket, start)
+	if refusal != nil {
+		return reply.Send(session.Refused(refusal))
+	}
+	key := start.Service + "\x00" + start.User.Login + "\x00" + start.RemoteIP
+	if !p.counts.add(key, p.MaxUserIP) {
+		p.log.Info("", "%s: Maximum number of connections from user+IP exceeded (mail_max_userip_connections=%d)", prefix(start), p.MaxUserIP)
+		return reply.Send(session.Refused(&session.Refusal{Code: "LIMIT",
+			Text: fmt.Sprintf("Maximum number of connections from user+IP exceeded (mail_max_userip_connections=%d)", p.MaxUserIP)}))
+	}
+	defer p.counts.remove(key)
+	return p.run(ctx, conn, reply, start, file)
+}
+
+// redeem learns from the ticket who the user is.
+func (p *parent) redeem(ctx context.Context, ticket string, start *session.Start) *session.Refusal {
+	u, err := p.auth.Redeem(ctx, ticket, start.Service)
+	switch {
+	case errors.Is(err, authclient.ErrUnknown):
+		p.log.Warn("", "%s: rip=%s, session=<%s>: a login server sent a ticket that does not count",
+			printable.Text(start.Service), printable.Text(start.RemoteIP), printable.Text(start.SessionID))
+		return session.Unavailable()
+	case err != nil:
+		p.log.Warn("", "%v", err)
+		return session.Unavailable()
+	}
+	start.User, start.Settings = u, p.settings
+	if err := p.check(u); err != nil {
+		p.log.Error("", "%s: %v", prefix(start), err)
+		return session.Unavailable()
+	}
+	return nil
+}
+
+// check refuses users that no worker can serve.
+func (p *parent) check(u *authclient.User) error {
+	switch {
+	case u.UID <= 0 || u.GID <= 0 || u.UID < p.MinimumUID:
+		return fmt.Errorf("uid %d or gid %d is too low for a mail user (session_minimum_uid = %d)", u.UID, u.GID, p.MinimumUID)
+	case !cleanDir(u.Home) && !cleanDir(u.MailDir):
+		return errors.New("the user has neither a home nor a mail directory")
+	case u.Home != "" && !cleanDir(u.Home), u.MailDir != "" && !cleanDir(u.MailDir):
+		return fmt.Errorf("home %q or mail directory %q is no proper path", u.Home, u.MailDir)
+	}
+	if u.MailDir == "" {
+		u.MailDir = filepath.Join(u.Home, "Maildir")
+	}
+	return nil
+}
+
+// cleanDir reports whether path names a directory that a worker may be
+// confined to: absolute, without "..", and not the root.
+func cleanDir(path string) bool {
+	return filepath.IsAbs(path) && filepath.Clean(path) != "/" && !strings.Contains(path+"/", "/../") && !strings.ContainsAny(path, "\x00\n")
+}
+
+// identity is with which rights a user's sessions run.
+func (p *parent) identity(u *authclient.User) worker.Identity {
+	id := worker.Identity{UID: u.UID, GID: u.GID}
+	home, mail := u.Home, filepath.Clean(u.MailDir)
+	base := p.VirtualBase
+	if p.Scope == "uid" && cleanDir(base) && below(mail, base) && (home == "" || below(home, base)) {
+		// Users of one uid are served by one process.
+		id.Dirs = []string{filepath.Clean(base)}
+		return id
+	}
+	if home != "" {
+		id.Dirs = append(id.Dirs, filepath.Clean(home))
+	}
+	if home == "" || !below(mail, home) {
+		id.Dirs = append(id.Dirs, mail)
+	}
+	return id
+}
+
+// below reports whether path is dir or in it.
+func below(path, dir string) bool {
+	path, dir = filepath.Clean(path), filepath.Clean(dir)
+	return path == dir || strings.HasPrefix(path, dir+"/")
+}
+
+// run gives the session to a worker and waits for its end.
+func (p *parent) run(ctx context.Context, conn net.Conn, reply *ipc.Conn, start *session.Start, file *os.File) error {
+	accepted := false
+	name := prefix(start)
+	job := worker.Job{
+		Request: start.Attributes(ipc.List{}.Str("op", "session")), File: file,
+		Event: func(event string, l ipc.List) {
+			switch event {
+			case "accepted":
+				if !accepted {
+					accepted = true
+					reply.Send(session.Accepted())
+					conn.Close()
+					file.Close()
+				}
+			case "log":
+				p.logLine(name, l)
+			}
+		},
+	}
+	stopped, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-service.Stopping(ctx):
+			cancel()
+		case <-stopped.Done():
+		}
+	}()
+	_, err := p.workers.Do(stopped, p.identity(start.User), job)
+	if err == nil || errors.Is(err, context.Canceled) {
+		return nil
+	}
+	p.log.Warn("", "%s: %v", name, err)
+	if !accepted {
+		return reply.Send(session.Refused(session.Unavailable()))
+	}
+	return nil
+}
+
+// prefix is how lines about a session begin in the log.
+func prefix(s *session.Start) string {
+	return fmt.Sprintf("%s(%s)<%s>", printable.Text(s.Service), printable.Text(s.User.Login), printable.Text(s.SessionID))
+}
+
+// logLine logs for a worker, which has no way to the log of its own.
+func (p *parent) logLine(name string, l ipc.List) {
+	text := printable.Text(l.Value("text"))
+	if len(text) > 1000 {
+		text = text[:1000]
+	}
+	switch l.Value("level") {
+	case "error":
+		p.log.Error("", "%s: %s", name, text)
+	case "warn":
+		p.log.Warn("", "%s: %s", name, text)
+	case "debug":
+		p.log.Debug("%s: %s", name, text)
+	default:
+		p.log.Info("", "%s: %s", name, text)
+	}
+}
