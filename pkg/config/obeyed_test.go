@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"go/ast"
+	"go/format"
 	"go/parser"
 	"go/token"
 	"io/fs"
@@ -49,11 +50,20 @@ func writeObeyed(names []string) error {
 	var b strings.Builder
 	b.WriteString("package config\n\n// obeyedNames lists the parameters that some program of this suite acts on.\n" +
 		"// Written by `go test ./pkg/config -run Obeyed -update`.\nfunc obeyedNames() []string {\n\treturn []string{\n")
-	for _, name := range names {
-		fmt.Fprintf(&b, "\t\t%q,\n", name)
+	for i, name := range names {
+		fmt.Fprintf(&b, "%q,", name)
+		// Few names to a line: a change touches few lines, and the file
+		// stays short.
+		if i%2 == 1 || i == len(names)-1 {
+			b.WriteString("\n")
+		}
 	}
 	b.WriteString("\t}\n}\n")
-	return os.WriteFile("obeyed.go", []byte(b.String()), 0o644)
+	text, err := format.Source([]byte(b.String()))
+	if err != nil {
+		return err
+	}
+	return os.WriteFile("obeyed.go", text, 0o644)
 }
 
 // scanSources returns the parameters that the Go files below root read, with

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/posthouse-mail/posthouse/pkg/ipc"
+	"github.com/posthouse-mail/posthouse/pkg/session"
+	"github.com/posthouse-mail/posthouse/pkg/worker"
+)
+
+// client is one session.
+type client struct {
+	*session.Start
+	conn net.Conn
+	task *worker.Task
+}
+
+// log sends a line to the log, by way of sessiond, which puts in front whose
+// session it is. Levels are info, warn, error and debug.
+func (c *client) log(level, format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	if len(text) > 2000 {
+		text = text[:2000]
+	}
+	text = strings.ReplaceAll(text, "\x00", "?")
+	c.task.Tell("log", ipc.List{}.Str("level", level).Str("text", text))
+}
+
+// user is what the sessions of a process share.
+type user struct {
+	ctx context.Context // done when sessiond is gone
+}
+
+func newUser(ctx context.Context) *user { return &user{ctx: ctx} }
+
+// services is the table of what a session can be.
+func (u *user) services() map[string]func(ctx context.Context, c *client) error {
+	return map[string]func(ctx context.Context, c *client) error{}
+}
+
+// session runs one session and returns when it is over.
+func (u *user) session(t *worker.Task) (reply ipc.List) {
+	reply = ipc.List{}.Str("status", "done")
+	start, err := session.Read(t.Request)
+	if err != nil || start.User == nil || t.File == nil || t.Request.Value("op") != "session" {
+		return ipc.List{}.Str("status", "malformed")
+	}
+	c := &client{Start: start, task: t}
+	serve := u.services()[start.Service]
+	if serve == nil {
+		c.log("error", "there are no sessions of this service")
+		return reply
+	}
+	if c.conn, err = net.FileConn(t.File); err != nil {
+		c.log("error", "connection: %v", err)
+		return reply
+	}
+	t.File.Close()
+	defer c.conn.Close()
+	if tcp, ok := c.conn.(*net.TCPConn); ok {
+		tcp.SetKeepAlivePeriod(keepAlive)
+	}
+	t.Tell("accepted", nil)
+	defer u.caught(c)
+	if err := serve(u.ctx, c); err != nil && !errors.Is(err, net.ErrClosed) {
+		c.log("warn", "%v", err)
+	}
+	return reply
+}
+
+// keepAlive finds out about clients that are gone without a word.
+const keepAlive = 5 * time.Minute
+
+// caught is deferred where a session began: a panic ends it and no other.
+func (u *user) caught(c *client) {
+	r := recover()
+	if r == nil {
+		return
+	}
+	c.log("error", "panic: %v", r)
+	for i, line := range strings.Split(string(debug.Stack()), "\n") {
+		if i > 40 || line == "" {
+			break
+		}
+		c.log("error", "stack: %s", strings.TrimSpace(line))
+	}
+}
