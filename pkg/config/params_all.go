@@ -14,6 +14,7 @@ func allRows() [][]row {
 		rowsMilter(),
 		rowsMailAccess(),
 		rowsOwn(),
+		rowsPop3(),
 		rowsPostscreen(),
 		rowsQueue(),
 		rowsRewriting(),

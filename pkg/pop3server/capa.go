@@ -2,7 +2,9 @@ package pop3server
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
+	"time"
 )
 
 // State is what the client did before its login and may ask about after it.
@@ -70,4 +72,10 @@ func (s *session) capa() {
 		s.w.line(l)
 	}
 	s.w.line(".")
+}
+
+// SiteCapabilities are those whose values are parameters: pop3_expire and
+// pop3_login_delay.
+func SiteCapabilities(expire string, delay time.Duration) []string {
+	return []string{"EXPIRE " + expire, "LOGIN-DELAY " + strconv.Itoa(int(delay/time.Second))}
 }
