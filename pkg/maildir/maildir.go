@@ -72,14 +72,14 @@ func (d *Deliverer) write(f *os.File, fill func(io.Writer) error) (string, error
 		return "", err
 	}
 	now := d.now()
-	return fmt.Sprintf("%d.V%xI%xM%d.%s", now.Unix(), dev, ino, now.Nanosecond()/1000, hostPart(d.Host)), nil
+	return fmt.Sprintf("%d.V%xI%xM%d.%s", now.Unix(), dev, ino, now.Nanosecond()/1000, HostPart(d.Host)), nil
 }
 
 // create opens a file in tmp, and makes the Maildir when it is missing.
 func (d *Deliverer) create(dir string) (string, *os.File, error) {
 	for try := 0; ; try++ {
 		now := d.now()
-		name := filepath.Join(dir, "tmp", fmt.Sprintf("%d.P%d.%s", now.UnixNano(), os.Getpid(), hostPart(d.Host)))
+		name := filepath.Join(dir, "tmp", fmt.Sprintf("%d.P%d.%s", now.UnixNano(), os.Getpid(), HostPart(d.Host)))
 		f, err := d.FS.Create(name, Mode)
 		switch {
 		case err == nil:
@@ -146,8 +146,8 @@ func (d *Deliverer) now() time.Time {
 	return time.Now()
 }
 
-// hostPart makes a host name fit for a file name: readers take ':' as the
+// HostPart makes a host name fit for a file name: readers take ':' as the
 // start of the flags.
-func hostPart(host string) string {
+func HostPart(host string) string {
 	return strings.NewReplacer("/", `\057`, ":", `\072`).Replace(host)
 }

@@ -31,14 +31,20 @@ func (fs *FS) SyncDir(dir string) error {
 	if dir == "" {
 		dir = "."
 	}
+	return fs.shared(dir, func() error { return fs.syncDirNow(dir) })
+}
+
+// shared does work, of which one runs at a time for each key. Those who come
+// while it runs share the next one.
+func (fs *FS) shared(key string, work func() error) error {
 	fs.mu.Lock()
 	if fs.dirs == nil {
 		fs.dirs = make(map[string]*dirState)
 	}
-	st := fs.dirs[dir]
+	st := fs.dirs[key]
 	if st == nil {
 		st = new(dirState)
-		fs.dirs[dir] = st
+		fs.dirs[key] = st
 	}
 	b := st.next
 	if b == nil {
@@ -54,7 +60,7 @@ func (fs *FS) SyncDir(dir string) error {
 
 	select {
 	case <-b.lead:
-		fs.leadSync(dir, st, b)
+		fs.leadSync(key, st, b, work)
 	case <-b.done:
 	}
 	return b.err
@@ -62,12 +68,12 @@ func (fs *FS) SyncDir(dir string) error {
 
 // leadSync does the fsync for all of b and then starts the batch that formed
 // meanwhile.
-func (fs *FS) leadSync(dir string, st *dirState, b *dirBatch) {
+func (fs *FS) leadSync(key string, st *dirState, b *dirBatch, work func() error) {
 	fs.mu.Lock()
 	st.next = nil
 	fs.mu.Unlock()
 
-	b.err = fs.syncDirNow(dir)
+	b.err = work()
 	close(b.done)
 
 	fs.mu.Lock()
@@ -77,7 +83,7 @@ func (fs *FS) leadSync(dir string, st *dirState, b *dirBatch) {
 		return
 	}
 	st.running = false
-	delete(fs.dirs, dir)
+	delete(fs.dirs, key)
 }
 
 func (fs *FS) syncDirNow(dir string) error {

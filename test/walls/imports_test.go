@@ -19,7 +19,8 @@ const module = "github.com/posthouse-mail/posthouse/"
 // those of lower rows, and of its own row when the later in the list uses the
 // earlier.
 var rows = [][]string{
-	{"printable", "address", "status", "safefile", "cdb", "bdb", "maildir", "mbox", "mime", "alias"},
+	{"printable", "address", "status", "safefile", "cdb", "bdb", "maildir", "mbox", "mime", "alias", "mutf7"},
+	{"mailstore/crlf", "mailstore/uidlist", "mailstore/index", "mailstore/changelog", "mailstore/takeover", "mailstore"},
 	{"ipc", "imapwire", "mime/structure", "envelope", "config", "maillog", "userdb", "password"},
 	{"jail", "sched", "queue", "queue/bouncelog", "queue/listing", "table/text", "table/pattern", "table/pcre", "table", "table/keys", "queuetool", "dns", "dns/dnstest"},
 	{"sasl", "smtpwire", "tlspolicy", "tlskeys", "rewrite", "anvilclient", "flushclient", "dropclient", "inject", "bounceclient", "deliver", "access", "worker", "authclient", "authclient/authtest", "depositclient", "dovecotauth", "session"},

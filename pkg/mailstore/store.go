@@ -1,0 +1,122 @@
+package mailstore
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/posthouse-mail/posthouse/pkg/maildir"
+	"github.com/posthouse-mail/posthouse/pkg/safefile"
+)
+
+// What callers tell apart. Every other error is one that may pass.
+var (
+	ErrNoMailbox    = errors.New("no such mailbox")
+	ErrExists       = errors.New("mailbox exists")
+	ErrBadName      = errors.New("invalid mailbox name")
+	ErrHasChildren  = errors.New("mailbox has children")
+	ErrOverQuota    = errors.New("over quota")
+	ErrTooBig       = errors.New("message is too large")
+	ErrNoPermission = errors.New("permission denied")
+	ErrReadOnly     = errors.New("mailbox is read-only")
+	ErrExpunged     = errors.New("message is expunged")
+	ErrKeywordLimit = errors.New("too many keywords")
+	ErrTemporary    = errors.New("mailbox is temporarily unavailable")
+	// ErrReplaced tells a session that its mailbox was deleted, or has a
+	// new UIDVALIDITY: what its client knows is void.
+	ErrReplaced = errors.New("mailbox was replaced")
+)
+
+// Shared is what the stores of one process have in common. Each process has
+// one.
+type Shared struct {
+	fs   *safefile.FS
+	log  *slog.Logger
+	boot string
+	now  func() time.Time
+
+	mu      sync.Mutex
+	folders map[string]*folder // by directory
+	hub     *hub
+}
+
+// NewShared returns the common part. fs does what must survive a power cut.
+func NewShared(fs *safefile.FS, log *slog.Logger) *Shared {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Shared{fs: fs, log: log, boot: bootID(), now: time.Now, folders: make(map[string]*folder)}
+}
+
+// bootID names the run of the kernel: what was written in another one and not
+// synced may be lost.
+func bootID() string {
+	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if id := strings.TrimSpace(string(b)); err == nil && len(id) == 36 {
+		return id
+	}
+	return "unknown"
+}
+
+// Options say whose store it is.
+type Options struct {
+	Shared *Shared // nil for one of its own
+	Root   string  // the Maildir that is INBOX
+	Host   string  // ends the names of message files
+	User   string  // who uses it, for access rights
+	Owner  string  // whose it is; "" for User
+	Quota  string  // as in Maildir++: "1000000S,1000C"
+	// CacheVersion is that of the fields that callers put in the cache: another
+	// one makes a cache worthless.
+	CacheVersion uint32
+	// SpecialUse are folders that are made when the store is opened first:
+	// name to attribute without backslash, such as "Sent": "Sent".
+	SpecialUse map[string]string
+	// Subscribe subscribes the user to folders of SpecialUse when made.
+	Subscribe bool
+}
+
+// Store is the mail of one user. It is safe for concurrent use.
+type Store struct {
+	sh   *Shared
+	fs   *safefile.FS
+	o    Options
+	dirs *maildir.Deliverer
+	utf8 bool // folder names on disk are UTF-8, not modified UTF-7
+}
+
+// Open returns the store at o.Root, which is made if it is not there but its
+// parent is.
+func Open(o Options) (*Store, error) {
+	if !filepath.IsAbs(o.Root) {
+		return nil, fmt.Errorf("mail directory %q: not an absolute path", o.Root)
+	}
+	if o.Shared == nil {
+		o.Shared = NewShared(new(safefile.FS), nil)
+	}
+	if o.Host == "" {
+		o.Host = "localhost"
+	}
+	s := &Store{sh: o.Shared, fs: o.Shared.fs, o: o, dirs: &maildir.Deliverer{FS: o.Shared.fs, Host: o.Host}}
+	if _, err := os.Lstat(filepath.Join(o.Root, "cur")); err != nil {
+		if !errors.Is(err, os.ErrNotExist) {
+			return nil, fmt.Errorf("%w: %w", ErrTemporary, err)
+		}
+		if err := s.dirs.Make(o.Root); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrTemporary, err)
+		}
+	}
+	var err error
+	if s.utf8, err = s.decideNames(); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrTemporary, err)
+	}
+	return s, s.makeSpecialUse()
+}
+
+// Close gives up what the store holds. Mailboxes that are open stay good.
+func (s *Store) Close() error { return nil }

@@ -1,0 +1,260 @@
+package mailstore
+
+import (
+	"encoding/binary"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// hub has the process's inotify instance: the kernel tells it of changes of
+// folders that sessions watch, whoever makes them. Changes by sessions of the
+// same process are told without it.
+type hub struct {
+	sh *Shared
+
+	mu      sync.Mutex
+	fd      int // -1: none to be had, folders are looked at from time to time
+	file    *os.File
+	byWatch map[int32]*watched
+	folders map[*folder]*watched
+}
+
+type watched struct {
+	f    *folder
+	wds  map[int32]string // which directory it is: "", "cur" or "new"
+	stop chan struct{}    // of the ticker that stands in for inotify
+}
+
+// pollEvery is how often a folder is looked at that the kernel does not watch.
+const pollEvery = time.Second
+
+// Watch returns a channel that tells when a Sync may find something. It is the
+// same at each call, until the mailbox is closed.
+func (m *Mailbox) Watch() <-chan struct{} {
+	m.f.mu.Lock()
+	ch := m.f.watchers[m]
+	first := len(m.f.watchers) == 0
+	if ch == nil {
+		ch = make(chan struct{}, 1)
+		m.f.watchers[m] = ch
+	}
+	m.f.mu.Unlock()
+	if first {
+		m.store.sh.startWatch(m.f)
+	}
+	return ch
+}
+
+func (m *Mailbox) unwatch() {
+	m.f.mu.Lock()
+	_, had := m.f.watchers[m]
+	delete(m.f.watchers, m)
+	last := had && len(m.f.watchers) == 0
+	if last {
+		m.f.watchedSince, m.f.own = time.Time{}, nil
+	}
+	m.f.mu.Unlock()
+	if last {
+		m.store.sh.stopWatch(m.f)
+	}
+}
+
+func (sh *Shared) startWatch(f *folder) {
+	sh.mu.Lock()
+	if sh.hub == nil {
+		sh.hub = newHub(sh)
+	}
+	h := sh.hub
+	sh.mu.Unlock()
+	h.add(f)
+}
+
+func (sh *Shared) stopWatch(f *folder) {
+	sh.mu.Lock()
+	h := sh.hub
+	sh.mu.Unlock()
+	h.remove(f)
+}
+
+func newHub(sh *Shared) *hub {
+	h := &hub{sh: sh, byWatch: make(map[int32]*watched), folders: make(map[*folder]*watched)}
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	if err != nil {
+		sh.log.Warn("no inotify, folders are polled", "reason", err)
+		h.fd = -1
+		return h
+	}
+	h.fd, h.file = fd, os.NewFile(uintptr(fd), "inotify")
+	go h.run()
+	return h
+}
+
+const (
+	maskFiles  = unix.IN_CREATE | unix.IN_MOVED_TO | unix.IN_MOVED_FROM | unix.IN_DELETE | unix.IN_ONLYDIR
+	maskFolder = unix.IN_MODIFY | unix.IN_MOVED_TO | unix.IN_MOVE_SELF | unix.IN_DELETE_SELF | unix.IN_ONLYDIR
+)
+
+func (h *hub) add(f *folder) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.folders[f] != nil {
+		return
+	}
+	w := &watched{f: f, wds: make(map[int32]string)}
+	h.folders[f] = w
+	for _, sub := range []string{"", "cur", "new"} {
+		mask := uint32(maskFiles)
+		if sub == "" {
+			mask = maskFolder
+		}
+		wd := -1
+		if h.fd >= 0 {
+			var err error
+			if wd, err = unix.InotifyAddWatch(h.fd, f.path(sub), mask); err != nil {
+				wd = -1
+			}
+		}
+		if wd < 0 {
+			h.dropWatches(w)
+			w.stop = make(chan struct{})
+			go poll(f, w.stop)
+			return
+		}
+		w.wds[int32(wd)] = sub
+		h.byWatch[int32(wd)] = w
+	}
+	f.mu.Lock()
+	f.watchedSince = time.Now()
+	f.dirty = true // what came before the watch
+	f.wake()
+	f.mu.Unlock()
+}
+
+// poll wakes the sessions of a folder that the kernel does not watch.
+func poll(f *folder, stop chan struct{}) {
+	t := time.NewTicker(pollEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case <-t.C:
+			f.mu.Lock()
+			f.wake()
+			f.mu.Unlock()
+		}
+	}
+}
+
+func (h *hub) dropWatches(w *watched) {
+	for wd := range w.wds {
+		_, _ = unix.InotifyRmWatch(h.fd, uint32(wd))
+		delete(h.byWatch, wd)
+	}
+	clear(w.wds)
+}
+
+func (h *hub) remove(f *folder) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	w := h.folders[f]
+	if w == nil {
+		return
+	}
+	delete(h.folders, f)
+	h.dropWatches(w)
+	if w.stop != nil {
+		close(w.stop)
+	}
+}
+
+// run reads events until the process ends.
+func (h *hub) run() {
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := h.file.Read(buf)
+		if err != nil {
+			h.sh.log.Warn("inotify ended", "reason", err)
+			return
+		}
+		for b := buf[:n]; len(b) >= unix.SizeofInotifyEvent; {
+			wd := int32(binary.NativeEndian.Uint32(b))
+			mask := binary.NativeEndian.Uint32(b[4:])
+			size := unix.SizeofInotifyEvent + int(binary.NativeEndian.Uint32(b[12:]))
+			if size > len(b) {
+				break
+			}
+			name := strings.TrimRight(string(b[unix.SizeofInotifyEvent:size]), "\x00")
+			h.event(wd, mask, name)
+			b = b[size:]
+		}
+	}
+}
+
+func (h *hub) event(wd int32, mask uint32, name string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if mask&unix.IN_Q_OVERFLOW != 0 {
+		for f := range h.folders {
+			f.noteChange(true)
+		}
+		return
+	}
+	w := h.byWatch[wd]
+	if w == nil {
+		return
+	}
+	sub := w.wds[wd]
+	switch {
+	case mask&(unix.IN_DELETE_SELF|unix.IN_MOVE_SELF) != 0:
+		w.f.noteChange(true)
+	case sub != "":
+		w.f.noteName(sub + "/" + name)
+	case name == fileLog:
+		w.f.noteChange(false)
+	}
+}
+
+// maxOwn bounds how many names of own changes wait for their events.
+const maxOwn = 1 << 16
+
+// expect tells that the kernel will report name, relative to the folder, for
+// a change that this process makes. f.mu is held.
+func (f *folder) expect(names ...string) {
+	if f.watchedSince.IsZero() {
+		return
+	}
+	if f.own == nil || len(f.own) > maxOwn {
+		f.own = make(map[string]int)
+	}
+	for _, name := range names {
+		f.own[name]++
+	}
+}
+
+// noteName takes note of a name that was made, renamed or removed.
+func (f *folder) noteName(name string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if n := f.own[name]; n > 0 {
+		if n == 1 {
+			delete(f.own, name)
+		} else {
+			f.own[name] = n - 1
+		}
+		return
+	}
+	f.dirty = true
+	f.wake()
+}
+
+func (f *folder) noteChange(dirty bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.dirty = f.dirty || dirty
+	f.wake()
+}
