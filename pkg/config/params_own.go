@@ -3,6 +3,40 @@ package config
 // rowsOwn returns the parameters of the area "own".
 func rowsOwn() []row {
 	return []row{
+		{"auth_cache_size", Int, "100000", "0", "authd", 'O',
+			"How many passwords that were right authd remembers, as keyed hashes."},
+		{"auth_cache_time", Time, "1h", "0", "authd", 'O',
+			"How long authd remembers that a password was right, so that it need not compute the hash again. A changed " +
+				"password counts at once. 0 remembers nothing."},
+		{"auth_cleartext_networks", List, "127.0.0.0/8 [::1]/128", "", "authd", 'O',
+			"The clients that may log in without TLS with mechanisms that show the password (PLAIN, LOGIN); empty for " +
+				"nobody."},
+		{"auth_default_realm", String, "", "", "authd", 'O',
+			"A domain that is added to logins without one, when nobody has the login as it is."},
+		{"auth_failure_delay", Time, "2s", "0", "authd", 'O',
+			"How long the answer to a wrong password takes. The time doubles with each further one from the same " +
+				"network or for the same user."},
+		{"auth_failure_delay_limit", Time, "15s", "0,50", "authd", 'O',
+			"How far auth_failure_delay grows."},
+		{"auth_mechanisms", List, "auto", "", "authd", 'O',
+			"The SASL mechanisms that are offered: PLAIN, LOGIN, CRAM-MD5, SCRAM-SHA-1, SCRAM-SHA-256, the last two " +
+				"also with -PLUS, OAUTHBEARER, XOAUTH2, EXTERNAL, and APOP for POP3. auto stands for those that every " +
+				"user can use with what is stored."},
+		{"auth_sources", List, "userdb", "", "authd", 'O',
+			"Where users are, in this order: userdb, passwd, passwd-file:FILE, pgsql:FILE, mysql:FILE, sqlite:FILE, " +
+				"ldap:FILE, pam, pam:SERVICE. The first that knows a login decides."},
+		{"auth_username_chars", String, "abcdefghijklmnopqrstuvwxyz0123456789.-_@+", "", "authd", 'O',
+			"The characters of which logins consist, in lower case; a login with another one is unknown. Empty allows " +
+				"all that can be printed."},
+		{"auth_verify_limit", Int, "0", "0,1000", "authd", 'O',
+			"How many passwords authd checks at the same time; 0 is the number of processors."},
+		{"mail_gid", String, "", "", "authd", 'O',
+			"The group, by name or number, of users whose record has none."},
+		{"mail_home", String, "", "", "authd", 'O',
+			"The home directory of users whose record has none: /var/vmail/%d/%n, with %u for the login, %n for the " +
+				"part before the @ and %d for the domain."},
+		{"mail_uid", String, "", "", "authd", 'O',
+			"The user, by name or number, as which the mail of users is kept whose record has none."},
 		{"auth_owner", String, "posthouse-auth", "1", "authd master", 'O',
 			"The user that authd runs as, the only process that reads passwords. It owns the user database and must " +
 				"own no other files and run no other process."},
@@ -13,8 +47,12 @@ func rowsOwn() []row {
 		{"login_owner", String, "posthouse-login", "1", "imapd pop3d master", 'O',
 			"The user that imapd and pop3d run as, the servers that talk to mail users before login. It must own no " +
 				"files and run no other process."},
+		{"password_scheme", String, "ARGON2ID", "1", "authd posthouse", 'O',
+			"The scheme of new passwords, and what an unknown user costs when a password is tried."},
 		{"tls_owner", String, "posthouse-tls", "1", "tlsmgr master", 'O',
 			"The user that owns the TLS and DKIM keys and runs tlsmgr, the only process that uses them. It must " +
 				"own no other files and run no other process."},
+		{"userdb_path", String, "$config_directory/userdb", "1", "authd posthouse", 'O',
+			"The user database in text: a file, or a directory of files. See userdb(8)."},
 	}
 }

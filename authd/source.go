@@ -1,0 +1,273 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/posthouse-mail/posthouse/pkg/authclient"
+	"github.com/posthouse-mail/posthouse/pkg/maillog"
+	"github.com/posthouse-mail/posthouse/pkg/userdb"
+)
+
+// source is a place where users are.
+type source interface {
+	// name is for the log.
+	name() string
+	// lookup returns the user with a login or an alias. userdb.ErrUnknown
+	// means that there is none; any other error says nothing.
+	lookup(ctx context.Context, login, service string) (*found, error)
+	// serves reports whether all users of the source could use a mechanism.
+	serves(mechanism string) bool
+}
+
+// found is a user and how a password is checked.
+type found struct {
+	rec *userdb.Record
+	// check is set where the password is checked elsewhere: by PAM, or by a
+	// bind to a directory.
+	check func(ctx context.Context, password string, p authclient.Peer) (bool, error)
+	from  source
+}
+
+// resolver is a source that knows extensions and catch-alls by itself.
+type resolver interface {
+	resolve(ctx context.Context, address, delimiter string) (*found, error)
+}
+
+// opening is what a source needs to be opened.
+type opening struct {
+	log    *maillog.Logger
+	owner  int    // uid that we will run as
+	groups *[]int // groups that we want to keep
+}
+
+// open opens the sources of auth_sources.
+func (s *server) open(o opening) error {
+	for _, spec := range s.Sources {
+		src, err := s.openSource(spec, o)
+		if err != nil {
+			return fmt.Errorf("auth_sources: %s: %w", spec, err)
+		}
+		s.sources = append(s.sources, src)
+	}
+	if len(s.sources) == 0 {
+		return errNoSource
+	}
+	return nil
+}
+
+func (s *server) openSource(spec string, o opening) (source, error) {
+	kind, arg, _ := strings.Cut(spec, ":")
+	switch kind {
+	case "userdb":
+		if arg == "" {
+			arg = s.UserdbPath
+		}
+		return openUserdb(arg, o)
+	case "passwd":
+		return openSystem("/etc", s.MinimumUID, o)
+	case "passwd-file":
+		return openPasswdFile(arg)
+	}
+	return nil, errors.New("no such source; known are userdb, passwd, passwd-file:FILE, pgsql:FILE, mysql:FILE, sqlite:FILE, ldap:FILE and pam")
+}
+
+// find asks the sources for a login, in their order. The first that knows it
+// decides.
+func (s *server) find(ctx context.Context, login, service string) (*found, error) {
+	names := []string{login}
+	if s.DefaultRealm != "" && !strings.Contains(login, "@") {
+		names = append(names, login+"@"+s.DefaultRealm)
+	}
+	for _, name := range names {
+		for _, src := range s.sources {
+			f, err := src.lookup(ctx, name, service)
+			if errors.Is(err, userdb.ErrUnknown) {
+				continue
+			}
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", src.name(), err)
+			}
+			f.from = src
+			return f, nil
+		}
+	}
+	return nil, userdb.ErrUnknown
+}
+
+// userdbSource is the text of pkg/userdb.
+type userdbSource struct {
+	path string
+	db   *userdb.DB
+	log  *maillog.Logger
+
+	mu    chan struct{} // held by who counts
+	kinds atomic.Pointer[kinds]
+}
+
+// kinds says what all users of a database can use, as it was counted.
+type kinds struct {
+	at    time.Time
+	serve map[string]bool
+}
+
+func openUserdb(path string, o opening) (source, error) {
+	takeOver(path, o)
+	src := &userdbSource{path: path, log: o.log, mu: make(chan struct{}, 1)}
+	opts := userdb.Options{Owner: o.owner, Problem: func(err error) { o.log.Warn("", "user database: %v", err) }}
+	db, err := userdb.Open(path, opts)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		o.log.Warn("", "user database %s: there is none yet: nobody can log in", path)
+		return &absent{path: path, what: "userdb"}, nil
+	case err != nil:
+		return nil, err
+	}
+	src.db = db
+	return src, nil
+}
+
+// takeOver gives the user database to its owner, where root made it: the
+// commands that edit it run as root, and need not know more of it. Only files
+// with one name are given away, so that nobody can get another file by linking
+// it there.
+func takeOver(path string, o opening) {
+	if os.Getuid() != 0 || o.owner == 0 {
+		return
+	}
+	n := 0
+	filepathWalk(path, 0, func(name string) {
+		if n++; n > userdb.MaxFiles {
+			return
+		}
+		fd, err := unix.Open(name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return
+		}
+		defer unix.Close(fd)
+		var st unix.Stat_t
+		if unix.Fstat(fd, &st) != nil || st.Uid != 0 {
+			return
+		}
+		kind := st.Mode & unix.S_IFMT
+		if kind != unix.S_IFDIR && (kind != unix.S_IFREG || st.Nlink != 1) {
+			return
+		}
+		if err := unix.Fchown(fd, o.owner, -1); err != nil {
+			o.log.Warn("", "give %s to auth_owner: %v", name, err)
+		}
+	})
+	for _, index := range []string{userdb.IndexPath(path), userdb.ShadowPath(path)} {
+		var st unix.Stat_t
+		if unix.Lstat(index, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFREG && st.Uid == 0 && st.Nlink == 1 {
+			unix.Lchown(index, o.owner, -1)
+		}
+	}
+}
+
+// filepathWalk calls f with a path and, if it is a directory, all below.
+func filepathWalk(path string, depth int, f func(string)) {
+	info, err := os.Lstat(path)
+	if err != nil || depth > userdb.MaxDepth || info.Mode()&fs.ModeSymlink != 0 {
+		return
+	}
+	f(path)
+	if !info.IsDir() {
+		return
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), ".") {
+			filepathWalk(path+"/"+e.Name(), depth+1, f)
+		}
+	}
+}
+
+func (u *userdbSource) name() string { return "userdb" }
+
+func (u *userdbSource) lookup(_ context.Context, login, _ string) (*found, error) {
+	r, err := u.db.Lookup(login)
+	if err != nil {
+		return nil, err
+	}
+	return &found{rec: r}, nil
+}
+
+func (u *userdbSource) resolve(_ context.Context, address, delimiter string) (*found, error) {
+	r, err := u.db.Resolve(address, delimiter)
+	if err != nil {
+		return nil, err
+	}
+	return &found{rec: r}, nil
+}
+
+// changed has the process make room for one that starts as root, when a file
+// cannot be read: an editor run by root may have made it anew.
+func (u *userdbSource) changed() bool { return errors.Is(u.db.Check(), fs.ErrPermission) }
+
+// countPause is how often at most the users are counted anew.
+const countPause = time.Minute
+
+// serves looks through all users now and then.
+func (u *userdbSource) serves(mechanism string) bool {
+	k := u.kinds.Load()
+	if k == nil || time.Since(k.at) > countPause {
+		select {
+		case u.mu <- struct{}{}:
+			k = &kinds{at: time.Now(), serve: u.count()}
+			u.kinds.Store(k)
+			<-u.mu
+		default:
+		}
+	}
+	return k != nil && k.serve[mechanism]
+}
+
+// count finds the mechanisms that every user with a password can use.
+func (u *userdbSource) count() map[string]bool {
+	serve := map[string]bool{}
+	for _, m := range secretMechanisms() {
+		serve[m] = true
+	}
+	users := 0
+	u.db.All(func(r *userdb.Record, err error) bool {
+		if err != nil || len(r.Hashes) == 0 {
+			return true
+		}
+		users++
+		left := false
+		for m, ok := range serve {
+			if ok && !canServe(r, m) {
+				serve[m] = false
+			}
+			left = left || serve[m]
+		}
+		return left
+	})
+	if users == 0 {
+		return map[string]bool{}
+	}
+	return serve
+}
+
+// absent is a source whose file is not there. The process retires when it is.
+type absent struct{ path, what string }
+
+func (a *absent) name() string                                            { return a.what }
+func (a *absent) lookup(context.Context, string, string) (*found, error) { return nil, userdb.ErrUnknown }
+func (a *absent) serves(string) bool                                      { return false }
+func (a *absent) changed() bool {
+	_, err := os.Lstat(a.path)
+	return err == nil
+}
