@@ -264,9 +264,11 @@ func (u *userdbSource) count() map[string]bool {
 // absent is a source whose file is not there. The process retires when it is.
 type absent struct{ path, what string }
 
-func (a *absent) name() string                                            { return a.what }
-func (a *absent) lookup(context.Context, string, string) (*found, error) { return nil, userdb.ErrUnknown }
-func (a *absent) serves(string) bool                                      { return false }
+func (a *absent) name() string { return a.what }
+func (a *absent) lookup(context.Context, string, string) (*found, error) {
+	return nil, userdb.ErrUnknown
+}
+func (a *absent) serves(string) bool { return false }
 func (a *absent) changed() bool {
 	_, err := os.Lstat(a.path)
 	return err == nil

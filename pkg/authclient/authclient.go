@@ -274,3 +274,23 @@ func usable(name string) bool {
 }
 
 func encode(b []byte) string { return base64.StdEncoding.EncodeToString(b) }
+
+// SetQuota tells whether the mailbox of a user is full. Who delivers to it
+// knows, and only root is heard.
+func (c *Client) SetQuota(ctx context.Context, login string, over bool) error {
+	if !usable(login) {
+		return ErrUnknown
+	}
+	_, err := c.call(ctx, ipc.List{}.Str("request", "quota").Str("login", login).Bool("over_quota", over))
+	return err
+}
+
+// CRAMMD5 checks an answer to a CRAM-MD5 challenge that somebody else made
+// (RFC 2195), for the protocols in which servers do that themselves.
+func (c *Client) CRAMMD5(ctx context.Context, p Peer, login, challenge, digest string) (Step, error) {
+	if !usable(login) || len(login) > MaxLogin || !usable(challenge) || !usable(digest) {
+		return Step{Outcome: Failed, Text: TextFailed}, nil
+	}
+	return c.once(ctx, p, ipc.List{}.Str("request", "cram").Str("login", login).
+		Str("challenge", challenge).Str("digest", digest))
+}

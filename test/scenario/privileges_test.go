@@ -46,6 +46,8 @@ func expected() map[string]rights {
 	with := func(r rights, files string) rights { r.files = files; return r }
 	tls := daemon
 	tls.owner = "posthouse-tls"
+	auth := unjailed
+	auth.owner = "posthouse-auth"
 	parent := rights{owner: "root", caps: parentCaps, bounding: parentCaps}
 	return map[string]rights{
 		"master":          {owner: "root", caps: masterCaps, bounding: masterCaps, files: `/data/master\.lock|/spool/pid/master\.pid|/spool/public/(pickup|qmgr)`},
@@ -62,6 +64,7 @@ func expected() map[string]rights {
 		"showq":           daemon,
 		"flush":           daemon,
 		"tlsmgr":          with(tls, `/etc/tls/(cert|key)\.pem`),
+		"authd":           with(auth, `/etc/userdb`),
 		"proxymap":        with(unjailed, `/etc/aliases|/etc/passwd`),
 		"postlogd":        with(unjailed, `/log/mail\.log`),
 		"local":           with(parent, `/etc/aliases|/etc/passwd`),

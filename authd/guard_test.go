@@ -1,0 +1,167 @@
+package main
+
+import (
+	"context"
+	"crypto/md5"
+	"encoding/hex"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/posthouse-mail/posthouse/pkg/authclient"
+)
+
+func md5hex(s string) string {
+	sum := md5.Sum([]byte(s))
+	return hex.EncodeToString(sum[:])
+}
+
+// guess tries to log in and returns how long it took.
+func guess(t *testing.T, s *server, ip, login, secret string, want authclient.Outcome) time.Duration {
+	t.Helper()
+	start := time.Now()
+	p := authclient.Peer{Service: "imap", RemoteIP: ip, TLS: true}
+	if step := s.login(context.Background(), s.plain(p, "PLAIN", "", login, secret)); step.Outcome != want {
+		t.Errorf("%s from %s: %+v", login, ip, step)
+	}
+	return time.Since(start).Round(time.Second)
+}
+
+func guarded(t *testing.T) *server {
+	t.Helper()
+	r := startRig(t, func(p *params) { p.FailureDelay, p.DelayLimit = 2*time.Second, 15*time.Second },
+		line(t, "ann@d.test", "SHA256", "secret", ""), line(t, "bob@d.test", "SHA256", "secret", ""))
+	return r.server
+}
+
+// TestDelays: AU1, the delay grows for an address and for a user, and nobody
+// else notices.
+func TestDelays(t *testing.T) {
+	s := guarded(t)
+	synctest.Test(t, func(t *testing.T) {
+		for i, want := range []int{2, 4, 8, 15, 15} {
+			if d := guess(t, s, "192.0.2.1", fmt.Sprintf("u%d@d.test", i), "x", authclient.Failed); d != time.Duration(want)*time.Second {
+				t.Errorf("guess %d took %v", i, d)
+			}
+		}
+		if d := guess(t, s, "192.0.2.2", "bob@d.test", "secret", authclient.OK); d != 0 {
+			t.Errorf("a stranger waited %v", d)
+		}
+		time.Sleep(time.Minute)
+		for i, want := range []int{2, 4, 8} {
+			if d := guess(t, s, fmt.Sprintf("198.51.100.%d", i), "ann@d.test", fmt.Sprint(i), authclient.Failed); d != time.Duration(want)*time.Second {
+				t.Errorf("guess %d for one user took %v", i, d)
+			}
+		}
+		// The same /64 is one network.
+		guess(t, s, "2001:db8::1", "x@d.test", "x", authclient.Failed)
+		if d := guess(t, s, "2001:db8::2", "y@d.test", "x", authclient.Failed); d != 4*time.Second {
+			t.Errorf("a neighbour took %v", d)
+		}
+		// After an hour of peace all is forgotten.
+		time.Sleep(2 * time.Hour)
+		if d := guess(t, s, "192.0.2.1", "z@d.test", "x", authclient.Failed); d != 2*time.Second {
+			t.Errorf("later: %v", d)
+		}
+	})
+}
+
+// TestParallelGuesses: who opens many connections waits as well.
+func TestParallelGuesses(t *testing.T) {
+	s := guarded(t)
+	synctest.Test(t, func(t *testing.T) {
+		guess(t, s, "192.0.2.1", "ann@d.test", "first", authclient.Failed)
+		tried := make(chan authclient.Step, 100)
+		start := time.Now()
+		for i := range 100 {
+			go func() {
+				p := authclient.Peer{Service: "imap", RemoteIP: "192.0.2.1", TLS: true}
+				if i == 0 {
+					s.login(context.Background(), s.plain(p, "PLAIN", "", "x@d.test", "begin"))
+				} else {
+					time.Sleep(time.Millisecond)
+				}
+				tried <- s.login(context.Background(), s.plain(p, "PLAIN", "", fmt.Sprintf("p%d@d.test", i), "x"))
+			}()
+		}
+		temporary := 0
+		for range 100 {
+			if step := <-tried; step.Outcome == authclient.Temporary {
+				temporary++
+			}
+		}
+		if temporary < 70 {
+			t.Errorf("only %d of 100 were put off", temporary)
+		}
+		if d := time.Since(start); d < 4*time.Second {
+			t.Errorf("all were answered within %v", d)
+		}
+	})
+}
+
+// TestKnownPlace: a user who was there before is not slowed by others who
+// guess, nor by the program that still has the old password.
+func TestKnownPlace(t *testing.T) {
+	s := guarded(t)
+	synctest.Test(t, func(t *testing.T) {
+		guess(t, s, "192.0.2.1", "ann@d.test", "secret", authclient.OK)
+		done := make(chan bool)
+		go func() {
+			for i := range 3 {
+				guess(t, s, "198.51.100.1", "ann@d.test", fmt.Sprint(i), authclient.Failed)
+			}
+			guess(t, s, "192.0.2.1", "eve@d.test", "x", authclient.Failed)
+			done <- true
+		}()
+		for range 10 {
+			time.Sleep(time.Second)
+			if d := guess(t, s, "192.0.2.1", "ann@d.test", "secret", authclient.OK); d != 0 {
+				t.Errorf("waited %v", d)
+			}
+		}
+		<-done
+	})
+	synctest.Test(t, func(t *testing.T) {
+		for i := range 5 {
+			guess(t, s, fmt.Sprintf("203.0.113.%d", i), "bob@d.test", "old", authclient.Failed)
+		}
+		if d := guess(t, s, "203.0.113.99", "bob@d.test", "secret", authclient.OK); d > 2*time.Second {
+			t.Errorf("an old password that is repeated delays for %v", d)
+		}
+	})
+}
+
+// TestBounds: a flood of names and addresses takes no more than its share.
+func TestBounds(t *testing.T) {
+	g := newGuard(0, 0)
+	for i := range maxEntries + 1000 {
+		a, _, _ := g.begin(fmt.Sprint(i), fmt.Sprint("u", i))
+		g.failure(a, "x")
+		g.success(attempt{user: fmt.Sprint("v", i), network: "x"})
+	}
+	if len(g.networks) > maxEntries || len(g.users) > maxEntries || len(g.good) > maxEntries {
+		t.Errorf("%d networks, %d users, %d good", len(g.networks), len(g.users), len(g.good))
+	}
+	v := newVerified(100, time.Hour)
+	for i := range 1000 {
+		v.put(v.hash("h", fmt.Sprint(i)))
+	}
+	if n := len(v.now) + len(v.old); n > 101 || !v.has(v.hash("h", "999")) || v.has(v.hash("h", "0")) {
+		t.Errorf("%d remembered", n)
+	}
+	q := newQuotas()
+	for i := range maxQuotas + 10 {
+		q.set(fmt.Sprint(i), true)
+	}
+	if len(q.over) > maxQuotas {
+		t.Errorf("%d quotas", len(q.over))
+	}
+	k := newTickets()
+	for range maxTickets + 10 {
+		k.issue(&authclient.User{}, "imap")
+	}
+	if len(k.open) > maxTickets {
+		t.Errorf("%d tickets", len(k.open))
+	}
+}
