@@ -36,6 +36,9 @@ func rowsOwn() []row {
 			"The home directory of users whose record has none: /var/vmail/%d/%n, with %u for the login, %n for the " +
 				"part before the @ and %d for the domain."},
 		{"mail_uid", String, "", "", "authd", 'O',
+		{"mail_gid", String, "", "", "authd posthouse", 'O',
+		{"mail_home", String, "", "", "authd posthouse", 'O',
+		{"mail_uid", String, "", "", "authd posthouse", 'O',
 			"The user, by name or number, as which the mail of users is kept whose record has none."},
 		{"auth_owner", String, "posthouse-auth", "1", "authd master", 'O',
 			"The user that authd runs as, the only process that reads passwords. It owns the user database and must " +

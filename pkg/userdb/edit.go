@@ -85,6 +85,17 @@ func (f *File) Fields(login string) (list []Field, ok bool) {
 	return splitFields(fields), true
 }
 
+// Texts returns the fields of a record as they stand in the line, "name=value"
+// each.
+func (f *File) Texts(login string) []string {
+	i := f.find(login)
+	if i < 0 {
+		return nil
+	}
+	_, fields, _ := strings.Cut(f.lines[i], "\t")
+	return strings.Split(fields, "|")
+}
+
 func splitFields(fields string) []Field {
 	var list []Field
 	for item := range strings.SplitSeq(fields, "|") {

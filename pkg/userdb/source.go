@@ -180,3 +180,19 @@ func readFile(path string) (string, error) {
 	}
 	return b.String(), nil
 }
+
+// Files lists the files of the database at path, in the order in which they
+// are read, after checking who may reach them.
+func Files(path string, o Options) ([]string, error) {
+	s, err := scan(path, o.Owner)
+	if err != nil {
+		return nil, err
+	}
+	var files []string
+	for _, m := range s.stamps {
+		if !m.dir {
+			files = append(files, m.path)
+		}
+	}
+	return files, nil
+}

@@ -23,7 +23,7 @@ var rows = [][]string{
 	{"mailstore/crlf", "mailstore/uidlist", "mailstore/index", "mailstore/changelog", "mailstore/takeover", "mailstore"},
 	{"ipc", "imapwire", "mime/structure", "envelope", "config", "maillog", "userdb", "password"},
 	{"jail", "sched", "queue", "queue/bouncelog", "queue/listing", "table/text", "table/pattern", "table/pcre", "table", "table/keys", "queuetool", "dns", "dns/dnstest"},
-	{"sasl", "smtpwire", "tlspolicy", "tlskeys", "rewrite", "anvilclient", "flushclient", "dropclient", "inject", "bounceclient", "deliver", "access", "worker", "authclient", "authclient/authtest", "depositclient", "dovecotauth", "session"},
+	{"sasl", "smtpwire", "tlspolicy", "tlskeys", "rewrite", "anvilclient", "flushclient", "dropclient", "inject", "bounceclient", "deliver", "access", "worker", "authclient", "authclient/authtest", "depositclient", "dovecotauth", "session", "usertool"},
 	{"smtpserver", "smtpclient", "pop3server", "check"},
 	{"service/masterlink", "service", "intake", "login"},
 }
