@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
-	"github.com/posthouse-mail/posthouse/pkg/maildir"
+	"github.com/posthouse-mail/posthouse/pkg/mailstore"
 	"github.com/posthouse-mail/posthouse/pkg/mbox"
 	"github.com/posthouse-mail/posthouse/pkg/queue"
 	"github.com/posthouse-mail/posthouse/pkg/safefile"
@@ -27,8 +27,7 @@ func (w *worker) maildir(req ipc.List, file *os.File) ipc.List {
 	if host == "" {
 		host = w.host
 	}
-	d := maildir.Deliverer{FS: w.fs, Host: host}
-	name, err := d.Deliver(req.Value("path"), fill)
+	name, err := mailstore.DeliverTo(w.fs, req.Value("path"), host, fill)
 	if err != nil {
 		return failure(mailboxCode(err), fmt.Errorf("maildir delivery failed: %w", err))
 	}
@@ -129,6 +128,8 @@ func mailboxCode(err error) string {
 		return "4.2.2"
 	case errors.Is(err, syscall.ENOSPC):
 		return "4.3.1"
+	case errors.Is(err, mailstore.ErrOverQuota):
+		return "5.2.2"
 	default:
 		return "4.2.0"
 	}

@@ -41,6 +41,7 @@ import (
 
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
 	"github.com/posthouse-mail/posthouse/pkg/jail"
+	"github.com/posthouse-mail/posthouse/pkg/mailstore"
 	"github.com/posthouse-mail/posthouse/pkg/mbox"
 	"github.com/posthouse-mail/posthouse/pkg/safefile"
 	workers "github.com/posthouse-mail/posthouse/pkg/worker"
@@ -66,12 +67,13 @@ func run(dirs []string) error {
 	_ = time.Now().Local().String()
 	host, _ := os.Hostname()
 	identity := mbox.Identity()
+	fs := new(safefile.FS)
+	w := &worker{fs: fs, host: host, identity: identity, shared: mailstore.NewShared(fs, nil)}
 	if len(dirs) > 0 {
 		if err := jail.ConfineTo(dirs...); err != nil {
 			return err
 		}
 	}
-	w := &worker{fs: new(safefile.FS), host: host, identity: identity}
 	return child.Serve(maxJobs, func(t *workers.Task) ipc.List { return w.do(t.Request, t.File) }, nil)
 }
 
@@ -81,6 +83,7 @@ type worker struct {
 	host string
 
 	identity string // for dot locks
+	shared   *mailstore.Shared
 }
 
 // do is the table of what an agent may ask for.

@@ -1,13 +1,15 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
-	"github.com/posthouse-mail/posthouse/pkg/maildir"
+	"github.com/posthouse-mail/posthouse/pkg/mailstore"
 )
 
 // store delivers into a user's store. Attributes: those of [worker.Store].
@@ -16,12 +18,25 @@ func (w *worker) store(req ipc.List, file *os.File) ipc.List {
 	if err != nil {
 		return refusal(err)
 	}
-	d := maildir.Deliverer{FS: w.fs, Host: req.Value("host")}
-	name, err := d.Deliver(req.Value("path"), fill)
+	s, err := mailstore.Open(mailstore.Options{Shared: w.shared, Root: filepath.Clean(req.Value("path")),
+		Host: req.Value("host"), Quota: req.Value("quota")})
 	if err != nil {
-		return failure(mailboxCode(err), fmt.Errorf("maildir delivery failed: %w", err))
+		return failure(mailboxCode(err), fmt.Errorf("mail delivery failed: %w", err))
 	}
-	return success().Str("name", name)
+	defer s.Close()
+	create, err := req.GetBool("create")
+	if err != nil {
+		return failure("4.3.0", err)
+	}
+	subscribe, err := req.GetBool("subscribe")
+	if err != nil {
+		return failure("4.3.0", err)
+	}
+	done, err := s.Deliver(context.Background(), mailstore.Delivery{Fill: fill, Folder: req.Value("folder"), Create: create, Subscribe: subscribe})
+	if err != nil {
+		return failure(mailboxCode(err), fmt.Errorf("mail delivery failed: %w", err))
+	}
+	return success().Str("name", done.Path).Str("folder", done.Folder)
 }
 
 // storeContent returns a function that writes the message of a job, which is a

@@ -1,13 +1,14 @@
 // Package maildir delivers a message into a Maildir.
 //
-// The message is written in tmp, synced, moved to new, and new is synced too:
-// without the last step a power cut can leave the message in tmp, where no
-// reader looks, while the queue file is gone already. The caller has the rights
+// The message is written in tmp, moved to new, and then both the file and new
+// are synced: without the last step a power cut can leave the message in tmp,
+// where no reader looks, while the queue file is gone already. The caller has the rights
 // of the mailbox's owner and no more, so a link that the owner puts in the way
 // reaches only the owner's own files; plain mistakes of that kind are refused.
 package maildir
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -30,11 +31,15 @@ type Deliverer struct {
 	Host string
 	// Now is the clock; time.Now if nil.
 	Now func() time.Time
+	// Check, if not nil, is asked when the size is known, and before the
+	// message becomes visible.
+	Check func(size int64) error
 }
 
 // Deliver writes one message into the Maildir at dir, which is made if it is
 // not there but its parent is. fill writes the message. The name of the file,
-// relative to dir, is returned when message and name are on disk.
+// relative to dir, is returned when message and name are on disk. It tells the
+// sizes of the message.
 func (d *Deliverer) Deliver(dir string, fill func(io.Writer) error) (string, error) {
 	tmp, f, err := d.create(dir)
 	if err != nil {
@@ -46,10 +51,17 @@ func (d *Deliverer) Deliver(dir string, fill func(io.Writer) error) (string, err
 		err = d.FS.RenameNew(tmp, filepath.Join(dir, name))
 	}
 	if err != nil {
+		_ = d.FS.Close(f)
 		_ = d.FS.Remove(tmp)
 		return "", err
 	}
-	if err := d.FS.SyncDir(filepath.Join(dir, "new")); err != nil {
+	// File systems commit content and name together, so syncing both after
+	// the rename costs one commit, where a sync before it costs two.
+	err = d.FS.SyncClose(f)
+	if err == nil {
+		err = d.FS.SyncDir(filepath.Join(dir, "new"))
+	}
+	if err != nil {
 		// The message is there but may not stay; the caller retries, so
 		// take it back rather than leave two.
 		_ = d.FS.Remove(filepath.Join(dir, name))
@@ -58,21 +70,46 @@ func (d *Deliverer) Deliver(dir string, fill func(io.Writer) error) (string, err
 	return name, nil
 }
 
-// write fills and syncs the file and returns the name that it must have.
+// write fills the file and returns the name that it must have. The content is
+// on its way to the disk then, and synced by the caller together with the name.
 func (d *Deliverer) write(f *os.File, fill func(io.Writer) error) (string, error) {
 	dev, ino, err := safefile.Inode(f)
-	if err == nil {
-		err = fill(f)
-	}
 	if err != nil {
-		_ = d.FS.Close(f)
 		return "", err
 	}
-	if err := d.FS.SyncClose(f); err != nil {
+	w := &counter{w: f}
+	if err := fill(w); err != nil {
 		return "", err
 	}
+	if d.Check != nil {
+		if err := d.Check(w.size); err != nil {
+			return "", err
+		}
+	}
+	safefile.StartWriteback(f)
 	now := d.now()
-	return fmt.Sprintf("%d.V%xI%xM%d.%s", now.Unix(), dev, ino, now.Nanosecond()/1000, HostPart(d.Host)), nil
+	return BaseName(now.Unix(), now.Nanosecond()/1000, dev, ino, d.Host, w.size, w.size+w.bare), nil
+}
+
+// counter counts bytes, and line ends without CR.
+type counter struct {
+	w          io.Writer
+	size, bare int64
+	cr         bool
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	q := p[:n]
+	c.size += int64(n)
+	c.bare += int64(bytes.Count(q, []byte{'\n'}) - bytes.Count(q, []byte{'\r', '\n'}))
+	if n > 0 {
+		if c.cr && q[0] == '\n' {
+			c.bare--
+		}
+		c.cr = q[n-1] == '\r'
+	}
+	return n, err
 }
 
 // create opens a file in tmp, and makes the Maildir when it is missing.

@@ -35,7 +35,7 @@ func TestDeliverMakesMaildir(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !regexp.MustCompile(`^new/\d+\.V[0-9a-f]+I[0-9a-f]+M\d+\.a\\057b\\072c$`).MatchString(name) {
+	if !regexp.MustCompile(`^new/\d+\.V[0-9a-f]+I[0-9a-f]+M\d+\.a\\057b\\072c,S=6,W=7$`).MatchString(name) {
 		t.Errorf("name %q", name)
 	}
 	got, err := os.ReadFile(filepath.Join(dir, name))

@@ -88,7 +88,7 @@ func Seconds(base string) int64 {
 // one that nobody else makes.
 func BaseName(sec int64, micro int, dev, ino uint64, host string, size, wire int64) string {
 	b := bytes.NewBuffer(make([]byte, 0, 96))
-	fmt.Fprintf(b, "%d.M%dV%xI%x.%s,S=%d,W=%d", sec, micro, dev, ino, HostPart(host), size, wire)
+	fmt.Fprintf(b, "%d.V%xI%xM%d.%s,S=%d,W=%d", sec, dev, ino, micro, HostPart(host), size, wire)
 	return b.String()
 }
 

@@ -40,6 +40,7 @@ type Appending struct {
 	f    *folder
 	msgs []*incoming
 	done bool
+	free bool // no quota
 }
 
 // incoming is a message that is in tmp.
@@ -173,6 +174,16 @@ func (a *Appending) Size() (n int64) {
 	return n
 }
 
+// counted is what the messages add to the quota.
+func (a *Appending) counted() (bytes, messages int64) {
+	for _, m := range a.msgs {
+		if quotaCounts(&m.record) {
+			bytes, messages = bytes+m.bytes, messages+1
+		}
+	}
+	return bytes, messages
+}
+
 // Abort gives up what was not committed.
 func (a *Appending) Abort() {
 	if a.done {
@@ -192,8 +203,10 @@ func (a *Appending) Commit() ([]Appended, error) {
 		return nil, os.ErrClosed
 	}
 	defer a.Abort()
-	if err := a.s.checkQuota(a.p, a.Size(), int64(len(a.msgs))); err != nil {
-		return nil, err
+	if !a.free {
+		if err := a.s.checkQuota(a.p, a.Size(), int64(len(a.msgs))); err != nil {
+			return nil, err
+		}
 	}
 	var validity uint32
 	err := a.f.change(func(c *change) error {
@@ -207,7 +220,8 @@ func (a *Appending) Commit() ([]Appended, error) {
 		a.takeBack()
 		return nil, err
 	}
-	a.s.quotaChange(a.f, a.Size(), int64(len(a.msgs)))
+	bytes, messages := a.counted()
+	a.s.quotaChange(a.f, bytes, messages)
 	out := make([]Appended, len(a.msgs))
 	for i, m := range a.msgs {
 		out[i] = Appended{UIDValidity: validity, UID: m.record.UID, Size: m.record.Size, GUID: m.record.GUID}

@@ -57,14 +57,30 @@ func (m *Mailbox) Store(req StoreRequest) (StoreResult, error) {
 		n := min(len(uids), batch)
 		part := req
 		part.UIDs, uids = uids[:n], uids[n:]
-		if err := m.f.change(func(c *change) error { return c.store(&part, &res) }); err != nil {
+		var q quotaDelta
+		err := m.f.change(func(c *change) error { return c.store(&part, &res, &q) })
+		m.store.quotaChange(m.f, q.bytes, q.messages)
+		if err != nil {
 			return res, err
 		}
 	}
 	return res, nil
 }
 
-func (c *change) store(req *StoreRequest, res *StoreResult) error {
+// quotaDelta is what a change of flags does to the quota.
+type quotaDelta struct{ bytes, messages int64 }
+
+// note counts a message whose flags become f.
+func (q *quotaDelta) note(r *index.Record, f Flags) {
+	switch {
+	case r.Flags&Deleted == 0 && f&Deleted != 0:
+		q.bytes, q.messages = q.bytes-quotaSize(r), q.messages-1
+	case r.Flags&Deleted != 0 && f&Deleted == 0:
+		q.bytes, q.messages = q.bytes+quotaSize(r), q.messages+1
+	}
+}
+
+func (c *change) store(req *StoreRequest, res *StoreResult, q *quotaDelta) error {
 	flags, mask, err := c.keywordBits(req)
 	if err != nil {
 		return err
@@ -99,6 +115,8 @@ func (c *change) store(req *StoreRequest, res *StoreResult) error {
 			res.Missing = append(res.Missing, uid)
 		} else if err != nil {
 			return err
+		} else {
+			q.note(&r, f)
 		}
 	}
 	return nil
@@ -191,7 +209,9 @@ func (m *Mailbox) expunge(uids []uint32, force bool) (done []uint32, err error) 
 					return err
 				}
 				done = append(done, uid)
-				bytes, count = bytes+quotaSize(&r), count+1
+				if quotaCounts(&r) {
+					bytes, count = bytes+quotaSize(&r), count+1
+				}
 			}
 			return nil
 		})

@@ -132,7 +132,7 @@ func temporary(err error) error {
 	if err == nil || errors.Is(err, ErrTemporary) || errors.Is(err, ErrReplaced) || errors.Is(err, ErrNoMailbox) || errors.Is(err, ErrNoPermission) {
 		return err
 	}
-	if errors.Is(err, unix.EDQUOT) || errors.Is(err, unix.ENOSPC) {
+	if errors.Is(err, unix.EDQUOT) {
 		return fmt.Errorf("%w: %w", ErrOverQuota, err)
 	}
 	return fmt.Errorf("%w: %w", ErrTemporary, err)

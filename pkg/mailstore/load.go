@@ -139,7 +139,7 @@ func (f *folder) load() error {
 	switch {
 	case !ok:
 		return f.recover(f.st, "the log ends in damage")
-	case h.Boot != bootBytes(f.sh.boot):
+	case !f.sh.sameBoot(h.Boot):
 		return f.recover(f.st, "")
 	}
 	return f.checkList()
@@ -205,7 +205,7 @@ func (f *folder) mergeList() (map[string]uidlist.Entry, error) {
 	n := *f.st
 	n.limit = max(n.limit, list.Limit)
 	n.listSize = size
-	if list.Boot != f.sh.boot {
+	if !f.sh.sameBoot(bootBytes(list.Boot)) {
 		n.next = max(n.next, list.Limit)
 	}
 	for i, k := range list.Keywords {

@@ -3,6 +3,7 @@ package mailstore
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -404,4 +405,127 @@ func TestWatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	wait("flags of another process", func(c Changes) bool { return len(c.Changed) == 1 })
+}
+
+func fill(text string) func(io.Writer) error {
+	return func(w io.Writer) error {
+		_, err := io.WriteString(w, text)
+		return err
+	}
+}
+
+func TestDeliver(t *testing.T) {
+	root := newRoot(t)
+	s := open(t, root)
+	m := selectBox(t, s, "INBOX")
+	d, err := s.Deliver(t.Context(), Delivery{Fill: fill("Subject: x\n\nbody 1\n")})
+	if err != nil || d.Folder != "INBOX" || d.UID != 0 || filepath.Dir(d.Path) != filepath.Join(root, "new") {
+		t.Fatalf("%+v, %v", d, err)
+	}
+	d, err = s.Deliver(t.Context(), Delivery{Fill: fill("Subject: x\n\nbody 2\n"), Flags: Seen, Keywords: []string{"$Junk"}})
+	if err != nil || d.UID != 2 {
+		t.Fatalf("%+v, %v", d, err)
+	}
+	syncBox(t, m)
+	if got := show(t, m); got != "1[ ]1 2[Sa $Junk]2" {
+		t.Errorf("view %s", got)
+	}
+	if msg, _ := m.Message(1); msg.Size != 22 {
+		t.Errorf("size %d", msg.Size)
+	}
+	for _, tc := range []struct {
+		d    Delivery
+		want string
+	}{
+		{Delivery{Folder: "lists"}, "INBOX"},
+		{Delivery{Folder: "../x", Create: true}, "INBOX"},
+		{Delivery{Folder: "lists", Create: true, Subscribe: true}, "lists"},
+		{Delivery{Folder: "lists"}, "lists"},
+	} {
+		tc.d.Fill = fill("body 3\n")
+		if d, err := s.Deliver(t.Context(), tc.d); err != nil || d.Folder != tc.want {
+			t.Errorf("%+v: %+v, %v", tc.d, d, err)
+		}
+	}
+	if list, err := s.Subscriptions(); err != nil || !slices.Equal(list, []string{"lists"}) {
+		t.Errorf("subscriptions %v, %v", list, err)
+	}
+	if _, err := s.Deliver(t.Context(), Delivery{Fill: func(io.Writer) error { return errTest }}); !errors.Is(err, errTest) {
+		t.Errorf("a message that cannot be read: %v", err)
+	}
+	if left, _ := filepath.Glob(root + "/tmp/*"); len(left) > 0 {
+		t.Errorf("left %v", left)
+	}
+}
+
+var errTest = errors.New("injected")
+
+func TestQuota(t *testing.T) {
+	root := newRoot(t)
+	var warned []int
+	s := openWith(t, root, Options{Quota: "1000S,10C", WarnLevels: []int{50, 80}, Warn: func(w QuotaWarning) { warned = append(warned, w.Percent) }})
+	if err := s.Create("Trash"); err != nil {
+		t.Fatal(err)
+	}
+	body := strings.Repeat("x", 299) + "\n"
+	deliver := func() error {
+		_, err := s.Deliver(t.Context(), Delivery{Fill: fill(body)})
+		return err
+	}
+	usage := func() string {
+		u, ok, err := s.QuotaUsage()
+		if err != nil || !ok {
+			t.Fatalf("%v, %v", ok, err)
+		}
+		return fmt.Sprint(u.Bytes, "/", u.MaxBytes, " ", u.Messages, "/", u.MaxMessages)
+	}
+	for range 3 {
+		if err := deliver(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := deliver(); !errors.Is(err, ErrOverQuota) || usage() != "900/1000 3/10" {
+		t.Errorf("%v, %s", err, usage())
+	}
+	if _, err := s.Append("INBOX", []Incoming{{Content: strings.NewReader(body)}}); !errors.Is(err, ErrOverQuota) {
+		t.Errorf("append: %v", err)
+	}
+	if !slices.Equal(warned, []int{50, 80}) {
+		t.Errorf("warned of %v", warned)
+	}
+	m := selectBox(t, s, "INBOX")
+	if _, err := m.Store(StoreRequest{UIDs: []uint32{1}, Op: AddFlags, Flags: Deleted}); err != nil || usage() != "600/1000 2/10" {
+		t.Errorf("deleted: %v, %s", err, usage())
+	}
+	if _, err := m.Expunge([]uint32{1}, false); err != nil || usage() != "600/1000 2/10" {
+		t.Errorf("expunged: %v, %s", err, usage())
+	}
+	if _, err := m.Move([]uint32{2}, "Trash"); err != nil || usage() != "300/1000 1/10" {
+		t.Errorf("moved to Trash: %v, %s", err, usage())
+	}
+	s.quotaForget(root)
+	if usage() != "300/1000 1/10" {
+		t.Errorf("counted anew: %s", usage())
+	}
+	if left, _ := filepath.Glob(root + "/tmp/*"); len(left) > 0 {
+		t.Errorf("left %v", left)
+	}
+}
+
+func TestQuotaRules(t *testing.T) {
+	for text, want := range map[string]QuotaRule{
+		"Trash:ignore":       {Folder: "Trash", Ignore: true},
+		"Trash:storage=+10M": {Folder: "Trash", Bytes: 10 << 20},
+		"A/B:storage=+100":   {Folder: "A/B", Bytes: 100},
+		"Trash:storage=+1g":  {Folder: "Trash", Bytes: 1 << 30},
+	} {
+		if r, err := ParseQuotaRule(text); err != nil || r != want {
+			t.Errorf("%s: %+v, %v", text, r, err)
+		}
+	}
+	for _, text := range []string{"Trash", "Trash:", "Trash:storage=10M", "Trash:storage=+", "Trash:storage=+99999999999T", "../x:ignore"} {
+		if r, err := ParseQuotaRule(text); err == nil {
+			t.Errorf("%s: %+v", text, r)
+		}
+	}
 }

@@ -45,13 +45,22 @@ type Shared struct {
 	hub     *hub
 }
 
-// NewShared returns the common part. fs does what must survive a power cut.
+// NewShared returns the common part. fs does what must survive a power cut. It
+// is to be called before a process is confined, as it reads the boot id.
 func NewShared(fs *safefile.FS, log *slog.Logger) *Shared {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Shared{fs: fs, log: log, boot: bootID(), now: time.Now, folders: make(map[string]*folder)}
+	sh := &Shared{fs: fs, log: log, boot: bootID(), now: time.Now, folders: make(map[string]*folder)}
+	if sh.boot == unknownBoot {
+		log.Warn("the boot id cannot be read: after a power cut UIDs may repeat")
+	}
+	return sh
 }
+
+// unknownBoot stands for a boot id that could not be read, which is then not
+// compared.
+const unknownBoot = "unknown"
 
 // bootID names the run of the kernel: what was written in another one and not
 // synced may be lost.
@@ -60,7 +69,12 @@ func bootID() string {
 	if id := strings.TrimSpace(string(b)); err == nil && len(id) == 36 {
 		return id
 	}
-	return "unknown"
+	return unknownBoot
+}
+
+// sameBoot reports whether a log was begun since the kernel was started.
+func (sh *Shared) sameBoot(boot [16]byte) bool {
+	return sh.boot == unknownBoot || boot == bootBytes(sh.boot) || boot == bootBytes(unknownBoot)
 }
 
 // Options say whose store it is.
@@ -71,6 +85,12 @@ type Options struct {
 	User   string  // who uses it, for access rights
 	Owner  string  // whose it is; "" for User
 	Quota  string  // as in Maildir++: "1000000S,1000C"
+	// QuotaRules are for single folders; nil for Courier's, by which Trash
+	// does not count.
+	QuotaRules []QuotaRule
+	// Warn is called when the mailbox becomes WarnLevels percent full.
+	Warn       func(QuotaWarning)
+	WarnLevels []int
 	// CacheVersion is that of the fields that callers put in the cache: another
 	// one makes a cache worthless.
 	CacheVersion uint32
