@@ -75,6 +75,10 @@ func (m *message) common(typ byte, s string) {
 
 // extracted handles a record after X: what the client found in the headers.
 func (m *message) extracted(typ byte, data []byte) {
+	if typ == inject.RecSlot {
+		m.fill(data)
+		return
+	}
 	s := string(data)
 	if why := badText(s); why != "" {
 		m.malformed(fmt.Sprintf("%s in record %q", why, typ))

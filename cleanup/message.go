@@ -67,6 +67,9 @@ type message struct {
 	dataOffset int64
 	xtraOffset int64
 
+	slots  []slot
+	filled int // of them
+
 	filter, redirect string
 	held             bool
 	returned         string // why the message goes back to its sender
@@ -78,7 +81,7 @@ type message struct {
 func (m *message) reset(ctx context.Context, w *queue.Writer, flags inject.Flags) {
 	old := *m
 	*m = message{s: old.s, ctx: ctx, w: w, id: string(w.ID()), flags: flags, context: "local",
-		seen: old.seen, headers: old.headers, scanner: old.scanner, buf: old.buf}
+		seen: old.seen, headers: old.headers, scanner: old.scanner, buf: old.buf, slots: old.slots[:0]}
 	clear(m.seen)
 	clear(m.headers)
 	if m.seen == nil {
@@ -222,6 +225,9 @@ func (m *message) finish() {
 			m.bcc = append(m.bcc, address.ListAddresses(m.s.p.AlwaysBCC, 1)...)
 		}
 		m.putBCC()
+	}
+	if !m.failed() && m.filled != len(m.slots) {
+		m.malformed("slots without text")
 	}
 	if !m.failed() && m.rcpts == 0 {
 		m.fail(inject.StatRcpt, "")

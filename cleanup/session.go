@@ -133,6 +133,9 @@ func (m *message) content(typ byte, data []byte) {
 		m.phase = inExtract
 		return
 	case queue.RecNorm, queue.RecCont:
+	case inject.RecSlot:
+		m.slotLine(data)
+		return
 	default:
 		m.malformed(fmt.Sprintf("record %q in content", typ))
 	}

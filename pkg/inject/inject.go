@@ -37,6 +37,14 @@ const Timeout = 3600 * time.Second
 // are sent as fragments. Postfix's line_length_limit.
 const MaxRecord = 2048
 
+// RecSlot is a record that exists only on the way to cleanup: in front of the
+// content a line to be replaced, behind it the lines that replace them, in the
+// same order.
+const RecSlot = 'Y'
+
+// MaxSlots is how many there may be.
+const MaxSlots = 256
+
 // Record types that the callers of this package use with [Submission.Rec].
 const (
 	recTime    = 'T'
@@ -248,6 +256,14 @@ func (s *Submission) Fragment(b []byte) error {
 	}
 	return s.Rec(recCont, b)
 }
+
+// Slot sends a line at the start of the content whose text is not known before
+// the message's end, such as a signature's. line is as long as the final one,
+// which [Submission.Fill] sends.
+func (s *Submission) Slot(line string) error { return s.RecString(RecSlot, line) }
+
+// Fill sends the text of the next slot, after StartExtracted.
+func (s *Submission) Fill(line string) error { return s.RecString(RecSlot, line) }
 
 // StartExtracted ends the content. Recipients that follow the content, as
 // sendmail -t makes them, may come after it.
