@@ -13,21 +13,27 @@
 // Counts are lost when the process ends: they are a brake, not a ledger. When
 // a server ends without taking leave, its connections are taken off.
 //
+// Submission(8) also reports the messages and recipients of each user who has
+// logged in, for its limits by hour and day. This account is kept in
+// $data_directory/anvil_usage.0 and .1, and survives a restart; a crash loses
+// at most the last 20 seconds.
+//
 // Every anvil_status_update_time, and at the end, the highest counts are
 // logged.
 //
 // # Security
 //
-// The process has no network and no files. The number of clients that it
+// The process has no network and no files but the two of its account, which it
+// opens before it gives up its rights. The number of clients that it
 // remembers is bounded; those that were idle for a time unit go first.
 //
 // # Parameters
 //
-// anvil_rate_time_unit, anvil_status_update_time
+// anvil_rate_time_unit, anvil_status_update_time, data_directory
 //
 // # See also
 //
-// smtpd(8), postconf(5)
+// smtpd(8), submission(8), postconf(5)
 package main
 
 import (

@@ -19,6 +19,7 @@ import (
 type params struct {
 	Unit   time.Duration `param:"anvil_rate_time_unit"`
 	Update time.Duration `param:"anvil_status_update_time"`
+	Data   string        `param:"data_directory"`
 }
 
 type server struct {
@@ -28,7 +29,10 @@ type server struct {
 	mu    sync.Mutex
 	table *table
 	procs map[int]*process
-	done  chan struct{}
+	usage *usage
+	// ledger is nil where the files cannot be had.
+	ledger *ledger
+	done   chan struct{}
 }
 
 func prepare(env *service.Env) (*service.Hooks, error) {
@@ -36,7 +40,12 @@ func prepare(env *service.Env) (*service.Hooks, error) {
 	if err := env.Config.Fill(&s.params); err != nil {
 		return nil, err
 	}
-	s.table = newTable(s.Unit)
+	s.table, s.usage = newTable(s.Unit), newUsage()
+	if l, u, err := openLedger(s.Data); err != nil {
+		env.Log.Warn("", "what users send is not remembered over a restart: %v", err)
+	} else {
+		s.ledger, s.usage = l, u
+	}
 	return &service.Hooks{
 		Session: s.session,
 		Ready: func(ctx context.Context) error {
@@ -46,6 +55,9 @@ func prepare(env *service.Env) (*service.Hooks, error) {
 		Drain: func() { <-s.done },
 	}, nil
 }
+
+// saveTime is how much of what users send may be forgotten by a crash.
+const saveTime = 20 * time.Second
 
 // process is one server and the connections that it reported. A server may
 // report the end of a connection on another socket than its start, so the
@@ -109,6 +121,11 @@ func (s *server) leave(pid int) {
 
 func (s *server) answer(p *process, req ipc.List, now time.Time) ipc.List {
 	ident, event := req.Value("ident"), req.Value("request")
+	if event == anvilclient.Spend {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.usage.spend(req, now.Unix())
+	}
 	kind, ok := kindOf(event)
 	if ident == "" || len(ident) > 200 || !ok && event != anvilclient.Disconnect {
 		return ipc.List{}.Int("status", -1)
@@ -136,12 +153,17 @@ func (s *server) statistics(ctx context.Context) {
 	defer close(s.done)
 	tick := time.NewTicker(s.Update)
 	defer tick.Stop()
+	save := time.NewTicker(saveTime)
+	defer save.Stop()
 	for {
 		select {
+		case <-save.C:
+			s.saveUsage(time.Now())
 		case <-tick.C:
 			s.report(time.Now())
 		case <-ctx.Done():
 			s.report(time.Now())
+			s.saveUsage(time.Now())
 			return
 		}
 	}
