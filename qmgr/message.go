@@ -31,6 +31,7 @@ type message struct {
 	template deliver.Request // all but transport, next hop and recipients
 	created  time.Time
 	warn     time.Time
+	hold     time.Time // when it may leave
 	filter   string
 	redirect string
 	expire   bool // force-expire
@@ -72,6 +73,10 @@ func (d *daemon) load(m *message, from string, limit int) {
 	})
 }
 
+// errHeld reports a message that its sender wants to leave later (RFC 4865). The
+// time is in the queue file, so no restart and no flush changes it.
+var errHeld = errors.New("held as its sender asked")
+
 var errBusy = errors.New("skipped, still being delivered")
 
 func (d *daemon) open(m *message, from string, limit int) (*loaded, error) {
@@ -97,6 +102,12 @@ func (d *daemon) open(m *message, from string, limit int) (*loaded, error) {
 		return nil, err
 	}
 	d.describe(m, file)
+	if m.hold.After(m.Queued) {
+		if from == "incoming" {
+			d.log.Info(string(m.id), "from=<%s>, held until %s as its sender asked", file.Sender.Address, m.hold.UTC().Format(time.RFC3339))
+		}
+		return nil, errHeld
+	}
 	for _, text := range file.Warnings {
 		d.log.Warn(string(m.id), "%s", text)
 	}
@@ -116,7 +127,14 @@ func (d *daemon) describe(m *message, file *queue.Message) {
 		Client: file.Client,
 		Times:  envelope.Times{Arrival: file.Arrival, Active: m.Queued},
 	}
-	m.created, m.warn = file.Created, file.WarnTime
+	m.created, m.warn, m.hold, m.Priority = file.Created, file.WarnTime, file.HoldUntil, file.Priority
+	if late := m.hold.Sub(m.created); !m.hold.IsZero() && late > 0 {
+		// What the sender waited for on purpose is no delay.
+		m.created = m.hold
+		if !m.warn.IsZero() {
+			m.warn = m.warn.Add(late)
+		}
+	}
 	m.filter, m.redirect = file.Filter, file.Redirect
 	// Of all recipients, also of those that are done: their trace log may
 	// still wait for its notice.
@@ -178,6 +196,9 @@ func (d *daemon) openFailed(m *message, err error) {
 		d.log.Info(id, "%v", err)
 		d.putBack(m, "incoming", busyRetry)
 		d.post(func() { d.look(busyRetry + 2*time.Second) })
+	case errors.Is(err, errHeld):
+		// A time stamp further ahead would not be taken for ours.
+		d.putBack(m, "deferred", min(m.hold.Sub(d.now()), d.params.MaxBackoff+23*time.Hour))
 	case errors.Is(err, queue.ErrCorrupt), errors.Is(err, queue.ErrNotReady), errors.Is(err, safefile.ErrUnsafe):
 		d.corrupt(m, err)
 	default:

@@ -89,6 +89,20 @@ func (h *Session) run(ctx context.Context, s *smtpserver.Session, e *access.Eval
 	return status.Status{}
 }
 
+// Reject logs a rejection that is not that of a restriction list.
+func (h *Session) Reject(s *smtpserver.Session, command string, st status.Status) status.Status {
+	var sender *string
+	if m := s.Mail(); m != nil {
+		sender = &m.Address
+	}
+	return h.rejected(s, h.facts(s, command, sender, nil), st)
+}
+
+// RejectSender is Reject for a MAIL command that was not accepted yet.
+func (h *Session) RejectSender(s *smtpserver.Session, sender string, st status.Status) status.Status {
+	return h.rejected(s, h.facts(s, "MAIL", &sender, nil), st)
+}
+
 // rejected logs a rejection and applies soft_bounce.
 func (h *Session) rejected(s *smtpserver.Session, f *access.Facts, st status.Status) status.Status {
 	if h.srv.SoftBounce && st.Reply >= 500 {

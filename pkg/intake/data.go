@@ -3,6 +3,7 @@ package intake
 import (
 	"bytes"
 	"context"
+	"strconv"
 	"strings"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/envelope"
 	"github.com/posthouse-mail/posthouse/pkg/inject"
 	"github.com/posthouse-mail/posthouse/pkg/printable"
+	"github.com/posthouse-mail/posthouse/pkg/queue"
 	"github.com/posthouse-mail/posthouse/pkg/smtpserver"
 	"github.com/posthouse-mail/posthouse/pkg/smtpwire"
 	"github.com/posthouse-mail/posthouse/pkg/status"
@@ -32,6 +34,7 @@ type message struct {
 	tooBig  bool
 	body    bool // a content line was seen
 	err     error
+	refused status.Status
 }
 
 // discarded reports whether a DISCARD action ended all checks.
@@ -85,6 +88,12 @@ func (h *Session) begin(ctx context.Context, s *smtpserver.Session) status.Statu
 	sub.Arrival(time.Now())
 	sub.Client(client)
 	sub.Attr("encoding", s.Mail().Encoding)
+	if !s.Mail().HoldUntil.IsZero() {
+		sub.Attr(queue.AttrHoldUntil, strconv.FormatInt(s.Mail().HoldUntil.Unix(), 10))
+	}
+	if p := s.Mail().Priority; p != 0 {
+		sub.Attr(queue.AttrPriority, strconv.Itoa(p))
+	}
 	if err := sub.Sender(s.Mail().Sender); err != nil {
 		h.srv.log.Warn(h.msg.id, "%v", err)
 		return CleanupGone()
@@ -111,8 +120,20 @@ func (h *Session) rewritesLocally(_ context.Context, _ *smtpserver.Session) bool
 	return false
 }
 
-// Data runs the DATA restrictions and starts the content.
+// Data starts the content with the Received header.
 func (h *Session) Data(ctx context.Context, s *smtpserver.Session) status.Status {
+	if st := h.StartContent(ctx, s); !st.IsZero() {
+		return st
+	}
+	h.Prepend()
+	for _, l := range h.srv.Received(s, h.msg.id, h.msg.first, time.Now()) {
+		h.msg.sub.Line([]byte(l))
+	}
+	return status.Status{}
+}
+
+// StartContent runs the DATA restrictions and ends the envelope.
+func (h *Session) StartContent(ctx context.Context, s *smtpserver.Session) status.Status {
 	if st := h.check(ctx, s, s.Where(), h.srv.lists.data); !st.IsZero() {
 		return st
 	}
@@ -122,16 +143,24 @@ func (h *Session) Data(ctx context.Context, s *smtpserver.Session) status.Status
 	h.sendActions()
 	h.msg.started = true
 	h.msg.sub.StartContent()
+	return status.Status{}
+}
+
+// Prepend writes the headers that access tables asked for.
+func (h *Session) Prepend() {
 	for _, a := range h.msg.actions {
 		if a.Kind == "PREPEND" {
 			h.msg.sub.Line([]byte(a.Text))
 		}
 	}
-	for _, l := range h.srv.Received(s, h.msg.id, h.msg.first, time.Now()) {
-		h.msg.sub.Line([]byte(l))
-	}
-	return status.Status{}
 }
+
+// FirstRecipient is the one that a Received header names.
+func (h *Session) FirstRecipient() string { return h.msg.first }
+
+// Submission is the message on its way to cleanup, nil before the first
+// recipient.
+func (h *Session) Submission() *inject.Submission { return h.msg.sub }
 
 // sendActions sends what access tables asked for as envelope records. Their
 // types are those of the queue file: f flags, L filter, > redirect, R
@@ -158,27 +187,59 @@ func (h *Session) sendActions() {
 // read and dropped.
 func (h *Session) Content(_ *smtpserver.Session, b []byte, eol bool) {
 	m := &h.msg
-	m.size += int64(len(b)) + 2
-	if !eol {
-		m.size -= 2
-	}
-	if m.err != nil || m.tooBig {
-		return
-	}
-	if limit := h.srv.SizeLimit; limit > 0 && m.size > limit {
-		m.tooBig = true
-		m.sub.Abort()
+	if !h.Take(len(b), eol) {
 		return
 	}
 	if !m.body {
 		b = MailboxLine(b)
 		m.body = !bytes.HasPrefix(b, []byte("X-Mailbox-Line:"))
 	}
+	h.Put(b, eol)
+}
+
+// Take counts a part of the content and reports whether it is still wanted.
+func (h *Session) Take(n int, eol bool) bool {
+	m := &h.msg
+	m.size += int64(n) + 2
+	if !eol {
+		m.size -= 2
+	}
+	if m.err != nil || m.tooBig || !m.refused.IsZero() || m.sub == nil {
+		return false
+	}
+	if limit := h.srv.SizeLimit; limit > 0 && m.size > limit {
+		m.tooBig = true
+		m.sub.Abort()
+		return false
+	}
+	return true
+}
+
+// Put passes a line of the content, or where eol is false a part of one, to
+// cleanup.
+func (h *Session) Put(b []byte, eol bool) {
+	m := &h.msg
+	if m.err != nil || m.tooBig || !m.refused.IsZero() {
+		return
+	}
 	if eol {
 		m.err = m.sub.Line(b)
 	} else {
 		m.err = m.sub.Fragment(b)
 	}
+}
+
+// Refuse drops the message; End gives the status as its reply.
+func (h *Session) Refuse(st status.Status) {
+	if h.msg.refused.IsZero() {
+		h.msg.refused = st
+		h.msg.sub.Abort()
+	}
+}
+
+// Refused reports whether nothing more of the message is wanted.
+func (h *Session) Refused() bool {
+	return h.msg.err != nil || h.msg.tooBig || !h.msg.refused.IsZero()
 }
 
 // MailboxLine turns the "From " line of a mailbox file, which clients send by
@@ -198,6 +259,9 @@ func (h *Session) End(ctx context.Context, s *smtpserver.Session, info smtpwire.
 	}
 	if m.tooBig {
 		return status.New(552, "5.3.4", "Error: message file too big")
+	}
+	if !m.refused.IsZero() {
+		return h.Reject(s, "END-OF-MESSAGE", m.refused)
 	}
 	if m.err == nil {
 		if st := h.check(ctx, s, "END-OF-MESSAGE", h.srv.lists.eod); !st.IsZero() {

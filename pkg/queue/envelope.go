@@ -268,6 +268,12 @@ func (p *envelopeParser) info(name, value string, off int64) {
 		first(&c.SASLSender)
 	case AttrRewriteContext:
 		first(&c.RewriteContext)
+	case AttrHoldUntil:
+		m.HoldUntil = parseTime(value)
+	case AttrPriority:
+		if n, err := strconv.Atoi(value); err == nil && n >= -9 && n <= 9 {
+			m.Priority = n
+		}
 	case AttrTraceFlags:
 		if n, err := strconv.Atoi(value); err == nil && n >= 0 {
 			m.TraceFlags, m.traceOffset = n, off

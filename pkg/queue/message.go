@@ -110,6 +110,8 @@ type Message struct {
 	Verp       string
 	TraceFlags int
 	WarnTime   time.Time // when to send a delay notice; zero is never
+	HoldUntil  time.Time // when it may leave (RFC 4865); zero is at once
+	Priority   int       // RFC 6710, -9 to 9
 
 	// Warnings are oddities of the file that do not spoil it.
 	Warnings []string

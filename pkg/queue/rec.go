@@ -81,6 +81,11 @@ const (
 	AttrDSNEnvID       = "envelope_id"
 	AttrDSNRet         = "ret_flags"
 	AttrSMTPUTF8       = "smtputf8"
+	// AttrHoldUntil is the time in Unix seconds before which the message
+	// must not leave (RFC 4865), AttrPriority its priority (RFC 6710).
+	// Postfix does not know them.
+	AttrHoldUntil = "hold_until"
+	AttrPriority  = "mt_priority"
 
 	AttrLogClientName = "log_client_name"
 	AttrLogClientAddr = "log_client_address"

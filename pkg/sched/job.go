@@ -53,6 +53,20 @@ func (t *transport) append(j *job) {
 		j.rank = t.last.rank + rankGap
 	}
 	t.last = j
+	t.promote(j)
+}
+
+// promote moves a new job before those of a lower priority. What has overtaken
+// others, or was overtaken, stays where it is, since accounts are kept about
+// that.
+func (t *transport) promote(j *job) {
+	at := (*job)(nil)
+	for p := j.prev; p != nil && p.message.Priority < j.message.Priority && p.parent == nil && p.children == 0; p = p.prev {
+		at = p
+	}
+	if at != nil {
+		t.insertBefore(j, at)
+	}
 }
 
 // insertBefore moves j in front of the job at.

@@ -69,6 +69,9 @@ type Message struct {
 	Queued time.Time // for the order among messages that may overtake
 	Unread int       // recipients that are still only in the queue file
 	User   any
+	// Priority puts the message before those of a lower one that wait for
+	// the same transport (RFC 6710).
+	Priority int
 
 	open int
 	jobs []*job

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/posthouse-mail/posthouse/pkg/printable"
 )
@@ -129,6 +130,10 @@ func (s *Session) ehloReply(ctx context.Context) {
 	add(true, "8BITMIME", "")
 	add(true, "DSN", "")
 	add(s.opts.UTF8, "SMTPUTF8", "")
+	if hold := s.opts.FutureRelease; hold > 0 {
+		add(true, "FUTURERELEASE", " "+strconv.FormatInt(int64(hold/time.Second), 10)+" "+time.Now().Add(hold).UTC().Format(time.RFC3339))
+	}
+	add(s.opts.Priority, "MT-PRIORITY", "")
 	add(true, "CHUNKING", "")
 	for i, l := range lines {
 		s.w.Reply(250, i < len(lines)-1, l)

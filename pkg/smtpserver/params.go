@@ -94,6 +94,9 @@ func (s *Session) mailParam(arg string, m *Mail) status.Status {
 	if v, ok := cutFold(arg, "AUTH="); ok {
 		return s.authParam(v, m)
 	}
+	if st, ok := s.laterMail(arg, m); ok {
+		return st
+	}
 	if s.offers("DSN") {
 		if st, ok := s.dsnMail(arg, m); ok {
 			return st

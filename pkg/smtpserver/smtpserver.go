@@ -64,6 +64,12 @@ type Options struct {
 	BrokenAuth  bool // broken_sasl_auth_clients
 	AuthLimit   int  // smtpd_sasl_response_limit
 
+	// FutureRelease is how far ahead mail may be held (RFC 4865); 0 does
+	// not offer it.
+	FutureRelease time.Duration
+	// Priority offers MT-PRIORITY (RFC 6710).
+	Priority bool
+
 	// TLS makes the configuration for a handshake; nil turns TLS off.
 	TLS func(ctx context.Context, s *Session) (*tls.Config, error)
 	// TLSRequired is smtpd_tls_security_level = encrypt.
@@ -123,6 +129,10 @@ type Mail struct {
 	Encoding string // of BODY=, "" if it was not given
 	UTF8     bool   // SMTPUTF8 was given
 	Auth     string // of AUTH=, "" if it was not given
+	// HoldUntil is the time before which the message must not leave
+	// (HOLDFOR=, HOLDUNTIL= of RFC 4865); zero if none was given.
+	HoldUntil time.Time
+	Priority  int // of MT-PRIORITY= (RFC 6710); 0 is what all mail has
 }
 
 // Rcpt is one RCPT command.
