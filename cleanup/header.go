@@ -200,7 +200,7 @@ func (m *message) fromHeader(prefix string) string {
 	case m.s.p.HeaderFromFormat == "obsolete":
 		return prefix + "From: " + addr + " (" + strings.Map(notParen, name) + ")"
 	default:
-		return prefix + "From: " + phrase(name) + " <" + addr + ">"
+		return prefix + "From: " + address.Phrase(name) + " <" + addr + ">"
 	}
 }
 
@@ -209,17 +209,6 @@ func notParen(r rune) rune {
 		return ' '
 	}
 	return r
-}
-
-// phrase writes a name as in a header: as it is where it is a list of atoms,
-// quoted where not (RFC 5322 3.2.5).
-func phrase(name string) string {
-	for _, word := range strings.Fields(name) {
-		if address.QuoteLocal(word) != word || strings.Contains(word, ".") {
-			return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(name) + `"`
-		}
-	}
-	return name
 }
 
 // Body handles a line of the body, or a part of one.

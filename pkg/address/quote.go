@@ -90,3 +90,14 @@ func isSpecial(c byte) bool {
 	}
 	return false
 }
+
+// Phrase writes a name as in a header: as it is where it is a list of atoms,
+// quoted where not (RFC 5322 3.2.5).
+func Phrase(name string) string {
+	for _, word := range strings.Fields(name) {
+		if QuoteLocal(word) != word || strings.Contains(word, ".") {
+			return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(name) + `"`
+		}
+	}
+	return name
+}

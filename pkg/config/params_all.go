@@ -23,6 +23,7 @@ func allRows() [][]row {
 		rowsSmtp(),
 		rowsSmtpd(),
 		rowsSmtpdPolicy(),
+		rowsSubmission(),
 		rowsTables(),
 		rowsTlsClient(),
 		rowsTlsCommon(),

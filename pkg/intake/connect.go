@@ -50,6 +50,9 @@ func (h *Session) Open(ctx context.Context, s *smtpserver.Session) {
 	h.policy(ctx, s)
 }
 
+// Trusted reports whether the client is in mynetworks.
+func (h *Session) Trusted() bool { return h.trusted }
+
 // lookupName finds the client's name. A slow name server must not hold the
 // client for as long as a mail transaction may last.
 func (h *Session) lookupName(ctx context.Context, s *smtpserver.Session) {

@@ -19,8 +19,8 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/tlspolicy"
 )
 
-// receivedDate is the form of a date in a Received header.
-const receivedDate = "Mon, _2 Jan 2006 15:04:05 -0700 (MST)"
+// ReceivedDate is the form of a date in a Received header.
+const ReceivedDate = "Mon, _2 Jan 2006 15:04:05 -0700 (MST)"
 
 // message is one message on its way to cleanup.
 type message struct {
@@ -316,7 +316,7 @@ func (p *Params) Received(s *smtpserver.Session, id, first string, now time.Time
 		proto += "A" // RFC 3848
 	}
 	by := "\tby " + p.Hostname + " (" + p.MailName + ") with " + proto + " id " + id
-	date := now.Format(receivedDate)
+	date := now.Format(ReceivedDate)
 	if s.Recipients() == 1 {
 		return append(lines, by, "\tfor <"+address.Quote(first)+">; "+date)
 	}

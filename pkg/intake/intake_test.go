@@ -73,7 +73,7 @@ func TestNoSuch(t *testing.T) {
 
 func TestReceivedDate(t *testing.T) {
 	// One-digit days have two blanks, as in Postfix.
-	date := time.Date(2026, 11, 1, 3, 4, 5, 0, time.UTC).Format(receivedDate)
+	date := time.Date(2026, 11, 1, 3, 4, 5, 0, time.UTC).Format(ReceivedDate)
 	if !strings.HasPrefix(date, "Sun,  1 Nov 2026 03:04:05 +0000") {
 		t.Errorf("%q", date)
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/posthouse-mail/posthouse/pkg/address"
+	"github.com/posthouse-mail/posthouse/pkg/authclient"
 	"github.com/posthouse-mail/posthouse/pkg/rewrite"
 	"github.com/posthouse-mail/posthouse/pkg/table/keys"
 )
@@ -30,9 +31,10 @@ func (srv *Server) senderOwners(ctx context.Context, sender string) (owners []st
 	return strings.FieldsFunc(res.Value, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' || r == '\r' || r == '\n' }), true, nil
 }
 
-// Owns reports whether the user of the session may write as an address: by
-// smtpd_sender_login_maps where it has an entry, else by the user's record.
-func (h *Session) Owns(ctx context.Context, login, addr string) (bool, error) {
+// OwnedBy reports whether a user may write as an address: by
+// smtpd_sender_login_maps where it has an entry, else by the user's record,
+// which may be nil.
+func (h *Session) OwnedBy(ctx context.Context, u *authclient.User, login, addr string) (bool, error) {
 	owners, found, err := h.srv.senderOwners(ctx, addr)
 	if err != nil {
 		return false, err
@@ -46,7 +48,7 @@ func (h *Session) Owns(ctx context.Context, login, addr string) (bool, error) {
 		return false, nil
 	}
 	own := []string{login}
-	if u := h.user; u != nil {
+	if u != nil {
 		own = append(append(append(own, u.Login), u.Aliases...), u.SendAs...)
 	}
 	return h.srv.covered(addr, own), nil

@@ -12,6 +12,7 @@ import (
 
 	"github.com/posthouse-mail/posthouse/pkg/access"
 	"github.com/posthouse-mail/posthouse/pkg/anvilclient"
+	"github.com/posthouse-mail/posthouse/pkg/authclient"
 	"github.com/posthouse-mail/posthouse/pkg/dns"
 	"github.com/posthouse-mail/posthouse/pkg/flushclient"
 	"github.com/posthouse-mail/posthouse/pkg/inject"
@@ -96,6 +97,38 @@ func (srv *Server) Hooks(handler func() smtpserver.Handler) *service.Hooks {
 		},
 		Changed: srv.changed,
 	}
+}
+
+// Log is the log of the service.
+func (srv *Server) Log() *maillog.Logger { return srv.log }
+
+// Service is the name of the service in master.cf.
+func (srv *Server) Service() string { return srv.service }
+
+// Anvil counts what clients and users do.
+func (srv *Server) Anvil() *anvilclient.Client { return srv.anvil }
+
+// Cleanup takes messages.
+func (srv *Server) Cleanup() *inject.Client { return srv.cleanup }
+
+// Engine is the protocol engine's options, to be changed before the first
+// client.
+func (srv *Server) Engine() *smtpserver.Options { return &srv.opts }
+
+// OwnAuth returns the client of authd, nil if another back end checks logins.
+func (srv *Server) OwnAuth() *authclient.Client {
+	if srv.auth == nil {
+		return nil
+	}
+	if o, ok := srv.auth.back.(ownAuth); ok {
+		return o.c
+	}
+	return nil
+}
+
+// Qualify completes an address in external form with our domain.
+func (srv *Server) Qualify(ctx context.Context, external string) (string, error) {
+	return srv.rewrite.Rewrite(ctx, rewrite.Local, external)
 }
 
 // Session returns the handler for one client.

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/posthouse-mail/posthouse/pkg/intake"
+	"github.com/posthouse-mail/posthouse/pkg/mime"
+	"github.com/posthouse-mail/posthouse/pkg/printable"
+	"github.com/posthouse-mail/posthouse/pkg/smtpserver"
+	"github.com/posthouse-mail/posthouse/pkg/status"
+)
+
+// Limits of a header, which is kept in memory until it is complete.
+const (
+	maxFields = 2000
+	maxHeader = 1 << 20
+)
+
+// outgoing is the content of one message. Its header is collected, checked and
+// completed; the body streams through.
+type outgoing struct {
+	h       *session
+	s       *smtpserver.Session
+	ctx     context.Context
+	scanner mime.Scanner
+	first   sink
+	header  header
+	size    int
+	lines   int // of the header
+	partial bool
+	started bool // the header has gone on
+}
+
+func newOutgoing(ctx context.Context, h *session, s *smtpserver.Session) *outgoing {
+	o := &outgoing{h: h, s: s, ctx: ctx}
+	// One more than the limit shows what is over it.
+	o.scanner.Reset(&events{o}, mime.Limits{Header: h.srv.HeaderSize + 1, Plain: true})
+	o.first = &queueSink{h: h}
+	for i := len(h.srv.signers) - 1; i >= 0; i-- {
+		o.first = h.srv.signers[i](o.first)
+	}
+	return o
+}
+
+// line takes a line of the message, or a part of one.
+func (o *outgoing) line(b []byte, eol bool) {
+	if !o.started && !o.partial {
+		o.lines++
+		if o.lines == 1 {
+			b = intake.MailboxLine(b)
+		}
+		// Later fields would be taken for text by whoever reads the message.
+		if len(b) > 0 && b[0] != ' ' && b[0] != '\t' && mime.HeaderName(b) == 0 && o.lines > 1 {
+			o.refuse(554, "5.6.0", fmt.Sprintf("line %d of the header is no header field: %q; there must be an empty line before the text",
+				o.lines, shorten(printable.Text(string(b)), 40)))
+			return
+		}
+	}
+	o.partial = !eol
+	// Errors are noted as they happen.
+	_ = o.scanner.Line(b, eol)
+}
+
+// refuse drops the message with a text for the human who wrote it.
+func (o *outgoing) refuse(reply int, code, text string) {
+	o.h.Refuse(status.New(reply, code, "Error: "+text))
+}
+
+// end ends the message.
+func (o *outgoing) end(ctx context.Context) {
+	o.ctx = ctx
+	_ = o.scanner.End()
+	if o.h.Refused() {
+		return
+	}
+	if err := o.first.end(ctx); err != nil {
+		o.failed(err)
+	}
+}
+
+// failed refuses the message for now.
+func (o *outgoing) failed(err error) {
+	o.h.srv.Log().Warn(o.s.QueueID, "%v", err)
+	o.refuse(451, "4.3.0", "the message cannot be processed now; please try again later")
+}
+
+// events gets what the scanner finds.
+type events struct{ o *outgoing }
+
+// Header implements mime.Handler.
+func (e *events) Header(_ mime.Class, text []byte) error {
+	o := e.o
+	n := mime.HeaderName(text)
+	name := strings.ToLower(string(text[:n]))
+	if len(text) > o.h.srv.HeaderSize {
+		o.refuse(552, "5.3.4", fmt.Sprintf("the header field %s is longer than %d bytes", shorten(name, 60), o.h.srv.HeaderSize))
+	}
+	if o.size += len(text); o.size > maxHeader || len(o.header.fields) == maxFields {
+		o.refuse(552, "5.3.4", fmt.Sprintf("the header of the message is too long: more than %d fields or %d bytes", maxFields, maxHeader))
+	}
+	if !o.h.Refused() {
+		o.header.fields = append(o.header.fields, field{name, bytes.Clone(text)})
+	}
+	return nil
+}
+
+// HeaderEnd implements mime.Handler.
+func (e *events) HeaderEnd() error {
+	o := e.o
+	o.started = true
+	if !o.h.Refused() {
+		o.complete()
+	}
+	if o.h.Refused() {
+		return nil
+	}
+	o.header.trace = o.trace()
+	if err := o.first.header(o.ctx, &o.header); err != nil {
+		o.failed(err)
+	}
+	o.header = header{}
+	return nil
+}
+
+// Body implements mime.Handler.
+func (e *events) Body(line []byte, eol bool) error {
+	if !e.o.h.Refused() {
+		e.o.first.body(line, eol)
+	}
+	return nil
+}
+
+// trace makes the Received field. Without the client's address it says only
+// who took the message.
+func (o *outgoing) trace() []string {
+	h := o.h
+	lines := h.srv.Received(o.s, o.s.QueueID, h.FirstRecipient(), time.Now())
+	if !h.srv.ShowClient {
+		for i, l := range lines {
+			if by, ok := strings.CutPrefix(l, "\tby "); ok {
+				lines = append([]string{"Received: by " + by}, lines[i+1:]...)
+				break
+			}
+		}
+	}
+	if p := o.s.Mail().Priority; p != 0 {
+		// RFC 6710 section 4.1: the priority is part of the trace.
+		last := len(lines) - 1
+		lines[last] = strings.Replace(lines[last], "; ", fmt.Sprintf("\n\t(PRIORITY %d); ", p), 1)
+		lines = append(lines[:last], strings.Split(lines[last], "\n")...)
+	}
+	return lines
+}

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/posthouse-mail/posthouse/pkg/authclient"
+	"github.com/posthouse-mail/posthouse/pkg/intake"
+	"github.com/posthouse-mail/posthouse/pkg/service"
+	"github.com/posthouse-mail/posthouse/pkg/smtpserver"
+)
+
+// server is what all sessions share.
+type server struct {
+	*intake.Server
+	params
+	users   users // nil if nobody can tell more than that a login is right
+	signers []stage
+}
+
+// users tells who a login is.
+type users interface {
+	Lookup(ctx context.Context, login, service string) (*authclient.User, error)
+}
+
+// stage makes a sink that does something with a message and passes it on.
+type stage func(next sink) sink
+
+// prepare reads the configuration and opens the tables, before the jail.
+func prepare(env *service.Env) (*service.Hooks, error) {
+	srv := &server{}
+	if err := env.Config.Fill(&srv.params); err != nil {
+		return nil, err
+	}
+	var err error
+	if srv.Server, err = intake.New(env, intake.Setup{Prefix: "submission_", Adjust: srv.adjust}); err != nil {
+		return nil, err
+	}
+	if c := srv.OwnAuth(); c != nil {
+		srv.users = c
+	}
+	o := srv.Engine()
+	o.FutureRelease, o.Priority = srv.Hold, srv.params.Priority
+	for _, name := range srv.Signers {
+		switch name {
+		case "dkim":
+			srv.signers = append(srv.signers, srv.dkimStage())
+		default:
+			return nil, fmt.Errorf("%v: submission_signers: unknown signer %q", env.Config.Position("submission_signers"), name)
+		}
+	}
+	return srv.Hooks(func() smtpserver.Handler { return &session{Session: srv.Session(), srv: srv} }), nil
+}
+
+// adjust puts submission's own rules in the place of those for the port of
+// strangers.
+func (srv *server) adjust(p *intake.Params) error {
+	p.SASLEnable = true
+	p.TLSAuthOnly = srv.params.TLSAuthOnly
+	p.TLSLevel = srv.params.TLSLevel
+	p.MyNetworks = srv.Trusted
+	p.ClientRestrictions, p.SenderRestrictions = srv.Client, srv.Sender
+	p.RelayRestrictions, p.RcptRestrictions = srv.Relay, srv.Recipient
+	// What is about strangers would only be in the way of users.
+	p.HeloRestrictions, p.DataRestrictions, p.EODRestrictions, p.EtrnRestrictions = nil, nil, nil, []string{"reject"}
+	p.RejectUnlistedFr = false
+	// The header is completed here, before it is signed.
+	p.LocalRewrites = nil
+	// A program that writes all commands at once does nobody harm here, but
+	// neither does it any good: the limits are by client.
+	p.ConnCount = 0
+	if p.SASLService == "smtp" {
+		p.SASLService = "submission"
+	}
+	return nil
+}
