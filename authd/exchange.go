@@ -14,6 +14,7 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/authclient"
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
 	"github.com/posthouse-mail/posthouse/pkg/password"
+	"github.com/posthouse-mail/posthouse/pkg/printable"
 	"github.com/posthouse-mail/posthouse/pkg/sasl"
 	"github.com/posthouse-mail/posthouse/pkg/userdb"
 )
@@ -103,6 +104,7 @@ func (s *server) begin(ctx context.Context, p authclient.Peer, req ipc.List) (ip
 			return nil, nil
 		}
 		if !p.TLS && !s.cleartextAllowed(p) {
+			s.notOffered(sasl.Plain, p)
 			return failedStep(req.Value("login")).Attributes(), nil
 		}
 		return s.login(ctx, s.plain(p, sasl.Plain, "", req.Value("login"), string(secret))).Attributes(), nil
@@ -113,6 +115,7 @@ func (s *server) begin(ctx context.Context, p authclient.Peer, req ipc.List) (ip
 	}
 	m := strings.ToUpper(req.Value("mechanism"))
 	if !s.offers(m, p) {
+		s.notOffered(m, p)
 		return failedStep("").Attributes(), nil
 	}
 	x := &exchange{peer: p}
@@ -129,6 +132,15 @@ func (s *server) begin(ctx context.Context, p authclient.Peer, req ipc.List) (ip
 		initial = append([]byte{}, b...)
 	}
 	return s.next(ctx, x, initial)
+}
+
+// notOffered tells the administrator why somebody cannot log in who could.
+func (s *server) notOffered(m string, p authclient.Peer) {
+	why := "not in auth_mechanisms, or no source could serve it"
+	if sasl.Cleartext(m) && !p.TLS {
+		why = "no TLS, and not from auth_cleartext_networks"
+	}
+	s.log.Info("", "login refused: rip=%s, service=%s, method=%s: %s", printable.ASCII(p.RemoteIP), printable.ASCII(p.Service), printable.ASCII(m), why)
 }
 
 func failedStep(login string) authclient.Step {
@@ -216,7 +228,7 @@ func (s *server) scram(x *exchange, m string) sasl.Server {
 				if f == nil {
 					return false, nil
 				}
-				_, has := scramStored(f.rec, x.peer.Service, m)
+				_, has := scramStored(f.rec, serviceOf(x.peer), m)
 				return right && has, nil
 			}
 			return s.decide(x, t)
@@ -228,7 +240,7 @@ func (s *server) scramKeys(x *exchange, login, m string) (sasl.Keys, error) {
 	name, usable := s.canonical(login)
 	f, err := (*found)(nil), error(userdb.ErrUnknown)
 	if usable {
-		f, err = s.find(x.ctx, name, x.peer.Service)
+		f, err = s.find(x.ctx, name, serviceOf(x.peer))
 	}
 	if err != nil && !errors.Is(err, userdb.ErrUnknown) {
 		return sasl.Keys{}, err
@@ -237,7 +249,7 @@ func (s *server) scramKeys(x *exchange, login, m string) (sasl.Keys, error) {
 	has := false
 	if f != nil {
 		var stored string
-		if stored, has = scramStored(f.rec, x.peer.Service, m); has {
+		if stored, has = scramStored(f.rec, serviceOf(x.peer), m); has {
 			k, err = s.checker.SCRAM(stored, name, m)
 			has = err == nil
 		}
@@ -257,7 +269,7 @@ func (s *server) apop(p authclient.Peer, login, challenge, digest string) try {
 			if f == nil {
 				return false, nil
 			}
-			secret, ok := plainSecret(f.rec, p.Service)
+			secret, ok := plainSecret(f.rec, serviceOf(p))
 			if !ok {
 				return false, nil
 			}

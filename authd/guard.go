@@ -82,6 +82,9 @@ func newGuard(base, limit time.Duration) *guard {
 
 // networkOf is the key of an address: an IPv6 site has a /64 at least.
 func networkOf(ip string) string {
+	if ip == "" {
+		return "" // a server that does not know where its clients are
+	}
 	a, err := netip.ParseAddr(ip)
 	if err != nil {
 		return "?"
@@ -113,7 +116,10 @@ func (g *guard) begin(network, user string) (a attempt, wait time.Duration, ok b
 	defer g.mu.Unlock()
 	_, known := g.good[user+"\x00"+network]
 	a = attempt{network: network, user: user, start: now, known: known}
-	n, u := g.networks.get(network, now), g.users.get(user, now)
+	n, u := &entry{}, g.users.get(user, now)
+	if network != "" {
+		n = g.networks.get(network, now)
+	}
 	g.turn(now)
 	a.suspect = !known && (n.fails > 0 || u.fails > 0 || g.failed[0]+g.failed[1] >= floodFailures)
 	if known {
@@ -163,7 +169,10 @@ func (g *guard) failure(a attempt, secret string) time.Time {
 	defer g.mu.Unlock()
 	g.turn(now)
 	g.failed[0]++
-	n, u := g.networks.get(a.network, now), g.users.get(a.user, now)
+	n, u := &entry{}, g.users.get(a.user, now)
+	if a.network != "" {
+		n = g.networks.get(a.network, now)
+	}
 	repeated := secret != "" && u.same == same
 	n.fails, n.last = min(n.fails+1, 30), now
 	if !repeated {
@@ -172,7 +181,9 @@ func (g *guard) failure(a attempt, secret string) time.Time {
 	u.last, u.same = now, same
 	d := max(g.delay(n.fails), g.delay(u.fails))
 	n.until, u.until = now.Add(d), now.Add(d)
-	g.networks.put(a.network, n)
+	if a.network != "" {
+		g.networks.put(a.network, n)
+	}
 	g.users.put(a.user, u)
 	// From when it was looked at, so that the time of the verification does
 	// not show.

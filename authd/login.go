@@ -52,7 +52,7 @@ func (s *server) login(ctx context.Context, t try) authclient.Step {
 	var f *found
 	err := error(userdb.ErrUnknown)
 	if usable {
-		f, err = s.find(ctx, name, t.peer.Service)
+		f, err = s.find(ctx, name, serviceOf(t.peer))
 	}
 	if err != nil && !errors.Is(err, userdb.ErrUnknown) {
 		return s.temporary(t, err)
@@ -105,7 +105,7 @@ func (s *server) allowed(ctx context.Context, t try, a attempt, f *found) authcl
 		return s.refuse(ctx, t, a, "not from this network")
 	case !s.mayActAs(ctx, t, f):
 		return s.refuse(ctx, t, a, "not allowed to be "+printable.ASCII(t.authzid))
-	case f.rec.IsDisabled(t.peer.Service):
+	case f.rec.IsDisabled(serviceOf(t.peer)):
 		s.guard.success(a)
 		return authclient.Step{Outcome: authclient.Disabled, Login: f.rec.Login, Text: textDisabled}
 	}
@@ -127,6 +127,9 @@ func (s *server) allowed(ctx context.Context, t try, a attempt, f *found) authcl
 	return step
 }
 
+// serviceOf is the service that a client logs in to.
+func serviceOf(p authclient.Peer) string { return strings.TrimPrefix(p.Service, authclient.Foreign) }
+
 // mayActAs: nobody may be somebody else, under whatever name.
 func (s *server) mayActAs(ctx context.Context, t try, f *found) bool {
 	if t.authzid == "" {
@@ -136,7 +139,7 @@ func (s *server) mayActAs(ctx context.Context, t try, f *found) bool {
 	if !ok {
 		return false
 	}
-	other, err := s.find(ctx, name, t.peer.Service)
+	other, err := s.find(ctx, name, serviceOf(t.peer))
 	return err == nil && strings.EqualFold(other.rec.Login, f.rec.Login)
 }
 
@@ -169,7 +172,7 @@ func (s *server) plain(p authclient.Peer, method, authzid, login, secret string)
 			if f.check != nil {
 				return s.slowly(ctx, a, func() (bool, error) { return f.check(ctx, secret, p) })
 			}
-			stored, ok := f.rec.Password(p.Service)
+			stored, ok := f.rec.Password(serviceOf(p))
 			if !ok {
 				return false, s.checkDummy(ctx, a, secret)
 			}
@@ -184,7 +187,7 @@ func (s *server) digest(p authclient.Peer, login, challenge, answer string) try 
 			if f == nil {
 				return false, nil
 			}
-			stored, ok := cramState(f.rec, p.Service)
+			stored, ok := cramState(f.rec, serviceOf(p))
 			if !ok {
 				return false, nil
 			}

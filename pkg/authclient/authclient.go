@@ -48,6 +48,10 @@ const (
 	MaxPassword = 1024
 )
 
+// Foreign in front of a service means that a program which is not ours serves
+// it, and has no use for a ticket.
+const Foreign = "auth-"
+
 // The errors that callers branch on. ErrTemporary means that nothing is known:
 // authd does not answer, or a database of its does not.
 var (

@@ -152,7 +152,7 @@ func (s *Server) answer(x *exchange, req ipc.List) ipc.List {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	kind := req.Value("request")
-	step := kind == "begin" || kind == "next" || kind == "plain" || kind == "apop"
+	step := kind == "begin" || kind == "next" || kind == "plain" || kind == "apop" || kind == "cram"
 	switch {
 	case s.down && step:
 		return authclient.Step{Outcome: authclient.Temporary, Text: "temporary failure"}.Attributes()
@@ -204,7 +204,7 @@ func (s *Server) lookup(kind string, req ipc.List) ipc.List {
 
 func (s *Server) step(x *exchange, kind string, req ipc.List) authclient.Step {
 	switch kind {
-	case "plain", "begin", "apop":
+	case "plain", "begin", "apop", "cram":
 		p, err := authclient.ReadPeer(req)
 		if err != nil {
 			return failed("")
@@ -216,6 +216,8 @@ func (s *Server) step(x *exchange, kind string, req ipc.List) authclient.Step {
 	case "plain":
 		password, _ := base64.StdEncoding.DecodeString(req.Value("password"))
 		return s.check(x, req.Value("login"), func(p string) bool { return p == string(password) })
+	case "cram":
+		return s.check(x, req.Value("login"), func(p string) bool { return cramDigest(p, req.Value("challenge")) == req.Value("digest") })
 	case "apop":
 		return s.check(x, req.Value("login"), func(p string) bool {
 			sum := md5.Sum([]byte(req.Value("challenge") + p))
@@ -271,15 +273,17 @@ func (s *Server) next(x *exchange, b []byte) authclient.Step {
 		return s.check(x, x.login, func(p string) bool { return p == string(b) })
 	case x.mechanism == "CRAM-MD5":
 		login, digest, _ := strings.Cut(string(b), " ")
-		return s.check(x, login, func(p string) bool {
-			m := hmac.New(md5.New, []byte(p))
-			m.Write([]byte(x.challenge))
-			return hex.EncodeToString(m.Sum(nil)) == digest
-		})
+		return s.check(x, login, func(p string) bool { return cramDigest(p, x.challenge) == digest })
 	case x.mechanism == "EXTERNAL" && x.peer.CertName != "":
 		return s.check(x, x.peer.CertName, func(string) bool { return true })
 	}
 	return failed("")
+}
+
+func cramDigest(secret, challenge string) string {
+	m := hmac.New(md5.New, []byte(secret))
+	m.Write([]byte(challenge))
+	return hex.EncodeToString(m.Sum(nil))
 }
 
 // check ends an exchange.
@@ -288,7 +292,7 @@ func (s *Server) check(x *exchange, login string, right func(password string) bo
 	switch {
 	case a == nil || !right(a.Password):
 		return failed(login)
-	case !a.MayUse(x.peer.Service):
+	case !a.MayUse(strings.TrimPrefix(x.peer.Service, authclient.Foreign)):
 		return authclient.Step{Outcome: authclient.Disabled, Login: login, Text: "service is disabled for this user"}
 	}
 	step := authclient.Step{Outcome: authclient.OK, Login: a.Login, User: &a.User}

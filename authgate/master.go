@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/posthouse-mail/posthouse/pkg/authclient"
+	da "github.com/posthouse-mail/posthouse/pkg/dovecotauth"
+)
+
+// master serves the lookups of Dovecot's auth-userdb socket: who is this user,
+// for programs that deliver to mailboxes.
+func (g *gate) master(ctx context.Context, conn net.Conn) error {
+	l := g.newLink(conn)
+	if err := l.send("VERSION", "1", "1"); err != nil {
+		return err
+	}
+	if err := l.send("SPID", strconv.Itoa(os.Getpid())); err != nil {
+		return err
+	}
+	for {
+		f, err := l.read()
+		if errors.Is(err, errEnd) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		switch f[0] {
+		case "VERSION":
+			err = version(f)
+		case "USER":
+			err = l.user(ctx, f[1:])
+		case "PASS", "LIST", "REQUEST":
+			// A password is never told; who has logged in elsewhere is not
+			// known; and nobody may list all users.
+			if len(f) < 2 || !validID(f[1]) {
+				return fmt.Errorf("%w: %s", da.ErrMalformed, f[0])
+			}
+			err = l.send("FAIL", f[1])
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// user answers USER id name parameters.
+func (l *link) user(ctx context.Context, f []string) error {
+	if len(f) < 2 || !validID(f[0]) {
+		return fmt.Errorf("%w: USER", da.ErrMalformed)
+	}
+	service := ""
+	for _, p := range f[2:] {
+		if v, ok := strings.CutPrefix(p, "service="); ok {
+			service = da.Unescape(v)
+		}
+	}
+	u, err := l.gate.auth.Lookup(ctx, da.Unescape(f[1]), service)
+	switch {
+	case errors.Is(err, authclient.ErrUnknown):
+		return l.send("NOTFOUND", f[0])
+	case err != nil:
+		return l.send("FAIL", f[0], "reason=temporary failure")
+	}
+	return l.send(append([]string{"USER", f[0]}, userFields(u)...)...)
+}
+
+// userFields are Dovecot's names of what is known of a user.
+func userFields(u *authclient.User) []string {
+	fields := []string{da.Escape(u.Login)}
+	add := func(name, value string) {
+		if value != "" {
+			fields = append(fields, da.Escape(name+"="+value))
+		}
+	}
+	if u.UID >= 0 && u.GID >= 0 {
+		add("uid", strconv.Itoa(u.UID))
+		add("gid", strconv.Itoa(u.GID))
+	}
+	add("home", u.Home)
+	if u.MailDir != "" {
+		add("mail", "maildir:"+u.MailDir)
+	}
+	var quota strings.Builder
+	for item := range strings.SplitSeq(u.Quota, ",") {
+		switch {
+		case strings.HasSuffix(item, "C"):
+			quota.WriteString(":messages=" + strings.TrimSuffix(item, "C"))
+		case item != "":
+			quota.WriteString(":bytes=" + strings.TrimSuffix(item, "S"))
+		}
+	}
+	if quota.Len() > 0 {
+		add("quota_rule", "*"+quota.String())
+	}
+	return fields
+}
