@@ -30,11 +30,10 @@ func rowsOwn() []row {
 				"all that can be printed."},
 		{"auth_verify_limit", Int, "0", "0,1000", "authd", 'O',
 			"How many passwords authd checks at the same time; 0 is the number of processors."},
-		{"mail_gid", String, "", "", "authd posthouse", 'O',
 		{"authgate_protocol", Enum, "dovecot", "dovecot dovecot-master authdaemon", "authgate", 'O',
 			"The protocol of an authgate service: dovecot for Postfix and Exim, dovecot-master for lookups of delivery " +
 				"agents, authdaemon for Courier. Set it with -o in master.cf."},
-		{"mail_gid", String, "", "", "authd", 'O',
+		{"mail_gid", String, "", "", "authd posthouse", 'O',
 			"The group, by name or number, of users whose record has none."},
 		{"mail_home", String, "", "", "authd posthouse", 'O',
 			"The home directory of users whose record has none: /var/vmail/%d/%n, with %u for the login, %n for the " +
