@@ -10,6 +10,9 @@ import (
 	"time"
 
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
+	"github.com/posthouse-mail/posthouse/pkg/mailstore"
+	"github.com/posthouse-mail/posthouse/pkg/pop3server"
+	"github.com/posthouse-mail/posthouse/pkg/safefile"
 	"github.com/posthouse-mail/posthouse/pkg/session"
 	"github.com/posthouse-mail/posthouse/pkg/worker"
 )
@@ -34,14 +37,20 @@ func (c *client) log(level, format string, args ...any) {
 
 // user is what the sessions of a process share.
 type user struct {
-	ctx context.Context // done when sessiond is gone
+	ctx         context.Context // done when sessiond is gone
+	shared      *mailstore.Shared
+	pop3Buffers pop3server.Buffers
 }
 
-func newUser(ctx context.Context) *user { return &user{ctx: ctx} }
+func newUser(ctx context.Context) *user {
+	return &user{ctx: ctx, shared: mailstore.NewShared(new(safefile.FS), nil)}
+}
 
 // services is the table of what a session can be.
 func (u *user) services() map[string]func(ctx context.Context, c *client) error {
-	return map[string]func(ctx context.Context, c *client) error{}
+	return map[string]func(ctx context.Context, c *client) error{
+		"pop3": u.pop3,
+	}
 }
 
 // session runs one session and returns when it is over.

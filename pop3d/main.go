@@ -36,7 +36,8 @@
 //
 // disable_plaintext_auth, login_client_connection_limit, login_greeting,
 // login_hard_error_limit, login_timeout, login_tls_protocols,
-// login_tls_wrappermode, myhostname, pop3_apop, pop3_expire, pop3_login_delay.
+// login_tls_wrappermode, myhostname, pop3_apop, pop3_expire, pop3_login_delay,
+// pop3_uidl_format.
 //
 // # See also
 //

@@ -24,7 +24,7 @@ const lineLimit = 17 << 10
 // server is what sessions share.
 type server struct {
 	*login.Server
-	APOP    bool `param:"pop3_apop"`
+	APOP    bool // the greeting has a timestamp
 	capa    []string
 	buffers smtpwire.Buffers
 }
@@ -39,9 +39,14 @@ func prepare(env *service.Env) (*service.Hooks, error) {
 		APOP       bool          `param:"pop3_apop"`
 		Expire     string        `param:"pop3_expire"`
 		LoginDelay time.Duration `param:"pop3_login_delay"`
+		UIDL       string        `param:"pop3_uidl_format"`
 	}
 	if err := env.Config.Fill(&p); err != nil {
 		return nil, err
+	}
+	// It is the sessions' that use it; here is where a mistake can be told.
+	if _, err := pop3server.ParseFormat(p.UIDL); err != nil {
+		return nil, fmt.Errorf("%v: %w", env.Config.Position("pop3_uidl_format"), err)
 	}
 	srv.APOP = p.APOP
 	srv.capa = pop3server.SiteCapabilities(p.Expire, p.LoginDelay)

@@ -18,15 +18,23 @@ type sessionParams struct {
 	IdleNotify   time.Duration `param:"imap_idle_notify_interval"`
 	MaxLine      int           `param:"imap_max_line_length"`
 	MessageLimit int64         `param:"message_size_limit"`
+
+	POP3Expire string        `param:"pop3_expire"`
+	POP3Idle   time.Duration `param:"pop3_idle_timeout"`
+	POP3Lock   bool          `param:"pop3_lock_session"`
+	POP3Delay  time.Duration `param:"pop3_login_delay"`
+	POP3NoSeen bool          `param:"pop3_no_flag_updates"`
+	POP3UIDL   string        `param:"pop3_uidl_format"`
 }
 
 // sessionSettings returns the parameters in the form in which they travel:
-// times in seconds, lists with blanks.
+// times in seconds, lists with blanks, yes as 1.
 func sessionSettings(cfg *config.Config) (map[string]string, error) {
 	var p sessionParams
 	if err := cfg.Fill(&p); err != nil {
 		return nil, err
 	}
+	yes := map[bool]string{true: "1", false: "0"}
 	seconds := func(d time.Duration) string { return strconv.Itoa(int(d / time.Second)) }
 	return map[string]string{
 		"myhostname":                p.Hostname,
@@ -36,5 +44,12 @@ func sessionSettings(cfg *config.Config) (map[string]string, error) {
 		"imap_idle_notify_interval": seconds(p.IdleNotify),
 		"imap_max_line_length":      strconv.Itoa(p.MaxLine),
 		"message_size_limit":        strconv.FormatInt(p.MessageLimit, 10),
+
+		"pop3_expire":          p.POP3Expire,
+		"pop3_idle_timeout":    seconds(p.POP3Idle),
+		"pop3_lock_session":    yes[p.POP3Lock],
+		"pop3_login_delay":     seconds(p.POP3Delay),
+		"pop3_no_flag_updates": yes[p.POP3NoSeen],
+		"pop3_uidl_format":     p.POP3UIDL,
 	}, nil
 }

@@ -183,10 +183,15 @@ func (a *app) makeInstance(i *instance) error {
 
 // masterCf is the installed master.cf with services on loopback ports.
 func (i *instance) masterCf() string {
-	return strings.Replace(etc.MasterCf, "\nsmtp        inet",
-		fmt.Sprintf("\n127.0.0.1:%d inet", i.basePort), 1) +
-		fmt.Sprintf("\n# LMTP, for transfer agents that cannot use private/dovecot-lmtp.\n"+
-			"127.0.0.1:%d inet n      -       y       -       1       lmtpd\n", i.basePort+7)
+	text := etc.MasterCf
+	for _, l := range []struct {
+		service string
+		offset  int
+	}{{"smtp", 0}, {"pop3", 5}, {"pop3s", 6}} {
+		text = strings.Replace(text, fmt.Sprintf("\n%-11s inet", l.service), fmt.Sprintf("\n127.0.0.1:%d inet", i.basePort+l.offset), 1)
+	}
+	return text + fmt.Sprintf("\n# LMTP, for transfer agents that cannot use private/dovecot-lmtp.\n"+
+		"127.0.0.1:%d inet n      -       y       -       1       lmtpd\n", i.basePort+7)
 }
 
 func (i *instance) mainCf() string {

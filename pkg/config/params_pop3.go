@@ -19,7 +19,7 @@ func rowsPop3() []row {
 			"How soon after a POP3 login the same mailbox may be opened again. 0 is no limit."},
 		{"pop3_no_flag_updates", Bool, "no", "", "sessiond", 'O',
 			"Leave the flags of messages alone that POP3 clients retrieved. Otherwise they count as seen."},
-		{"pop3_uidl_format", String, "%08Xu%08Xv", "1,200", "sessiond", 'O',
+		{"pop3_uidl_format", String, "%08Xu%08Xv", "1,200", "pop3d sessiond", 'O',
 			"The unique ids of messages that have none from an earlier server, in Dovecot's notation: %u is the UID, %v " +
 				"the UIDVALIDITY, %f the base name of the file, %g the GUID; with X in front a number " +
 				"is hexadecimal, with a width padded by zeros."},
