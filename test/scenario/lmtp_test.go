@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -14,21 +13,6 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/authclient/authtest"
 	"github.com/posthouse-mail/posthouse/pkg/testkit"
 )
-
-// boxOwner returns whose the mailboxes of instances are.
-func boxOwner(t *testing.T) (uid, gid int) {
-	t.Helper()
-	u, err := user.Current()
-	if err == nil && u.Uid == "0" {
-		u, err = user.Lookup("posthouse-box")
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	uid, _ = strconv.Atoi(u.Uid)
-	gid, _ = strconv.Atoi(u.Gid)
-	return uid, gid
-}
 
 // lmtpInstance is a running instance with an authd of the test's own, which
 // knows its mailboxes.
@@ -41,7 +25,7 @@ func lmtpInstance(t *testing.T, settings ...string) (*testkit.Instance, *authtes
 		t.Fatal(err)
 	}
 	mail.Write(t, "master.cf", strings.ReplaceAll(string(text), "\nauthd ", "\n#authd "))
-	uid, gid := boxOwner(t)
+	uid, gid := testkit.BoxOwner(t)
 	var accounts []authtest.Account
 	for _, name := range []string{"you", "ann", "full"} {
 		dir := filepath.Join(mail.Dir, "mail", testkit.Domain, name)

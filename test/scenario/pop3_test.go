@@ -88,11 +88,11 @@ func pop3Addr(mail *testkit.Instance, offset int) string {
 // put puts a message file into a user's Maildir.
 func put(t *testing.T, mail *testkit.Instance, user, name, text string) {
 	t.Helper()
-	path := filepath.Join(mail.Dir, "mail", testkit.Domain, user, "new", name)
+	path := filepath.Join(mail.Maildir(user), "new", name)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if uid, gid := boxOwner(t); os.Geteuid() == 0 {
+	if uid, gid := testkit.BoxOwner(t); os.Geteuid() == 0 {
 		os.Chown(path, uid, gid)
 	}
 }
@@ -163,7 +163,7 @@ func files(t *testing.T, mail *testkit.Instance, user string) []string {
 	t.Helper()
 	var names []string
 	for _, sub := range []string{"new", "cur"} {
-		entries, err := os.ReadDir(filepath.Join(mail.Dir, "mail", testkit.Domain, user, sub))
+		entries, err := os.ReadDir(filepath.Join(mail.Maildir(user), sub))
 		if err != nil {
 			t.Fatal(err)
 		}

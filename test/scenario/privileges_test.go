@@ -48,6 +48,9 @@ func expected() map[string]rights {
 	tls.owner = "posthouse-tls"
 	auth := unjailed
 	auth.owner = "posthouse-auth"
+	login := daemon
+	login.owner = "posthouse-login"
+	worker := rights{owner: "box", caps: noCaps, bounding: noCaps, locked: true}
 	parent := rights{owner: "root", caps: parentCaps, bounding: parentCaps}
 	return map[string]rights{
 		"master":          {owner: "root", caps: masterCaps, bounding: masterCaps, files: `/data/master\.lock|/spool/pid/master\.pid|/spool/public/(pickup|qmgr)`},
@@ -71,6 +74,9 @@ func expected() map[string]rights {
 		"virtual":         with(parent, `/etc/mailboxes`),
 		"lmtpd":           daemon,
 		"deposit":         parent,
+		"pop3d":           login,
+		"sessiond":        parent,
+		"mailuser":        with(worker, `/mail/example\.test/you/posthouse.*`),
 		"asuser":          {owner: "box", caps: noCaps, bounding: noCaps},
 	}
 }
@@ -86,6 +92,7 @@ func TestPrivileges(t *testing.T) {
 	if fd, err := syscall.Dup(1); err == nil {
 		defer syscall.Close(fd)
 	}
+	mail.UserDB(t, "secret", []string{"you"})
 	mail.Start(t)
 	s := startAll(t, mail)
 	defer s.Conn.Close()
@@ -124,6 +131,11 @@ func startAll(t *testing.T, mail *testkit.Instance) *testkit.SMTP {
 	mail.WaitLog(t, `to=<root@localhost>`)
 	mail.Must(t, "postqueue", "-p")
 	mail.Must(t, "postqueue", "-s", "discard.test")
+	// Who delivers a notice at this moment has its file open.
+	testkit.Wait(t, "an empty queue", func() bool { return len(mail.Queue(t, "maildrop", "incoming", "active")) == 0 })
+	// It stays logged in, and with it its worker.
+	c := dialPOP3(t, pop3Addr(mail, 5), false)
+	c.login("you")
 	lmtp := testkit.Dial(t, mail.LMTPAddr())
 	lmtp.Cmd("250", "LHLO c.test")
 	lmtp.Cmd("250", "MAIL FROM:<>")
@@ -213,6 +225,14 @@ func compare(t *testing.T, mail *testkit.Instance, p process, want rights) {
 	}
 	check("uid", p.status["Uid"], four(u.Uid))
 	switch {
+	case p.name == "pop3d":
+		// The mail owner's group lets it reach private sockets.
+		check("gid", p.status["Gid"], four(strconv.Itoa(jail.StrangersGID)))
+		owner, err := user.Lookup("posthouse")
+		if err != nil {
+			t.Fatal(err)
+		}
+		check("groups", strings.TrimSpace(p.status["Groups"]), u.Gid+" "+owner.Gid)
 	case p.name == "smtpd" || p.name == "lmtpd" || p.name == "postlogd":
 		// Its siblings know it by this group and tell it less.
 		group := strconv.Itoa(jail.StrangersGID)
@@ -221,7 +241,7 @@ func compare(t *testing.T, mail *testkit.Instance, p process, want rights) {
 	case want.owner != "root" && want.owner != "box":
 		check("gid", p.status["Gid"], four(u.Gid))
 	}
-	if groups := strings.Fields(p.status["Groups"]); len(groups) > 1 || len(groups) == 1 && groups[0] != strings.Fields(p.status["Gid"])[0] && groups[0] != u.Gid {
+	if groups := strings.Fields(p.status["Groups"]); p.name != "pop3d" && len(groups) > 1 || len(groups) == 1 && groups[0] != strings.Fields(p.status["Gid"])[0] && groups[0] != u.Gid {
 		t.Errorf("%s: supplementary groups %v", p.name, groups)
 	}
 	for _, set := range []string{"CapEff", "CapPrm"} {
