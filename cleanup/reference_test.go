@@ -93,8 +93,7 @@ func theirs(t *testing.T, ref *refpostfix.Instance, tc refMessage) outcome {
 	c := ipc.NewConn(conn)
 	c.Timeout = 20 * time.Second
 	id, reply := submit(t, c, true, tc.flags|inject.FlagHold, parseRecs(tc.records))
-	time.Sleep(20 * time.Millisecond) // for the line to reach the log
-	return result(t, id, reply, ref.Log()[before:], filepath.Join(ref.Dir, "spool/hold", id))
+	return result(t, id, reply, ref.Settle(t)[before:], filepath.Join(ref.Dir, "spool/hold", id))
 }
 
 // TestReference sends the same records to Postfix's cleanup and to ours, and

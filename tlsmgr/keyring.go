@@ -1,14 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/tls"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
@@ -59,7 +57,7 @@ func (p *params) pairs() []pair {
 type keyring struct {
 	chains []string // PEM, leaf first
 	keys   map[string]crypto.Signer
-	failed int // pairs that were left out
+	failed []int // pairs that did not fit
 }
 
 // How long, and how often, pairs that do not fit are read again at the start.
@@ -71,44 +69,77 @@ const (
 
 // loadFitting loads the pairs. It waits for one that does not fit, which may
 // be half renewed: the process that had the old pair is gone.
-func loadFitting(pairs []pair, w *watcher, log *maillog.Logger) *keyring {
+func loadFitting(pairs []pair, w *watcher, good *lastGood, log *maillog.Logger) *keyring {
 	for end := time.Now().Add(fitTime); time.Now().Before(end); time.Sleep(fitPause) {
 		w.forget()
-		if k := load(pairs, maillog.Discard()); k.failed == 0 {
-			return k
+		if k := load(pairs, nil, maillog.Discard()); len(k.failed) == 0 {
+			break
 		}
 	}
 	w.forget()
-	return load(pairs, log)
+	k := load(pairs, good, log)
+	w.expect(k.failed)
+	return k
 }
 
-// load reads all pairs. One that does not fit is logged and left out.
-func load(pairs []pair, log *maillog.Logger) *keyring {
+// load reads all pairs. One that does not fit is logged, and its last good form
+// is used, if there is one.
+func load(pairs []pair, good *lastGood, log *maillog.Logger) *keyring {
 	k := &keyring{keys: make(map[string]crypto.Signer)}
-	for _, p := range pairs {
-		if err := k.add(p); err != nil {
-			k.failed++
-			log.Warn("", "cannot use certificate %s with key %s: %v", p.cert, p.key, err)
+	for i, p := range pairs {
+		cert, err := readPair(p, good, log)
+		if err == nil {
+			err = k.add(cert)
+			if err == nil {
+				continue
+			}
 		}
+		k.failed = append(k.failed, i)
+		log.Warn("", "cannot use certificate %s with key %s: %v", p.cert, p.key, err)
+		if !errors.Is(err, errUnfit) || good == nil {
+			continue
+		}
+		cert, since, err := good.load(p)
+		if err == nil {
+			err = k.add(cert)
+		}
+		if err != nil {
+			log.Warn("", "nor what they were before: %v", err)
+			continue
+		}
+		log.Warn("", "using what they were on %s", since.Format(time.DateTime))
 	}
 	return k
 }
 
-func (k *keyring) add(p pair) error {
-	if len(k.chains) == tlskeys.MaxChains {
-		return errors.New("too many certificates")
-	}
+// errUnfit reports files that are there, but are no certificate and its key.
+var errUnfit = errors.New("they do not fit")
+
+// readPair reads a pair, and remembers it if it fits.
+func readPair(p pair, good *lastGood, log *maillog.Logger) (cert tls.Certificate, err error) {
 	certPEM, err := readFile(p.cert)
 	if err != nil {
-		return err
+		return cert, err
 	}
 	keyPEM, err := readFile(p.key)
 	if err != nil {
-		return err
+		return cert, err
 	}
-	cert, err := tls.X509KeyPair(certPEM, keyPEM)
+	cert, err = tls.X509KeyPair(certPEM, keyPEM)
 	if err != nil {
-		return err
+		return cert, fmt.Errorf("%w: %w", errUnfit, err)
+	}
+	if good != nil {
+		if err := good.keep(p, cert, keyPEM); err != nil {
+			log.Warn("", "cannot remember certificate %s: %v", p.cert, err)
+		}
+	}
+	return cert, nil
+}
+
+func (k *keyring) add(cert tls.Certificate) error {
+	if len(k.chains) == tlskeys.MaxChains {
+		return errors.New("too many certificates")
 	}
 	key, ok := cert.PrivateKey.(crypto.Signer)
 	if !ok {
@@ -118,11 +149,7 @@ func (k *keyring) add(p pair) error {
 	if err != nil {
 		return err
 	}
-	var chain bytes.Buffer
-	for _, der := range cert.Certificate {
-		pem.Encode(&chain, &pem.Block{Type: "CERTIFICATE", Bytes: der})
-	}
-	k.chains = append(k.chains, chain.String())
+	k.chains = append(k.chains, chainPEM(cert))
 	k.keys[name] = key
 	return nil
 }

@@ -19,11 +19,13 @@
 // file can follow.
 //
 // At its start the process waits some seconds for a certificate that does not
-// fit its key. If it still does not, it is logged and left out, and does not
-// keep the others from being used; without any, servers answer STARTTLS with
-// a temporary error. The next change of the files brings it back. The old pair
-// cannot be kept: the process that has it must end for the files to be read,
-// since it has no right to read keys, and it gives its keys to nobody.
+// fit its key. If it still does not, it is logged, and the last form of the
+// pair that did fit is used, until the files change again or it expires. It
+// is kept in the directory tls of the queue directory, for root alone, and
+// removed when the configuration names the files no more. A pair of which a
+// file is missing, or that never fitted, is left out and does not keep the
+// others from being used; without any, servers answer STARTTLS with a
+// temporary error.
 //
 // # Security
 //

@@ -49,7 +49,11 @@ func prepare(env *service.Env) (*service.Hooks, error) {
 	if err != nil {
 		env.Log.Warn("", "changed certificates will not be noticed: %v", err)
 	}
-	m := &manager{keys: loadFitting(pairs, w, env.Log), watch: w, tickets: make(map[string]*ticketKeys)}
+	good, err := openLastGood(lastGoodDir, pairs)
+	if err != nil {
+		env.Log.Warn("", "certificates cannot be remembered: %v", err)
+	}
+	m := &manager{keys: loadFitting(pairs, w, good, env.Log), watch: w, tickets: make(map[string]*ticketKeys)}
 	return &service.Hooks{Session: m.session, Changed: w.changed}, nil
 }
 

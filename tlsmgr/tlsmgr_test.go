@@ -122,7 +122,7 @@ func TestHandshakes(t *testing.T) {
 			t.Run(tc.name+tls.VersionName(version), func(t *testing.T) {
 				file := filepath.Join(t.TempDir(), "pem")
 				write(t, file, tc.key)
-				m := &manager{keys: load([]pair{{file, file}}, maillog.Discard()), tickets: make(map[string]*ticketKeys)}
+				m := &manager{keys: load([]pair{{file, file}}, nil, maillog.Discard()), tickets: make(map[string]*ticketKeys)}
 				cfg, err := tlskeys.NewClient(serve(t, m), "smtpd:smtp").Config(context.Background(), 0, 0)
 				if err != nil {
 					t.Fatal(err)
@@ -145,7 +145,7 @@ func TestTicketOfAnotherService(t *testing.T) {
 	}
 	file := filepath.Join(t.TempDir(), "pem")
 	write(t, file, key)
-	m := &manager{keys: load([]pair{{file, file}}, maillog.Discard()), tickets: make(map[string]*ticketKeys)}
+	m := &manager{keys: load([]pair{{file, file}}, nil, maillog.Discard()), tickets: make(map[string]*ticketKeys)}
 	pool := serve(t, m)
 	config := func(service string) *tls.Config {
 		cfg, err := tlskeys.NewClient(pool, service).Config(context.Background(), 0, 0)
@@ -179,9 +179,71 @@ func TestMismatchIsLeftOut(t *testing.T) {
 		files = append(files, f)
 	}
 	var out bytes.Buffer
-	k := load([]pair{{files[0], files[1]}, {files[1], files[1]}, {"/nonexistent", "/nonexistent"}}, maillog.NewWriter(&out, "tlsmgr"))
+	k := load([]pair{{files[0], files[1]}, {files[1], files[1]}, {"/nonexistent", "/nonexistent"}}, nil, maillog.NewWriter(&out, "tlsmgr"))
 	if len(k.chains) != 1 || strings.Count(out.String(), "cannot use certificate") != 2 {
 		t.Errorf("%d chains, log %q", len(k.chains), out.String())
+	}
+}
+
+// TestLastGood: a pair that does not fit gives way to what it was before, and
+// to nothing once that has gone.
+func TestLastGood(t *testing.T) {
+	dir := t.TempDir()
+	file, store := filepath.Join(dir, "pair"), filepath.Join(dir, "store")
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, file, key)
+	whole, _ := os.ReadFile(file)
+	pairs := []pair{{file, file}}
+	start := func() (*keyring, string) {
+		t.Helper()
+		good, err := openLastGood(store, pairs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		return load(pairs, good, maillog.NewWriter(&out, "tlsmgr")), out.String()
+	}
+	if k, log := start(); len(k.chains) != 1 || log != "" {
+		t.Fatalf("%d chains, log %q", len(k.chains), log)
+	}
+	saved, err := os.ReadDir(store)
+	if err != nil || len(saved) != 1 {
+		t.Fatalf("%v, %v", saved, err)
+	}
+	copied := filepath.Join(store, saved[0].Name())
+	if info, err := os.Stat(copied); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+	other, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "other"), other)
+	text, _ := os.ReadFile(filepath.Join(dir, "other"))
+	_, rest := pem.Decode(text)
+	certOnly, _ := pem.Decode(rest)
+	half := append(pem.EncodeToMemory(certOnly), whole...)
+	os.WriteFile(file, half, 0o600)
+	if k, log := start(); len(k.chains) != 1 || !strings.Contains(log, "using what they were on") || len(k.failed) != 1 {
+		t.Errorf("half renewed: %d chains, log %q", len(k.chains), log)
+	}
+	// What others could have written does not count.
+	os.Chmod(copied, 0o620)
+	if k, log := start(); len(k.chains) != 0 || !strings.Contains(log, "nor what they were before") {
+		t.Errorf("unsafe copy: %d chains, log %q", len(k.chains), log)
+	}
+	os.Chmod(copied, 0o600)
+	os.Remove(file)
+	if k, _ := start(); len(k.chains) != 0 {
+		t.Error("a file that was removed is still in use")
+	}
+	pairs = nil
+	start()
+	if left, err := os.ReadDir(store); err != nil || len(left) != 0 {
+		t.Error("the copy of a pair that is not configured stays")
 	}
 }
 
@@ -317,7 +379,7 @@ func TestLoadWaitsForTheKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	if k := loadFitting(pairs, w, maillog.NewWriter(&out, "tlsmgr")); len(k.chains) != 1 || out.Len() > 0 {
+	if k := loadFitting(pairs, w, nil, maillog.NewWriter(&out, "tlsmgr")); len(k.chains) != 1 || out.Len() > 0 {
 		t.Errorf("%d chains, log %q", len(k.chains), out.String())
 	}
 	if w.changed(); !w.last.IsZero() {

@@ -28,6 +28,7 @@ type watcher struct {
 	files map[place][]side
 	seen  map[side]bool // what changed and was not yet acted upon
 	last  time.Time     // of the last such change
+	unfit map[int]bool  // pairs that any change can only mend
 }
 
 // place is a name in a watched directory.
@@ -86,7 +87,7 @@ func (w *watcher) changed() bool {
 	w.read()
 	wait := settle
 	for s := range w.seen {
-		if !w.seen[side{s.pair, !s.key}] {
+		if !w.seen[side{s.pair, !s.key}] && !w.unfit[s.pair] {
 			wait = halfSettle
 		}
 	}
@@ -99,6 +100,16 @@ func (w *watcher) forget() {
 		w.read()
 		clear(w.seen)
 		w.last = time.Time{}
+	}
+}
+
+// expect names the pairs for which one changed file is enough.
+func (w *watcher) expect(unfit []int) {
+	if w != nil {
+		w.unfit = make(map[int]bool)
+		for _, i := range unfit {
+			w.unfit[i] = true
+		}
 	}
 }
 

@@ -208,7 +208,7 @@ func (p *Instance) Start(t testing.TB) {
 	}
 	p.run = cmd
 	t.Cleanup(func() { p.Stop(t) })
-	for range 1000 {
+	for range 12000 {
 		c, err := net.Dial("unix", filepath.Join(p.Dir, "spool/private/rewrite"))
 		if err == nil {
 			c.Close()
@@ -244,6 +244,29 @@ func (p *Instance) Command(path string, args ...string) *exec.Cmd {
 func (p *Instance) Log() string {
 	text, _ := os.ReadFile(filepath.Join(p.Dir, "log"))
 	return string(text)
+}
+
+// Settle waits until the log has what its programs have logged before, and
+// returns all of it.
+func (p *Instance) Settle(t testing.TB) string {
+	t.Helper()
+	conn, err := net.Dial("unixgram", filepath.Join(p.Dir, "spool/public/postlog"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	mark := fmt.Sprintf("mark[%d]: %d", os.Getpid(), time.Now().UnixNano())
+	if _, err := conn.Write([]byte(mark)); err != nil {
+		t.Fatal(err)
+	}
+	for range 12000 {
+		if text := p.Log(); strings.Contains(text, mark) {
+			return text
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	t.Fatalf("%q does not reach the log: %s", mark, p.Log())
+	return ""
 }
 
 // Call sends one request to a service such as "private/rewrite". Postfix's

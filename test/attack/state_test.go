@@ -2,11 +2,12 @@ package attack
 
 import (
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/posthouse-mail/posthouse/pkg/testkit"
 )
 
 // TestStateAfterErrors: nothing of a transaction survives its end, whatever
@@ -196,7 +197,5 @@ func TestSizeCountsEverything(t *testing.T) {
 	}
 	c := hello(t, mail.Addr(), stranger)
 	c.want("552", c.ask("MAIL FROM:<a@b.test> SIZE=20001"))
-	if left, _ := os.ReadDir(mail.Spool("incoming")); len(left) != 0 {
-		t.Errorf("left in incoming: %v", left)
-	}
+	testkit.Wait(t, "empty incoming queue", func() bool { return len(mail.Queue(t, "incoming")) == 0 })
 }
