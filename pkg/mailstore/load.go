@@ -11,6 +11,7 @@ import (
 
 	"github.com/posthouse-mail/posthouse/pkg/mailstore/changelog"
 	"github.com/posthouse-mail/posthouse/pkg/mailstore/index"
+	"github.com/posthouse-mail/posthouse/pkg/mailstore/takeover"
 	"github.com/posthouse-mail/posthouse/pkg/mailstore/uidlist"
 	"github.com/posthouse-mail/posthouse/pkg/safefile"
 )
@@ -257,9 +258,9 @@ func (f *folder) rebuild() error {
 	}
 	st := &state{validity: list.Validity, id: list.Folder, limit: list.Limit, keywords: list.Keywords,
 		table: index.New(nil), gone: new(history), listSize: size, modseq: 1}
-	st.next = nextOf(list)
-	if !made {
-		st.next = max(st.next, list.Limit)
+	st.next = max(nextOf(list), list.Limit)
+	if !made || len(list.Entries) > 0 {
+		// Clients may have seen modification sequences of before.
 		st.modseq = f.modseqFloor(0)
 	}
 	st.gone.since = st.modseq
@@ -357,8 +358,11 @@ func (f *folder) newValidity(atLeast uint32) (uint32, error) {
 	if err != nil && err != io.EOF {
 		return 0, err
 	}
-	var last uint32
-	_, _ = fmt.Sscanf(string(b[:n]), "%d", &last)
+	last := takeover.LastValidity(f.root)
+	if noted := uint32(0); n > 0 {
+		_, _ = fmt.Sscanf(string(b[:n]), "%d", &noted)
+		last = max(last, noted)
+	}
 	v := atLeast
 	if v == 0 {
 		v = max(uint32(f.sh.now().Unix()), last+1)

@@ -26,7 +26,7 @@ func Courier(t testing.TB, protocol, home string, uid, gid int, input string) st
 	}
 	cmd := exec.Command(program, "Maildir")
 	cmd.Dir = home
-	cmd.Env = []string{"LD_LIBRARY_PATH=" + filepath.Join(root, "usr/lib/x86_64-linux-gnu"), "PATH=/usr/bin:/bin", "HOME=" + home}
+	cmd.Env = []string{"LD_LIBRARY_PATH=" + filepath.Join(root, "usr/lib/x86_64-linux-gnu"), "PATH=/usr/bin:/bin", "HOME=" + home, "IMAP_KEYWORDS=1"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
 	cmd.Stdin = bytes.NewReader([]byte(input))
 	var out, log bytes.Buffer
