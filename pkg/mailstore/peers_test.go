@@ -314,13 +314,18 @@ func checkUIDLs(t *testing.T, s *Store, want []string) {
 		t.Fatal(err)
 	}
 	defer m.Close()
-	uidl, err := m.UIDLs()
+	uidls, err := m.UIDLs()
 	if err != nil {
 		t.Fatal(err)
 	}
 	var got []string
 	m.Range(1, m.Len(), func(_ int, msg *Message) bool {
-		got = append(got, uidl(msg))
+		if id, ok := uidls[msg.UID]; ok {
+			got = append(got, id)
+		} else {
+			// Dovecot's default, and so that of pop3_uidl_format.
+			got = append(got, fmt.Sprintf("%08x%08x", msg.UID, m.UIDValidity()))
+		}
 		return true
 	})
 	sort.Strings(got)

@@ -91,8 +91,6 @@ type Options struct {
 	// Warn is called when the mailbox becomes WarnLevels percent full.
 	Warn       func(QuotaWarning)
 	WarnLevels []int
-	// UIDLFormat is Dovecot's pop3_uidl_format; "" for DefaultUIDL.
-	UIDLFormat string
 	// CacheVersion is that of the fields that callers put in the cache: another
 	// one makes a cache worthless.
 	CacheVersion uint32
