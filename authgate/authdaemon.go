@@ -22,6 +22,8 @@ const (
 	maxCourierLine = 2048
 	maxCourierData = 16 << 10
 	courierWait    = time.Minute
+
+	maxCourierRequests = 100 // on one connection
 )
 
 var errCourier = errors.New("malformed request of the authdaemon protocol")
@@ -29,6 +31,7 @@ var errCourier = errors.New("malformed request of the authdaemon protocol")
 // authdaemon serves Courier's protocol:
 //
 //	PRE . service login                 -> who is this
+//	TCPREMOTEIP=address                 -> nothing: where the client is
 //	AUTH length, and so many bytes:
 //	  service, "login", login, password -> log in
 //	  service, "cram-md5", challenge, response in base64
@@ -37,7 +40,8 @@ var errCourier = errors.New("malformed request of the authdaemon protocol")
 // of the connection.
 func (g *gate) authdaemon(ctx context.Context, conn net.Conn) error {
 	r := bufio.NewReaderSize(conn, maxCourierLine)
-	for {
+	rip := ""
+	for range maxCourierRequests {
 		conn.SetDeadline(time.Now().Add(courierWait))
 		line, err := r.ReadSlice('\n')
 		if errors.Is(err, io.EOF) && len(line) == 0 || errors.Is(err, os.ErrDeadlineExceeded) {
@@ -46,7 +50,12 @@ func (g *gate) authdaemon(ctx context.Context, conn net.Conn) error {
 		if err != nil {
 			return fmt.Errorf("%w: %w", errCourier, err)
 		}
-		reply, err := g.courier(ctx, r, string(line[:len(line)-1]))
+		text := string(line[:len(line)-1])
+		if ip, ok := strings.CutPrefix(text, "TCPREMOTEIP="); ok {
+			rip = ip
+			continue
+		}
+		reply, err := g.courier(ctx, r, text, rip)
 		if err != nil {
 			return err
 		}
@@ -55,12 +64,13 @@ func (g *gate) authdaemon(ctx context.Context, conn net.Conn) error {
 			return err
 		}
 	}
+	return nil
 }
 
 const courierFail = "FAIL\n"
 
 // courier answers one request.
-func (g *gate) courier(ctx context.Context, r io.Reader, line string) (string, error) {
+func (g *gate) courier(ctx context.Context, r io.Reader, line, rip string) (string, error) {
 	word, rest, _ := strings.Cut(line, " ")
 	switch word {
 	case "PRE":
@@ -86,20 +96,20 @@ func (g *gate) courier(ctx context.Context, r io.Reader, line string) (string, e
 		if _, err := io.ReadFull(r, data); err != nil {
 			return "", fmt.Errorf("%w: %w", errCourier, err)
 		}
-		return g.courierAuth(ctx, string(data))
+		return g.courierAuth(ctx, string(data), rip)
 	case "PASSWD":
 		return courierFail, nil
 	}
 	return "", errCourier
 }
 
-func (g *gate) courierAuth(ctx context.Context, data string) (string, error) {
+func (g *gate) courierAuth(ctx context.Context, data, rip string) (string, error) {
 	f := strings.Split(data, "\n")
 	if len(f) < 4 {
 		return "", errCourier
 	}
-	// Whether the client has TLS, and its address, only Courier knows.
-	p := authclient.Peer{Service: authclient.Foreign + f[0], TLS: true}
+	// Whether the client has TLS, only Courier knows.
+	p := authclient.Peer{Service: authclient.Foreign + f[0], RemoteIP: rip, TLS: true}
 	var step authclient.Step
 	var err error
 	switch f[1] {

@@ -169,7 +169,7 @@ func TestAuthdaemon(t *testing.T) {
 	const user = "UID=2000\nGID=2001\nHOME=/home/ann\nADDRESS=ann@d.test\nNAME=Ann\nMAILDIR=/home/ann/Maildir\nQUOTA=1000S,10C\nOPTIONS=disablepop3=1\n.\n"
 	auth := func(data string) string { return fmt.Sprintf("AUTH %d\n%s", len(data), data) }
 	for _, tc := range []struct{ name, send, want string }{
-		{"who", "PRE . imap ann@d.test\n", user},
+		{"who", "TCPREMOTEIP=::1\nPRE . imap ann@d.test\n", user},
 		{"nobody", "PRE . imap eve@d.test\n", "FAIL\n"},
 		{"right", auth("imap\nlogin\nann@d.test\nsecret\n"), user},
 		{"wrong", auth("imap\nlogin\nann@d.test\nother\n"), "FAIL\n"},

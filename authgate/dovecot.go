@@ -208,8 +208,9 @@ func parameters(f []string) (p authclient.Peer, initial []byte, err error) {
 			if initial, err = base64.StdEncoding.DecodeString(value); err != nil {
 				return p, nil, err
 			}
-			if initial == nil {
-				initial = []byte{}
+			if len(initial) == 0 {
+				// Exim always sends it, also when its client sent none.
+				initial = nil
 			}
 		}
 	}

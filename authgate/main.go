@@ -25,8 +25,7 @@
 //
 // Mechanisms with channel binding and EXTERNAL are not offered, since the
 // protocols do not carry what they need. Courier does not say whether its
-// client uses TLS, nor where it is; it has to look after both itself. Hashes
-// are never part of an answer, and passwords cannot be changed this way.
+// client uses TLS; it has to look after that itself. Hashes are never part of an answer, and passwords cannot be changed this way.
 //
 // # Security
 //
