@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"math"
 	"strconv"
 	"strings"
 )
@@ -19,7 +20,7 @@ func (s *session) retr(args string) {
 		s.broken("size of message", err)
 		return
 	}
-	n, ok := s.message(i, strconv.FormatInt(size, 10)+" octets", -1)
+	n, ok := s.message(i, strconv.FormatInt(size, 10)+" octets", -1, size)
 	if !ok {
 		return
 	}
@@ -40,7 +41,7 @@ func (s *session) top(args string) {
 		s.unknown("Invalid line count: " + visible(lines))
 		return
 	}
-	n, ok := s.message(i, "", max)
+	n, ok := s.message(i, "", max, math.MaxInt64)
 	if !ok {
 		return
 	}
@@ -49,8 +50,8 @@ func (s *session) top(args string) {
 }
 
 // message sends a message, or its header and as many lines of its body as lines
-// says if that is not negative.
-func (s *session) message(i int, text string, lines int64) (sent int64, ok bool) {
+// says if that is not negative. size is that of the message.
+func (s *session) message(i int, text string, lines, size int64) (sent int64, ok bool) {
 	f, err := s.drop.Open(i)
 	if err != nil {
 		s.broken("open message", err)
@@ -71,6 +72,9 @@ func (s *session) message(i int, text string, lines int64) (sent int64, ok bool)
 	c := encoder{w: s.w, lines: lines, header: true, start: true}
 	for {
 		done := c.write(chunk[:n])
+		// A short read that brought the last byte that was to come was the
+		// last one; one more would cost as much as opening the file did.
+		done = done || n < len(chunk) && c.plain >= size
 		if done || s.w.Err() != nil || errors.Is(err, io.EOF) {
 			break
 		}
@@ -94,8 +98,9 @@ type encoder struct {
 	w      writer
 	lines  int64 // of the body that are still to be sent; negative is all
 	header bool
-	start  bool // at the start of a line
-	cr     bool // the last byte was CR
+	start  bool  // at the start of a line
+	cr     bool  // the last byte was CR
+	plain  int64 // bytes so far, with CRLF and without dots that were added
 }
 
 // write encodes a part of the message; true means that the rest is not wanted.
@@ -122,6 +127,7 @@ func (c *encoder) part(p []byte) {
 	}
 	c.start = false
 	c.cr = p[len(p)-1] == '\r'
+	c.plain += int64(len(p))
 	c.w.Write(p)
 }
 
@@ -133,8 +139,10 @@ func (c *encoder) line(p []byte) {
 	}
 	if !c.cr {
 		c.w.WriteByte('\r')
+		c.plain++
 	}
 	c.w.WriteByte('\n')
+	c.plain++
 	switch {
 	case c.header && empty:
 		c.header = false
