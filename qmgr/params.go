@@ -131,6 +131,7 @@ func (l *limits) read(transport string) (sched.Limits, error) {
 		SlotDiscount:       r.num("delivery_slot_discount"),
 		MinSlots:           r.num("minimum_delivery_slots"),
 		InMemory:           r.num("recipient_limit"),
+		Extra:              r.num("extra_recipient_limit"),
 		Refill:             r.num("recipient_refill_limit"),
 		RefillDelay:        r.duration("recipient_refill_delay"),
 		DeadTime:           l.params.MinBackoff,

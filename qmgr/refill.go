@@ -26,7 +26,12 @@ func (d *daemon) refill(m *message) {
 	free, enough, delay := d.params.RcptLimit-d.rcpts, 1, time.Duration(0)
 	for _, transport := range m.transports {
 		l := d.limits(transport)
-		free = min(free, l.InMemory-d.inMemory[transport])
+		limit := l.InMemory
+		if d.sched.Overtakes(&m.Message, transport) {
+			// It was let past a long list, which has filled the memory.
+			limit += l.Extra
+		}
+		free = min(free, limit-d.inMemory[transport])
 		enough, delay = max(enough, l.Refill), max(delay, l.RefillDelay)
 	}
 	if free <= 0 || free < enough && d.now().Sub(m.refilled) < delay {

@@ -17,10 +17,12 @@ type copier struct {
 	uid   int
 	limit int64 // of the file's size; 0 is none
 	warn  func(format string, args ...any)
+	rules *senderRules // nil permits all
 
 	begun          bool   // a record was seen
 	senders, rcpts int    // records seen
 	problem        string // why the message is refused, once it was read
+	denied         string // the same, when its sender is not the user's to give
 	failed         error  // the file could not be written
 }
 
@@ -57,7 +59,7 @@ func (c *copier) copy(r io.Reader, lineLimit int) error {
 
 // record checks and writes one record.
 func (c *copier) record(rec queue.Record, content bool) {
-	if c.problem != "" || c.failed != nil {
+	if c.problem != "" || c.denied != "" || c.failed != nil {
 		return
 	}
 	if !content {
@@ -67,6 +69,9 @@ func (c *copier) record(rec queue.Record, content bool) {
 		switch rec.Type {
 		case queue.RecFrom:
 			c.senders++
+			if c.denied = c.rules.refuse(string(rec.Data)); c.denied != "" {
+				return
+			}
 		case queue.RecRcpt:
 			c.rcpts++
 		case queue.RecAttr:

@@ -34,6 +34,8 @@
 // # Parameters
 //
 //   - authorized_submit_users: who may submit mail.
+//   - empty_address_local_login_sender_maps_lookup_key, local_login_sender_maps,
+//     recipient_delimiter: the envelope senders that a user may give.
 //   - line_length_limit: the longest record.
 //   - message_size_limit: the largest message.
 //   - alternate_config_directories, multi_instance_directories: directories

@@ -55,6 +55,10 @@ type params struct {
 	Submit    []string `param:"authorized_submit_users"`
 	LineLimit int      `param:"line_length_limit"`
 	SizeLimit int64    `param:"message_size_limit"`
+
+	LoginSenders []string `param:"local_login_sender_maps"`
+	NullSender   string   `param:"empty_address_local_login_sender_maps_lookup_key"`
+	Delims       string   `param:"recipient_delimiter"`
 }
 
 // parse reads the command line, which has few options: no library is needed in
@@ -128,14 +132,18 @@ func execute(args []string, stdin io.Reader, stdout io.Writer) error {
 		t.Log.Fatal("", "User %s(%d) is not allowed to submit mail", name, uid)
 		return fail(exNoPerm, "User %s(%d) is not allowed to submit mail", name, uid)
 	}
+	rules, err := readSenderRules(p, t.Config.Dir(), uid)
+	if err != nil {
+		return fail(exTempFail, "local_login_sender_maps: %w", err)
+	}
 	if err := os.Chdir(t.QueueDir); err != nil {
 		return fail(exConfig, "chdir %s: %s", t.QueueDir, queuetool.ErrnoText(err))
 	}
-	return drop(t, p, uid, stdin, bufio.NewWriter(stdout))
+	return drop(t, p, rules, uid, stdin, bufio.NewWriter(stdout))
 }
 
 // drop makes the file and answers the caller.
-func drop(t *queuetool.Tool, p params, uid int, stdin io.Reader, out *bufio.Writer) error {
+func drop(t *queuetool.Tool, p params, rules *senderRules, uid int, stdin io.Reader, out *bufio.Writer) error {
 	ctx := context.Background()
 	guard := newGuard()
 	defer guard.stop()
@@ -147,7 +155,7 @@ func drop(t *queuetool.Tool, p params, uid int, stdin io.Reader, out *bufio.Writ
 	defer w.Abort()
 	reply(out, "protocol", "postdrop_protocol", "queue_id", string(w.ID()))
 
-	c := copier{w: w, uid: uid, limit: p.SizeLimit, warn: t.Warn}
+	c := copier{w: w, uid: uid, limit: p.SizeLimit, warn: t.Warn, rules: rules}
 	if err := c.copy(stdin, p.LineLimit); err != nil {
 		if errors.Is(err, io.EOF) && !c.begun {
 			return nil // cancelled
@@ -156,6 +164,11 @@ func drop(t *queuetool.Tool, p params, uid int, stdin io.Reader, out *bufio.Writ
 		return fail(exData, "uid=%d: %w", uid, err)
 	}
 	switch {
+	case c.denied != "":
+		w.Abort()
+		t.Log.Fatal("", "uid=%d: %s", uid, c.denied)
+		reply(out, "status", fmt.Sprint(statBad), "reason", c.denied)
+		return fail(exNoPerm, "uid=%d: %s", uid, c.denied)
 	case c.problem != "" || c.senders == 0 || c.rcpts == 0:
 		w.Abort()
 		reply(out, "status", fmt.Sprint(statBad), "reason", c.problem)

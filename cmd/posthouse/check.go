@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
 
 	"github.com/posthouse-mail/posthouse/pkg/check"
 	"github.com/posthouse-mail/posthouse/pkg/config"
@@ -13,7 +14,7 @@ func (a *app) check(args []string) error {
 	if err := noArguments("check", args); err != nil {
 		return err
 	}
-	errors, err := a.problems(config.Note)
+	told, err := a.problems(config.Note)
 	if err != nil {
 		return err
 	}
@@ -25,26 +26,42 @@ func (a *app) check(args []string) error {
 	if err != nil {
 		return err
 	}
-	for _, text := range wrong {
-		fmt.Fprintln(a.err, "error: "+text)
+	errors := told.errors
+	for _, p := range wrong {
+		// A file that others may write is wrong once, by whatever rule.
+		if told.files[p.path] {
+			continue
+		}
+		errors++
+		fmt.Fprintf(a.err, "error: %s\n", p.text)
 	}
-	if errors+len(wrong) > 0 {
-		fmt.Fprintf(a.err, "posthouse: %d errors\n", errors+len(wrong))
+	if errors > 0 {
+		fmt.Fprintf(a.err, "posthouse: %d errors\n", errors)
 		return errQuiet
 	}
 	return nil
 }
 
+// findings is what was printed.
+type findings struct {
+	errors int
+	files  map[string]bool // whose owner or mode is an error
+}
+
 // problems prints what is at least as bad as least, and counts the errors.
-func (a *app) problems(least config.Severity) (errors int, err error) {
+func (a *app) problems(least config.Severity) (told findings, err error) {
 	problems, err := check.All(a.configDir)
+	told.files = make(map[string]bool)
 	for _, p := range problems {
 		if p.Severity >= least {
 			fmt.Fprintln(a.err, p)
 		}
 		if p.Severity == config.Error {
-			errors++
+			told.errors++
+			if p.Line == 0 {
+				told.files[filepath.Clean(p.File)] = true
+			}
 		}
 	}
-	return errors, err
+	return told, err
 }

@@ -273,12 +273,12 @@ func (a *app) reload(args []string) error {
 	}
 	// What runs has a configuration that works. Daemons that read a wrong one
 	// would not start.
-	errors, err := a.problems(config.Error)
+	told, err := a.problems(config.Error)
 	if err != nil {
 		return err
 	}
-	if errors > 0 {
-		return fmt.Errorf("%d errors: the mail system keeps the configuration that it has", errors)
+	if told.errors > 0 {
+		return fmt.Errorf("%d errors: the mail system keeps the configuration that it has", told.errors)
 	}
 	if err := syscall.Kill(pid, syscall.SIGHUP); err != nil {
 		return fmt.Errorf("signal master, process %d: %w", pid, err)

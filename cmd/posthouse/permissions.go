@@ -220,24 +220,27 @@ func runTool(name string, args ...string) error {
 	return nil
 }
 
-// comparePermissions returns what differs from the table, a line each.
-func (a *app) comparePermissions(s settings) ([]string, error) {
+// wrongPath is a path that differs from the table.
+type wrongPath struct{ path, text string }
+
+// comparePermissions returns what differs from the table.
+func (a *app) comparePermissions(s settings) ([]wrongPath, error) {
 	table, err := a.readTable(s)
 	if err != nil {
 		return nil, err
 	}
-	var problems []string
+	var problems []wrongPath
 	ids := identities{}
 	for _, e := range table {
 		info, err := os.Lstat(e.path)
 		if err != nil {
 			if e.kind == "dir" || !errors.Is(err, fs.ErrNotExist) {
-				problems = append(problems, fmt.Sprintf("%v: `posthouse set-permissions` makes it", err))
+				problems = append(problems, wrongPath{e.path, fmt.Sprintf("%v: `posthouse set-permissions` makes it", err)})
 			}
 			continue
 		}
 		if text := compareEntry(e, info, ids); text != "" {
-			problems = append(problems, fmt.Sprintf("%s: %s: `posthouse set-permissions` corrects it", e.path, text))
+			problems = append(problems, wrongPath{e.path, fmt.Sprintf("%s: %s: `posthouse set-permissions` corrects it", e.path, text)})
 		}
 	}
 	return problems, nil

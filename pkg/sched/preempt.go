@@ -33,6 +33,17 @@ func (t *transport) preempt(current *job, now time.Time) {
 	t.overtake(best, current, needed)
 }
 
+// Overtakes reports whether a message was let past another one in a transport
+// and has not made up for it yet.
+func (s *Scheduler) Overtakes(m *Message, transport string) bool {
+	for _, j := range m.jobs {
+		if j.transport.name == transport {
+			return j.parent != nil
+		}
+	}
+	return false
+}
+
 // overtake moves the job best in front of current.
 func (t *transport) overtake(best, current *job, needed int) {
 	if p := best.parent; p != nil {

@@ -51,6 +51,7 @@ type Limits struct {
 
 	// The scheduler's owner, who reads recipients into memory, obeys these.
 	InMemory    int           // recipient_limit
+	Extra       int           // extra_recipient_limit, for messages that overtake
 	Refill      int           // recipient_refill_limit
 	RefillDelay time.Duration // recipient_refill_delay
 }

@@ -292,6 +292,46 @@ func TestSmallOvertakesLarge(t *testing.T) {
 	t.Error("a letter waits behind a list of thousands")
 }
 
+// TestOvertakes: who was let past a list is known for as long as that lasts.
+func TestOvertakes(t *testing.T) {
+	s := New(with(func(l *Limits) { l.Recipients = 1; l.Concurrency = 1; l.InitialConcurrency = 1; l.Requests = 1 }))
+	list := &Message{Queued: start, User: "list"}
+	for i := range 1000 {
+		s.Add(list, to(fmt.Sprint("d", i)), rcpts(1))
+	}
+	s.ReadAll(list)
+	now := start
+	step := func() *Entry {
+		e := next(t, s, now)
+		now = now.Add(time.Second)
+		s.Done(now, e, Outcome{})
+		return e
+	}
+	for range 100 {
+		step()
+	}
+	letter := &Message{Queued: now, User: "letter", Unread: 1}
+	s.Add(letter, to("o1"), rcpts(1))
+	s.Add(letter, to("o2"), rcpts(1))
+	for n := 0; !s.Overtakes(letter, "smtp"); n++ {
+		if n == 100 {
+			t.Fatal("the letter did not overtake")
+		}
+		step()
+	}
+	if s.Overtakes(list, "smtp") || s.Overtakes(letter, "lmtp") {
+		t.Error("one that did not overtake")
+	}
+	s.ReadAll(letter)
+	for letter.Open() > 0 {
+		step()
+	}
+	step()
+	if s.Overtakes(letter, "smtp") {
+		t.Error("it still counts when it is done")
+	}
+}
+
 // TestListIsNotStarved has a stream of letters beside a list.
 func TestListIsNotStarved(t *testing.T) {
 	s := New(with(func(l *Limits) { l.Recipients = 1; l.Concurrency = 1; l.InitialConcurrency = 1; l.Requests = 1 }))

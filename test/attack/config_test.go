@@ -34,6 +34,8 @@ func TestConfigurationFiles(t *testing.T) {
 			os.Chmod(path, mode)
 			if out, _ := check(); !strings.Contains(out, name) && mode == 0o666 {
 				t.Errorf("%s with mode %o: check says nothing: %s", name, mode, out)
+			} else if n := strings.Count(out, "/"+name+": "); n > 1 {
+				t.Errorf("%s with mode %o: check says it %d times: %s", name, mode, n, out)
 			}
 		}
 		os.Chmod(path, 0o644)
