@@ -28,6 +28,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
@@ -117,11 +118,32 @@ type Step struct {
 }
 
 // Client asks authd. It is safe for concurrent use.
-type Client struct{ pool *ipc.Pool }
+type Client struct {
+	pool   *ipc.Pool
+	master bool // the socket must be one that master made
+}
 
 // New returns a client of the socket at path, which for a daemon is
 // [Endpoint]. It connects when it is first asked something.
 func New(path string) *Client { return &Client{pool: ipc.NewPool(path, Timeout)} }
+
+// RequireMaster has the client talk only to a socket that root made, as master
+// does, or the own user. Callers that act on a user id need it: the directory
+// of the socket belongs to mail_owner, whose processes could put another one
+// in its place.
+func (c *Client) RequireMaster() { c.master = true }
+
+// trusted checks who made the socket, which the kernel tells as its peer.
+func (c *Client) trusted(conn *ipc.Conn) error {
+	if !c.master {
+		return nil
+	}
+	cred, err := ipc.PeerCred(conn.Conn)
+	if err == nil && cred.UID != 0 && cred.UID != os.Geteuid() {
+		err = fmt.Errorf("the socket was made by uid %d", cred.UID)
+	}
+	return err
+}
 
 // Close closes the connections that are not in use.
 func (c *Client) Close() { c.pool.Close() }
@@ -153,6 +175,11 @@ func (c *Client) call(ctx context.Context, req ipc.List) (ipc.List, error) {
 func (c *Client) exchange(ctx context.Context, req ipc.List) (*ipc.Conn, ipc.List, error) {
 	for {
 		conn, reused, err := c.pool.Get(ctx)
+		if err == nil && !reused {
+			if err = c.trusted(conn); err != nil {
+				conn.Close()
+			}
+		}
 		if err != nil {
 			return nil, nil, temporary(err)
 		}

@@ -22,6 +22,7 @@
 //	proxy                          a table that the proxymap server opens
 //	unionmap randmap pipemap       made from other tables
 //	debug                          logs each lookup
+//	authd                          users, as authd knows them: authd:mailbox
 //	tcp socketmap                  servers with a simple protocol
 //
 // # Index files
@@ -110,6 +111,9 @@ type Options struct {
 	UTF8 bool
 	// Position is put in front of errors: "main.cf:12:3", or "".
 	Position string
+	// Authd is the socket of authd; "" is that of the queue directory, where
+	// daemons work.
+	Authd string
 	// Root replaces "/" when unix: reads /etc/passwd, for tests.
 	Root string
 }
@@ -184,6 +188,8 @@ func open(spec string, o *Options, depth int) (Table, error) {
 		return openCompound(kind, name, o, depth)
 	case "debug":
 		return openDebug(name, o, depth)
+	case "authd":
+		return openAuthd(name, o)
 	case "tcp", "socketmap":
 		return openNetwork(kind, name, o)
 	}
@@ -202,7 +208,7 @@ func unsupported(kind string) error {
 
 // Types lists the table types that Open knows, sorted.
 func Types() []string {
-	return []string{"btree", "cdb", "cidr", "dbm", "debug", "environ", "fail",
+	return []string{"authd", "btree", "cdb", "cidr", "dbm", "debug", "environ", "fail",
 		"hash", "inline", "internal", "lmdb", "pcre", "pipemap", "proxy",
 		"randmap", "regexp", "sdbm", "socketmap", "static", "tcp",
 		"texthash", "unionmap", "unix"}

@@ -21,9 +21,9 @@ const module = "github.com/posthouse-mail/posthouse/"
 var rows = [][]string{
 	{"printable", "address", "status", "safefile", "cdb", "bdb", "maildir", "mbox", "mime", "alias", "mutf7"},
 	{"mailstore/crlf", "mailstore/uidlist", "mailstore/index", "mailstore/changelog", "mailstore/takeover", "mailstore/maildirsize", "mailstore"},
-	{"ipc", "imapwire", "mime/structure", "envelope", "config", "maillog", "userdb", "password"},
+	{"ipc", "imapwire", "mime/structure", "envelope", "config", "maillog", "userdb", "password", "authclient", "authclient/authtest"},
 	{"jail", "sched", "queue", "queue/bouncelog", "queue/listing", "table/text", "table/pattern", "table/pcre", "table", "table/keys", "queuetool", "dns", "dns/dnstest"},
-	{"sasl", "smtpwire", "tlspolicy", "tlskeys", "rewrite", "anvilclient", "flushclient", "dropclient", "inject", "bounceclient", "deliver", "access", "worker", "authclient", "authclient/authtest", "depositclient", "dovecotauth", "session", "usertool"},
+	{"sasl", "smtpwire", "tlspolicy", "tlskeys", "rewrite", "anvilclient", "flushclient", "dropclient", "inject", "bounceclient", "deliver", "access", "worker", "depositclient", "dovecotauth", "session", "usertool"},
 	{"smtpserver", "smtpclient", "pop3server", "check"},
 	{"service/masterlink", "service", "intake", "login"},
 }
