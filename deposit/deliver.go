@@ -138,7 +138,7 @@ func (d *delivery) store(ctx context.Context, rcpt string, t target) status.Stat
 		Path: t.user.MailDir, Folder: t.folder, Create: d.srv.Autocreate, Subscribe: d.srv.Autosubscribe,
 		Quota: t.user.Quota, Host: d.srv.Myhostname, Plain: true,
 	})
-	id := worker.Identity{UID: t.user.UID, GID: t.user.GID, Dirs: []string{t.user.Home, t.user.MailDir}}
+	id := worker.Identity{UID: t.user.UID, GID: t.user.GID, Dirs: worker.Confine(t.user.MailDir, t.user.Home)}
 	reply, err := d.srv.workers.Do(ctx, id, worker.Job{Request: req, File: file, Timeout: deliveryTime})
 	if err != nil {
 		d.srv.log.Warn(d.id, "%v", err)

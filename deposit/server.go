@@ -63,7 +63,9 @@ type server struct {
 }
 
 func prepare(env *service.Env) (*service.Hooks, error) {
-	srv := &server{log: env.Log, users: authclient.New(authclient.Endpoint)}
+	users := authclient.New(authclient.Endpoint)
+	users.RequireMaster() // it says with which rights workers run
+	srv := &server{log: env.Log, users: users}
 	if err := env.Config.Fill(&srv.params); err != nil {
 		return nil, err
 	}

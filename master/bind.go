@@ -210,10 +210,25 @@ func zoneID(zone string) uint32 {
 	return uint32(n)
 }
 
-// openLocal makes a socket or FIFO in public or private. The directory belongs
-// to the mail owner, who may have put anything there, so it is made with the
-// mail owner's rights: there is no chown afterwards that could be misled.
+// openLocal makes a socket or FIFO in public or private. It listens as root,
+// which the kernel tells to clients of the socket: so they can know it from one
+// that a process of the mail owner put in its place.
 func openLocal(set *settings, typ, path string) (int, error) {
+	fd, err := makeLocal(set, typ, path)
+	if err != nil || typ == "fifo" || typ == "unix-dgram" {
+		return fd, err
+	}
+	if err := unix.Listen(fd, backlog); err != nil {
+		unix.Close(fd)
+		return 0, fmt.Errorf("listen on %s: %w", path, err)
+	}
+	return fd, nil
+}
+
+// makeLocal makes the socket or FIFO. The directory belongs to the mail owner,
+// who may have put anything there, so it is made with the mail owner's rights:
+// there is no chown afterwards that could be misled.
+func makeLocal(set *settings, typ, path string) (int, error) {
 	back, err := actAs(set.uid, set.gid)
 	if err != nil {
 		return 0, err
@@ -237,9 +252,6 @@ func openLocal(set *settings, typ, path string) (int, error) {
 	old := unix.Umask(0o111)
 	err = unix.Bind(fd, &unix.SockaddrUnix{Name: path})
 	unix.Umask(old)
-	if err == nil && kind == unix.SOCK_STREAM {
-		err = unix.Listen(fd, backlog)
-	}
 	if err != nil {
 		unix.Close(fd)
 		return 0, fmt.Errorf("bind %s: %w", path, err)

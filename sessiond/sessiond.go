@@ -60,6 +60,7 @@ func prepare(env *service.Env) (*service.Hooks, error) {
 		return nil, err
 	}
 	p.auth = authclient.New(authclient.Endpoint)
+	p.auth.RequireMaster() // it says whose mail a session may see
 	p.workers = worker.NewPool(filepath.Join(p.DaemonDir, "mailuser"), p.WorkerIdle)
 	p.workers.Grace = leaveGrace
 	return &service.Hooks{

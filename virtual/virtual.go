@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/posthouse-mail/posthouse/pkg/authclient"
 	"github.com/posthouse-mail/posthouse/pkg/deliver"
 	"github.com/posthouse-mail/posthouse/pkg/envelope"
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
@@ -39,6 +40,7 @@ type params struct {
 	Limit             int64         `param:"virtual_mailbox_limit"`
 	Lock              []string      `param:"virtual_mailbox_lock"`
 	MailboxMaps       []string      `param:"virtual_mailbox_maps"`
+	FullTempfail      bool          `param:"quota_full_tempfail"`
 	MinimumUID        int           `param:"virtual_minimum_uid"`
 	UIDMaps           []string      `param:"virtual_uid_maps"`
 }
@@ -53,6 +55,7 @@ type agent struct {
 	params
 	log             *maillog.Logger
 	boxes, uid, gid *table.Maps
+	users           *authclient.Client // nil: no table of authd
 	workers         *worker.Pool
 	common          *deliver.Agent
 }
@@ -66,12 +69,17 @@ func prepare(env *service.Env) (*service.Hooks, error) {
 		return nil, fmt.Errorf("virtual_mailbox_limit (%d) is smaller than message_size_limit (%d)", a.Limit, a.MessageLimit)
 	}
 	o := table.Options{ConfigDir: env.Config.Dir(), Log: env.Log, Sensitive: true}
+	boxes, fromAuthd := table.WithoutAuthd(a.MailboxMaps)
+	if fromAuthd {
+		a.users = authclient.New(authclient.Endpoint)
+		a.users.RequireMaster()
+	}
 	for _, m := range []struct {
 		name  string
 		specs []string
 		dst   **table.Maps
 	}{
-		{"virtual_mailbox_maps", a.MailboxMaps, &a.boxes},
+		{"virtual_mailbox_maps", boxes, &a.boxes},
 		{"virtual_uid_maps", a.UIDMaps, &a.uid},
 		{"virtual_gid_maps", a.GIDMaps, &a.gid},
 	} {
@@ -126,6 +134,8 @@ func report(ctx context.Context, d *deliver.Delivery, rcpt *envelope.Recipient, 
 func (a *agent) toRecipient(ctx context.Context, d *deliver.Delivery, rcpt *envelope.Recipient, file *os.File) status.Status {
 	box, err := a.lookup(ctx, a.boxes, rcpt.Address)
 	switch {
+	case errors.Is(err, errNotFound) && a.users != nil:
+		return a.toUser(ctx, d, rcpt, file)
 	case errors.Is(err, errNotFound):
 		return status.New(0, "5.1.1", fmt.Sprintf("unknown user: \"%s\"", rcpt.Address))
 	case err != nil:
@@ -156,12 +166,7 @@ func (a *agent) toRecipient(ctx context.Context, d *deliver.Delivery, rcpt *enve
 
 // request makes the worker's job.
 func (a *agent) request(d *deliver.Delivery, rcpt *envelope.Recipient, path string) (req ipc.List, text string) {
-	original := ""
-	if a.OriginalRecipient {
-		original = rcpt.Original
-	}
-	mail := worker.Mail{QueueID: string(d.QueueID), Loop: rcpt.Address,
-		Prefix: worker.Prefix(d.Sender.Address, true, original, rcpt.Address)}
+	mail := a.mail(d, rcpt)
 	if strings.HasSuffix(path, "/") {
 		return worker.Maildir(mail, path, a.Myhostname), "maildir"
 	}
@@ -169,6 +174,16 @@ func (a *agent) request(d *deliver.Delivery, rcpt *envelope.Recipient, path stri
 		Locks: a.Lock, Attempts: a.LockAttempts, Delay: a.LockDelay, Stale: a.StaleLock,
 		SizeLimit: a.Limit, Strict: a.StrictOwner,
 	}), "mailbox"
+}
+
+// mail is the message with the header that final delivery adds.
+func (a *agent) mail(d *deliver.Delivery, rcpt *envelope.Recipient) worker.Mail {
+	original := ""
+	if a.OriginalRecipient {
+		original = rcpt.Original
+	}
+	return worker.Mail{QueueID: string(d.QueueID), Loop: rcpt.Address,
+		Prefix: worker.Prefix(d.Sender.Address, true, original, rcpt.Address)}
 }
 
 var errNotFound = errors.New("not found")

@@ -23,7 +23,7 @@ func rowsLmtpd() []row {
 		{"lmtpd_tls_security_level", Enum, "none", "none may encrypt", "lmtpd", 'O',
 			"Whether the LMTP server offers STARTTLS (may) or demands it (encrypt). The certificate is that of the " +
 				"SMTP server."},
-		{"quota_full_tempfail", Bool, "no", "", "deposit", 'O',
+		{"quota_full_tempfail", Bool, "no", "", "deposit smtpd submission virtual", 'O',
 			"Answer mail for a user over quota with 452, so that the sender tries again, instead of refusing it " +
 				"with 552."},
 	}

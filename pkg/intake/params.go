@@ -54,6 +54,7 @@ type Params struct {
 	CodeBounce    int `param:"multi_recipient_bounce_reject_code"`
 	CodePlaintext int `param:"plaintext_reject_code"`
 	CodeLocal     int `param:"unknown_local_recipient_reject_code"`
+	FullTempfail  bool `param:"quota_full_tempfail"`
 	CodeVirtual   int `param:"unknown_virtual_mailbox_reject_code"`
 	CodeAlias     int `param:"unknown_virtual_alias_reject_code"`
 	CodeRelayRcpt int `param:"unknown_relay_recipient_reject_code"`

@@ -64,7 +64,7 @@ type lists struct {
 
 // recipientMaps tell which addresses exist.
 type recipientMaps struct {
-	local, alias, mailbox, relay, canonical, rcptCanonical, senderCanonical, logins *table.Maps
+	local, alias, mailbox, relay, canonical, rcptCanonical, senderCanonical, logins, full *table.Maps
 }
 
 // Setup is what a program has of its own.
@@ -213,6 +213,12 @@ func (srv *Server) openTables(env *service.Env) error {
 			return fmt.Errorf("%v: %s: %w", env.Config.Position(t.name), t.name, err)
 		}
 		*t.dst = m
+	}
+	if table.NamesAuthd(srv.VirtualMailboxes) {
+		var err error
+		if srv.maps.full, err = table.OpenMaps([]string{"authd:full"}, o); err != nil {
+			return err
+		}
 	}
 	if err := srv.openNetworks(env, o); err != nil {
 		return err

@@ -86,6 +86,12 @@ func (srv *Server) unlisted(ctx context.Context, other, addr, class string) (sta
 	if r.Flags&rewrite.Error != 0 {
 		return srv.noSuch(addr, class, 550, "5.1.3", "Bad address syntax"), nil
 	}
+	if !sender && r.Class() == rewrite.ClassVirtual {
+		full, err := srv.overQuota(ctx, addr, r.Recipient)
+		if err != nil || full.Code != "" {
+			return full, err
+		}
+	}
 	known, err := srv.rewritten(ctx, r.Recipient, sender)
 	if known || err != nil {
 		return status.Status{}, err
@@ -126,6 +132,22 @@ func (srv *Server) unlisted(ctx context.Context, other, addr, class string) (sta
 		return srv.noSuch(addr, class, code, "5.1.1", srv.unknownUser(what)), nil
 	}
 	return status.Status{}, nil
+}
+
+// overQuota refuses mail for a mailbox that is full, as far as authd knows.
+func (srv *Server) overQuota(ctx context.Context, addr, rcpt string) (status.Status, error) {
+	if srv.maps.full.Empty() {
+		return status.Status{}, nil
+	}
+	r, err := keys.Recipient(ctx, srv.maps.full, rcpt, keys.Options{Delimiters: srv.Delimiter})
+	if err != nil || !r.Found {
+		return status.Status{}, err
+	}
+	reply := 552
+	if srv.FullTempfail {
+		reply = 452
+	}
+	return srv.noSuch(addr, "Recipient address", reply, "5.2.2", "Mailbox is full"), nil
 }
 
 func (srv *Server) unknownUser(what string) string {

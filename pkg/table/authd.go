@@ -33,6 +33,34 @@ func authdUses() []string {
 	return []string{"alias", "full", "gid", "home", "login", "mailbox", "quota", "recipient", "uid"}
 }
 
+// NamesAuthd tells whether a list of tables has one of authd.
+func NamesAuthd(specs []string) bool {
+	_, found := WithoutAuthd(specs)
+	return found
+}
+
+// WithoutAuthd takes the tables of authd out of a list.
+func WithoutAuthd(specs []string) (others []string, found bool) {
+	for _, s := range specs {
+		items, err := SplitList(s)
+		if err != nil {
+			return specs, found // to be told by OpenMaps
+		}
+		for _, spec := range items {
+			bare := spec
+			for strings.HasPrefix(bare, "proxy:") {
+				bare = strings.TrimPrefix(bare, "proxy:")
+			}
+			if strings.HasPrefix(bare, "authd:") {
+				found = true
+			} else {
+				others = append(others, spec)
+			}
+		}
+	}
+	return others, found
+}
+
 // openAuthd connects nobody: authd may not be up yet.
 func openAuthd(use string, o *Options) (Table, error) {
 	if !slices.Contains(authdUses(), use) {
