@@ -25,7 +25,7 @@ func hosting(t *testing.T, settings ...string) *testkit.Instance {
 // addUser makes a record with Courier's tool.
 func addUser(t *testing.T, mail *testkit.Instance, login string, fields ...string) {
 	t.Helper()
-	uid, gid := boxOwner(t)
+	uid, gid := testkit.BoxOwner(t)
 	name, domain, _ := strings.Cut(login, "@")
 	home := filepath.Join(mail.Dir, "mail", domain, name)
 	args := []string{domain + "/" + login, "set", fmt.Sprintf("uid=%d", uid), fmt.Sprintf("gid=%d", gid), "home=" + home, "mail=" + home}
@@ -63,7 +63,7 @@ func TestHostedUsers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	uid, gid := boxOwner(t)
+	uid, gid := testkit.BoxOwner(t)
 	if err := os.WriteFile(full+"/maildirsize", []byte("1000S\n1200 1\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
