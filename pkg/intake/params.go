@@ -44,20 +44,20 @@ type Params struct {
 	UntrustedRouting bool     `param:"allow_untrusted_routing"`
 	SoftBounce       bool     `param:"soft_bounce"`
 
-	CodeReject    int `param:"access_map_reject_code"`
-	CodeDefer     int `param:"access_map_defer_code"`
-	CodeHelo      int `param:"invalid_hostname_reject_code"`
-	CodeFQDN      int `param:"non_fqdn_reject_code"`
-	CodeClient    int `param:"unknown_client_reject_code"`
-	CodeAddress   int `param:"unknown_address_reject_code"`
-	CodeRelay     int `param:"relay_domains_reject_code"`
-	CodeBounce    int `param:"multi_recipient_bounce_reject_code"`
-	CodePlaintext int `param:"plaintext_reject_code"`
-	CodeLocal     int `param:"unknown_local_recipient_reject_code"`
+	CodeReject    int  `param:"access_map_reject_code"`
+	CodeDefer     int  `param:"access_map_defer_code"`
+	CodeHelo      int  `param:"invalid_hostname_reject_code"`
+	CodeFQDN      int  `param:"non_fqdn_reject_code"`
+	CodeClient    int  `param:"unknown_client_reject_code"`
+	CodeAddress   int  `param:"unknown_address_reject_code"`
+	CodeRelay     int  `param:"relay_domains_reject_code"`
+	CodeBounce    int  `param:"multi_recipient_bounce_reject_code"`
+	CodePlaintext int  `param:"plaintext_reject_code"`
+	CodeLocal     int  `param:"unknown_local_recipient_reject_code"`
 	FullTempfail  bool `param:"quota_full_tempfail"`
-	CodeVirtual   int `param:"unknown_virtual_mailbox_reject_code"`
-	CodeAlias     int `param:"unknown_virtual_alias_reject_code"`
-	CodeRelayRcpt int `param:"unknown_relay_recipient_reject_code"`
+	CodeVirtual   int  `param:"unknown_virtual_mailbox_reject_code"`
+	CodeAlias     int  `param:"unknown_virtual_alias_reject_code"`
+	CodeRelayRcpt int  `param:"unknown_relay_recipient_reject_code"`
 
 	Timeout        time.Duration `param:"smtpd_timeout"`
 	Deadline       bool          `param:"smtpd_per_request_deadline"`
