@@ -91,11 +91,12 @@ func (a *Appending) Add(in *Incoming) error {
 	if err != nil {
 		return temporary(err)
 	}
-	m := &incoming{file: file, tmp: tmp, keywords: in.Keywords}
+	m := &incoming{file: file, tmp: tmp}
 	if err := a.fill(m, in); err != nil {
 		m.discard(a.s.fs)
 		return err
 	}
+	m.record.Flags, m.keywords = a.allowed(in.Flags, in.Keywords)
 	a.msgs = append(a.msgs, m)
 	return nil
 }
@@ -145,8 +146,24 @@ func (a *Appending) fill(m *incoming, in *Incoming) error {
 	}
 	base := maildir.BaseName(now.Unix(), now.Nanosecond()/1000, dev, ino, a.s.o.Host, w.File, w.Wire)
 	m.bytes = w.File
-	m.record = index.Record{Flags: in.Flags & index.Kept, Size: w.Wire, Internal: at.Unix(), Base: base, GUID: uidlist.GUID(base)}
+	m.record = index.Record{Size: w.Wire, Internal: at.Unix(), Base: base, GUID: uidlist.GUID(base)}
 	return nil
+}
+
+// allowed takes out flags that the user has no right to set (RFC 4314 4).
+func (a *Appending) allowed(flags Flags, keywords []string) (Flags, []string) {
+	flags &= index.Kept
+	if !a.p.rights.Has(RightWrite) {
+		flags &= Seen | Deleted
+		keywords = nil
+	}
+	if !a.p.rights.Has(RightSeen) {
+		flags &^= Seen
+	}
+	if !a.p.rights.Has(RightDelete) {
+		flags &^= Deleted
+	}
+	return flags, keywords
 }
 
 // fileWriter writes behind what it wrote before.

@@ -66,7 +66,7 @@ func (f *folder) change(fn func(c *change) error) error {
 
 // isOurs reports errors that callers tell apart.
 func isOurs(err error) bool {
-	for _, e := range []error{ErrExpunged, ErrKeywordLimit, ErrOverQuota, ErrNoMailbox, ErrReplaced, ErrReadOnly, ErrTemporary, ErrNoPermission} {
+	for _, e := range []error{ErrExpunged, ErrKeywordLimit, ErrOverQuota, ErrNoMailbox, ErrReplaced, ErrReadOnly, ErrTemporary, ErrNoPermission, ErrBadRights, ErrMetadataCount} {
 		if errors.Is(err, e) {
 			return true
 		}

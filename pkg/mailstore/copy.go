@@ -29,7 +29,6 @@ func (m *Mailbox) Copy(uids []uint32, name string) (Copied, error) {
 		return res, err
 	}
 	defer a.Abort()
-	keepFlags := a.p.rights
 	for _, uid := range uids {
 		i, ok, err := m.view.Search(uid)
 		if err != nil {
@@ -44,7 +43,7 @@ func (m *Mailbox) Copy(uids []uint32, name string) (Copied, error) {
 			m.failed = err
 			return res, temporary(err)
 		}
-		err = a.addCopy(m, &r, keepFlags)
+		err = a.addCopy(m, &r)
 		if errors.Is(err, ErrExpunged) {
 			continue
 		}
@@ -88,7 +87,7 @@ func (m *Mailbox) Move(uids []uint32, name string) (Copied, error) {
 }
 
 // addCopy puts a message of another folder into the folder's tmp.
-func (a *Appending) addCopy(from *Mailbox, r *index.Record, rights Rights) error {
+func (a *Appending) addCopy(from *Mailbox, r *index.Record) error {
 	src, err := from.f.openMessage(r)
 	if err != nil {
 		return err
@@ -111,7 +110,6 @@ func (a *Appending) addCopy(from *Mailbox, r *index.Record, rights Rights) error
 	}
 	tmp := filepath.Join(a.p.dir, "tmp", fmt.Sprintf("%d.P%dC%d.%s", a.f.now().UnixNano(), os.Getpid(), len(a.msgs), maildir.HostPart(a.s.o.Host)))
 	m := &incoming{tmp: tmp, bytes: size}
-	m.keywords = from.KeywordNames(nil, r)
 	if err := a.linkOrCopy(m, src, info); err != nil {
 		m.discard(a.s.fs)
 		return err
@@ -123,17 +121,8 @@ func (a *Appending) addCopy(from *Mailbox, r *index.Record, rights Rights) error
 	}
 	// The same file may be copied into a folder more than once.
 	base := maildir.BaseName(now.Unix(), now.Nanosecond()/1000, dev, ino, fmt.Sprintf("%d.%s", len(a.msgs), a.s.o.Host), size, wire)
-	flags := r.Flags & index.Kept
-	if !rights.Has(RightWrite) {
-		flags &= Seen | Deleted
-		m.keywords = nil
-	}
-	if !rights.Has(RightSeen) {
-		flags &^= Seen
-	}
-	if !rights.Has(RightDelete) {
-		flags &^= Deleted
-	}
+	flags, keywords := a.allowed(r.Flags, from.KeywordNames(nil, r))
+	m.keywords = keywords
 	m.record = index.Record{Flags: flags, Size: wire, Internal: info.ModTime().Unix(), Base: base, GUID: r.GUID}
 	a.msgs = append(a.msgs, m)
 	return nil

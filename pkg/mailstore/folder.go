@@ -129,7 +129,7 @@ func (f *folder) path(name string) string { return filepath.Join(f.dir, name) }
 
 // temporary wraps an error of the file system.
 func temporary(err error) error {
-	if err == nil || errors.Is(err, ErrTemporary) || errors.Is(err, ErrReplaced) || errors.Is(err, ErrNoMailbox) || errors.Is(err, ErrNoPermission) {
+	if err == nil || isOurs(err) {
 		return err
 	}
 	if errors.Is(err, unix.EDQUOT) {

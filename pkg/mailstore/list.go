@@ -81,7 +81,7 @@ func (s *Store) folderNames() ([]string, error) {
 		if !e.IsDir() {
 			continue
 		}
-		if name, ok := s.folderName(e.Name()); ok && isMaildir(filepath.Join(s.o.Root, e.Name())) {
+		if name, ok := s.folderName(s.o.Root, e.Name()); ok && isMaildir(filepath.Join(s.o.Root, e.Name())) {
 			names = append(names, name)
 		}
 	}

@@ -84,7 +84,7 @@ func (s *Store) rootLocked(dir string, fn func() error) error {
 func (s *Store) Subscriptions() ([]string, error) {
 	lines, err := s.readLines(s.o.Root, fileSubscriptions)
 	if errors.Is(err, os.ErrNotExist) {
-		if lines, err = takeover.Subscriptions(s.o.Root, s.utf8); err != nil {
+		if lines, err = takeover.Subscriptions(s.o.Root, s.utf8[s.o.Root]); err != nil {
 			return nil, temporary(err)
 		}
 	}

@@ -41,12 +41,7 @@ func isMaildir(dir string) bool {
 }
 
 // missing is the error about a folder that is not there.
-func (p *place) missing() error {
-	if p.rights == 0 {
-		return ErrNoMailbox
-	}
-	return ErrNoMailbox
-}
+func (p *place) missing() error { return ErrNoMailbox }
 
 // denied is the error of somebody who lacks a right. Who may not even look
 // must not learn that the folder is there (RFC 4314 6).
@@ -89,9 +84,9 @@ func (s *Store) place(name string) (place, error) {
 }
 
 // dirName is the name of a folder's directory in the Maildir.
-func (s *Store) dirName(name string) string {
+func (s *Store) dirName(root, name string) string {
 	name = strings.ReplaceAll(name, "/", ".")
-	if !s.utf8 {
+	if !s.utf8[root] {
 		name = mutf7.Encode(name)
 	}
 	return "." + name
@@ -99,12 +94,12 @@ func (s *Store) dirName(name string) string {
 
 // folderName is the reverse of dirName. ok is false for directories that are
 // no folders.
-func (s *Store) folderName(dir string) (name string, ok bool) {
+func (s *Store) folderName(root, dir string) (name string, ok bool) {
 	if len(dir) < 2 || dir[0] != '.' || dir[1] == '.' {
 		return "", false
 	}
 	name = dir[1:]
-	if !s.utf8 {
+	if !s.utf8[root] {
 		decoded, err := mutf7.Decode(name)
 		if err != nil {
 			return "", false
@@ -121,8 +116,8 @@ func (s *Store) folderName(dir string) (name string, ok bool) {
 // decideNames finds out in which form the tree has its folder names: Dovecot
 // and old Courier write modified UTF-7, Courier 5 UTF-8. A tree without names
 // that tell gets modified UTF-7, which both understand.
-func (s *Store) decideNames() (bool, error) {
-	entries, err := os.ReadDir(s.o.Root)
+func decideNames(root string) (bool, error) {
+	entries, err := os.ReadDir(root)
 	if err != nil {
 		return false, err
 	}

@@ -87,7 +87,7 @@ func (s *Store) rule(name string) QuotaRule {
 // one in the options that of the file counts. line is "" if there is none.
 func (s *Store) quotaDir(root string) (d *maildirsize.Dir, line string, q maildirsize.Quota, err error) {
 	d = &maildirsize.Dir{FS: s.fs, Root: root, Now: s.sh.now, Ignore: func(dir string) bool {
-		name, ok := s.folderName(dir)
+		name, ok := s.folderName(root, dir)
 		return ok && s.rule(name).Ignore
 	}}
 	line = s.o.Quota
@@ -137,7 +137,7 @@ func (s *Store) quotaChange(f *folder, bytes, messages int64) {
 	if bytes == 0 && messages == 0 {
 		return
 	}
-	if name, ok := s.folderName(filepath.Base(f.dir)); ok && f.dir != f.root && s.rule(name).Ignore {
+	if name, ok := s.folderName(f.root, filepath.Base(f.dir)); ok && f.dir != f.root && s.rule(name).Ignore {
 		return
 	}
 	d, line, q, err := s.quotaDir(f.root)

@@ -85,6 +85,7 @@ type Options struct {
 	User   string  // who uses it, for access rights
 	Owner  string  // whose it is; "" for User
 	Quota  string  // as in Maildir++: "1000000S,1000C"
+	Trees  []Tree  // of others, whose folders the user may see by their rights
 	// QuotaRules are for single folders; nil for Courier's, by which Trash
 	// does not count.
 	QuotaRules []QuotaRule
@@ -107,7 +108,7 @@ type Store struct {
 	fs   *safefile.FS
 	o    Options
 	dirs *maildir.Deliverer
-	utf8 bool // folder names on disk are UTF-8, not modified UTF-7
+	utf8 map[string]bool // by root: folder names on disk are UTF-8, not modified UTF-7
 }
 
 // Open returns the store at o.Root, which is made if it is not there but its
@@ -131,9 +132,15 @@ func Open(o Options) (*Store, error) {
 			return nil, fmt.Errorf("%w: %w", ErrTemporary, err)
 		}
 	}
-	var err error
-	if s.utf8, err = s.decideNames(); err != nil {
+	s.utf8 = make(map[string]bool)
+	utf8, err := decideNames(o.Root)
+	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrTemporary, err)
+	}
+	s.utf8[o.Root] = utf8
+	for _, t := range o.Trees {
+		// One that cannot be read is one that the user cannot see.
+		s.utf8[t.Root], _ = decideNames(t.Root)
 	}
 	return s, s.makeSpecialUse()
 }
