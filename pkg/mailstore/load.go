@@ -116,6 +116,12 @@ func (f *folder) load() error {
 	if err != nil {
 		return err
 	}
+	if table.Len() <= readAtOnce {
+		// Damage is found now, and not when a client asks.
+		if err := table.Load(); err != nil {
+			return err
+		}
+	}
 	info, err := file.Stat()
 	if err != nil {
 		return err
@@ -145,6 +151,10 @@ func (f *folder) load() error {
 	}
 	return f.checkList()
 }
+
+// readAtOnce is up to how many messages an index is read as a whole. Of larger
+// ones parts are read when somebody looks at them.
+const readAtOnce = 4096
 
 func bootBytes(id string) (b [16]byte) { return uidlist.GUID(id) }
 

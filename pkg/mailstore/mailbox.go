@@ -283,8 +283,10 @@ func (m *Mailbox) Sync(o SyncOptions) (Changes, error) {
 	if m.view != st.table {
 		view, err := m.merge(&c, st.table, o.KeepExpunged)
 		if err != nil {
+			// What the client knows cannot be found out any more, or the
+			// new index is damaged too. The session has to begin anew.
 			m.failed = err
-			return Changes{}, temporary(err)
+			return Changes{}, fmt.Errorf("%w: %w", ErrReplaced, err)
 		}
 		m.view = view
 	}

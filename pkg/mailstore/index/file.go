@@ -224,3 +224,13 @@ func (t *Table) Drop() {
 		}
 	}
 }
+
+// Load reads all chunks.
+func (t *Table) Load() error {
+	for _, c := range t.chunks {
+		if _, err := c.records(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
