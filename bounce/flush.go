@@ -125,9 +125,9 @@ func (s *server) failure(ctx context.Context, req *bounceclient.Request, msg *qu
 		n.entries = entries
 		return s.send(ctx, n, s.templates.failure, "postmaster non-delivery notification")
 	}
-	n.to, n.headersOnly = sender, req.Message.Sender.Ret == envelope.RetHdrs
-	n.entries = wanted(entries, envelope.NotifyFailure)
-	if len(n.entries) > 0 {
+	n.headersOnly = req.Message.Sender.Ret == envelope.RetHdrs
+	for _, part := range s.parts(req, wanted(entries, envelope.NotifyFailure)) {
+		n.to, n.entries = part.to, part.entries
 		if err := s.send(ctx, n, s.templates.failure, "sender non-delivery notification"); err != nil {
 			return err
 		}
@@ -137,6 +137,29 @@ func (s *server) failure(ctx context.Context, req *bounceclient.Request, msg *qu
 		s.copyPostmaster(ctx, n, s.params.BounceNotice, s.templates.failure, "postmaster non-delivery notification")
 	}
 	return nil
+}
+
+// part is what one notice tells, and whom.
+type part struct {
+	to      string
+	entries []bouncelog.Entry
+}
+
+// parts divides failures into notices: one, or with VERP one for each
+// recipient. After a failure in the middle, some are sent again: better twice
+// than not at all.
+func (s *server) parts(req *bounceclient.Request, entries []bouncelog.Entry) (out []part) {
+	sender := req.Message.Sender.Address
+	if req.Verb != bounceclient.VerbVerp {
+		if len(entries) > 0 {
+			out = append(out, part{sender, entries})
+		}
+		return out
+	}
+	for i := range entries {
+		out = append(out, part{envelope.VERP(sender, req.Delimiters, &entries[i].Recipient), entries[i : i+1]})
+	}
+	return out
 }
 
 // copyPostmaster sends a copy without the content. It is a courtesy: if it

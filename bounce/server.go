@@ -119,7 +119,7 @@ func (s *server) serve(ctx context.Context, req *bounceclient.Request) error {
 		return bouncelog.Append(ctx, s.queue, s.kind, req.Message.QueueID, logEntry(&req.Entry))
 	case req.Verb == bounceclient.VerbOne && s.kind == queue.Bounce:
 		return s.one(ctx, req)
-	case req.Verb == bounceclient.VerbFlush && s.kind != queue.Trace:
+	case (req.Verb == bounceclient.VerbFlush || req.Verb == bounceclient.VerbVerp) && s.kind != queue.Trace:
 		return s.flush(ctx, req)
 	case req.Verb == bounceclient.VerbWarn && s.kind == queue.Defer:
 		return s.warn(ctx, req)

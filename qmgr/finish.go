@@ -20,7 +20,7 @@ func (d *daemon) finish(m *message, limit int) {
 	}
 	if d.hasLog("bounce", m) {
 		d.notice(m, "bounce", d.withSlot(func() error {
-			return d.bounces.Flush(d.lifetime, bounceclient.Bounce, m.source())
+			return d.flushLog(m, bounceclient.Bounce)
 		}))
 	}
 	if m.next != 0 {
@@ -41,6 +41,14 @@ func (d *daemon) finish(m *message, limit int) {
 		d.remove(m)
 	}
 	d.post(func() { delete(d.active, m.id) })
+}
+
+// flushLog has the sender told what a log says.
+func (d *daemon) flushLog(m *message, kind bounceclient.Kind) error {
+	if m.verp != "" && !d.params.NoVERPBounces {
+		return d.bounces.FlushVERP(d.lifetime, kind, m.source(), m.verp)
+	}
+	return d.bounces.Flush(d.lifetime, kind, m.source())
 }
 
 // withSlot runs f with one of the slots, so that thousands of messages that
@@ -94,7 +102,7 @@ func (d *daemon) lateNotices(m *message) {
 			word = "force-expired"
 		}
 		d.log.Info(string(m.id), "from=<%s>, status=%s, returned to sender", m.template.Sender.Address, word)
-		err := d.withSlot(func() error { return d.bounces.Flush(d.lifetime, bounceclient.Defer, m.source()) })
+		err := d.withSlot(func() error { return d.flushLog(m, bounceclient.Defer) })
 		if err == nil {
 			m.left = false
 			return

@@ -38,7 +38,7 @@ type house struct {
 	conns    []net.Conn
 
 	// Of the messages that put makes.
-	redirect, filter string
+	redirect, filter, verp string
 	// outcome says what the fake agent does with a request; nil delivers.
 	outcome func(r *deliver.Request) (reply deliver.Reply, crash bool)
 }
@@ -186,7 +186,7 @@ func (h *house) bounceDaemon(c *ipc.Conn, name string) {
 			return
 		}
 		verb := []string{"append", "flush", "warn", "verp", "one", "trace"}[r.Verb]
-		if r.Verb == bounceclient.VerbFlush || r.Verb == bounceclient.VerbTrace {
+		if r.Verb == bounceclient.VerbFlush || r.Verb == bounceclient.VerbVerp || r.Verb == bounceclient.VerbTrace {
 			h.queue.Remove(name, r.Message.QueueID)
 		}
 		if r.Verb == bounceclient.VerbAppend {
@@ -255,6 +255,9 @@ func (h *house) put(queueName, sender string, rcpts ...string) queue.ID {
 	}
 	if h.filter != "" {
 		w.RecString(queue.RecFilt, h.filter)
+	}
+	if h.verp != "" {
+		w.RecString(queue.RecVerp, h.verp)
 	}
 	for _, r := range rcpts {
 		w.RecString(queue.RecRcpt, r)

@@ -33,6 +33,7 @@ type message struct {
 	warn     time.Time
 	hold     time.Time // when it may leave
 	filter   string
+	verp     string // delimiters: the sender's address differs for each recipient
 	redirect string
 	expire   bool // force-expire
 	revive   bool // unthrottle
@@ -135,7 +136,7 @@ func (d *daemon) describe(m *message, file *queue.Message) {
 			m.warn = m.warn.Add(late)
 		}
 	}
-	m.filter, m.redirect = file.Filter, file.Redirect
+	m.filter, m.redirect, m.verp = file.Filter, file.Redirect, file.Verp
 	// Of all recipients, also of those that are done: their trace log may
 	// still wait for its notice.
 	m.notify = envelope.Notify(file.QmgrHints>>1) & envelope.NotifySuccess

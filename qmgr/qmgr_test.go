@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -367,4 +368,32 @@ func TestNoRoomToDefer(t *testing.T) {
 	fail.Store(false)
 	h.trigger("DA")
 	h.waitLog(string(id) + ": removed")
+}
+
+// TestVERP: with delimiters in the queue file, each delivery has one recipient
+// and the sender that belongs to it, and the notices are asked for likewise.
+func TestVERP(t *testing.T) {
+	h := newHouse(t)
+	h.verp = "+="
+	id := h.put("incoming", "list@here.test", "b@agent.one", "c@agent.one", "d@agent.two")
+	path := h.queue.Path("bounce", id)
+	if err := os.WriteFile(path, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h.start("")
+	h.waitLog(string(id) + ": removed")
+	got := map[string]string{}
+	for _, r := range h.requests {
+		if len(r.Recipients) != 1 {
+			t.Errorf("%d recipients in one delivery", len(r.Recipients))
+		}
+		got[r.Recipients[0].Address] = r.Sender.Address
+	}
+	want := map[string]string{"b@agent.one": "list+b=agent.one@here.test", "c@agent.one": "list+c=agent.one@here.test", "d@agent.two": "list+d=agent.two@here.test"}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+	if !slices.ContainsFunc(h.bounces, func(s string) bool { return strings.HasPrefix(s, "bounce verp") }) {
+		t.Errorf("requests to bounce: %q", h.bounces)
+	}
 }

@@ -34,7 +34,14 @@ func (d *daemon) accept(m *message, l *loaded) {
 			continue
 		}
 		before := m.Open()
-		d.sched.Add(&m.Message, g.target, g.rcpts)
+		if m.verp == "" {
+			d.sched.Add(&m.Message, g.target, g.rcpts)
+		}
+		for i := range g.rcpts {
+			if m.verp != "" { // one recipient in each delivery
+				d.sched.Add(&m.Message, g.target, g.rcpts[i:i+1:i+1])
+			}
+		}
 		d.counted(m, g.target.Transport, len(g.rcpts))
 		m.pending += m.Open() - before
 	}
@@ -69,6 +76,9 @@ func (d *daemon) dispatch() {
 func (d *daemon) deliver(m *message, e *sched.Entry, c *deliver.Client) {
 	req := m.template
 	req.Transport, req.NextHop, req.Recipients = e.Target.Transport, e.Target.NextHop, e.Recipients
+	if m.verp != "" {
+		req.Sender.Address = envelope.VERP(req.Sender.Address, m.verp, &e.Recipients[0])
+	}
 	if e.Load {
 		req.Flags |= deliver.FlagConnLoad
 	}

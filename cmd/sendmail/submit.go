@@ -9,6 +9,7 @@ import (
 
 	"github.com/posthouse-mail/posthouse/pkg/address"
 	"github.com/posthouse-mail/posthouse/pkg/dropclient"
+	"github.com/posthouse-mail/posthouse/pkg/envelope"
 	"github.com/posthouse-mail/posthouse/pkg/queue"
 	"github.com/posthouse-mail/posthouse/pkg/queuetool"
 )
@@ -175,10 +176,8 @@ func (c *command) verp(r *records, sender string) error {
 	if delims == "" {
 		delims = c.p.VerpDelims
 	}
-	for _, d := range delims {
-		if !strings.ContainsRune(c.p.VerpFilter, d) {
-			return fail(exUsage, "-XV requires two characters from %s", c.p.VerpFilter)
-		}
+	if !envelope.ValidVERP(delims, c.p.VerpFilter) {
+		return fail(exUsage, "-XV requires two characters from %s", c.p.VerpFilter)
 	}
 	r.rec(queue.RecVerp, delims)
 	return nil

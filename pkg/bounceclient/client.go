@@ -82,6 +82,12 @@ func (c *Client) Flush(ctx context.Context, kind Kind, m Message) error {
 	return c.call(ctx, kind, &Request{Verb: VerbFlush, Message: m})
 }
 
+// FlushVERP is Flush with a notice for each recipient, to the address that VERP
+// with these delimiters makes of the sender's.
+func (c *Client) FlushVERP(ctx context.Context, kind Kind, m Message, delimiters string) error {
+	return c.call(ctx, kind, &Request{Verb: VerbVerp, Message: m, Delimiters: delimiters})
+}
+
 // Warn has the sender told that delivery is delayed. The log stays.
 func (c *Client) Warn(ctx context.Context, m Message) error {
 	return c.call(ctx, Defer, &Request{Verb: VerbWarn, Message: m})

@@ -18,7 +18,7 @@ const (
 	VerbAppend Verb = iota
 	VerbFlush
 	VerbWarn
-	VerbVerp // not implemented: refused
+	VerbVerp
 	VerbOne
 	VerbTrace
 )
@@ -30,6 +30,8 @@ type Request struct {
 	Flags   int
 	Message Message
 	Entry   Entry
+	// Delimiters are there with VerbVerp.
+	Delimiters string
 }
 
 // maxText bounds a text from the network, so that a request fits in a list.
@@ -44,6 +46,9 @@ func (r *Request) List() ipc.List {
 		Str("encoding", m.Encoding).Int("smtputf8", int64(m.UTF8)).
 		Str("sender", m.Sender.Address).Str("envelope_id", m.Sender.EnvID).
 		Int("ret_flags", int64(m.Sender.Ret))
+	if r.Verb == VerbVerp {
+		return l.Str("verp_delimiters", r.Delimiters)
+	}
 	if r.Verb != VerbAppend && r.Verb != VerbOne {
 		return l
 	}
@@ -81,6 +86,12 @@ func ParseRequest(l ipc.List) (*Request, error) {
 	}
 	if in.err == nil && (r.Verb == VerbAppend || r.Verb == VerbOne) {
 		r.Entry = in.entry()
+	}
+	if r.Verb == VerbVerp {
+		r.Delimiters = in.str("verp_delimiters")
+		if in.err == nil && len(r.Delimiters) != 2 {
+			in.err = fmt.Errorf("%w: VERP delimiters %q", ipc.ErrMalformed, r.Delimiters)
+		}
 	}
 	switch q := r.Message.QueueName; {
 	case in.err != nil:

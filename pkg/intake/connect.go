@@ -77,6 +77,10 @@ func (h *Session) policy(ctx context.Context, s *smtpserver.Session) {
 	}
 	h.trusted = trusted && err == nil
 	s.BareLF = h.bareLF(ctx, s)
+	if s.MayVERP, err = h.srv.verp.Match(ctx, c.Name, c.Addr); err != nil {
+		h.srv.log.Warn("", "smtpd_authorized_verp_clients: %v", err)
+		s.MayVERP = false
+	}
 	words := h.srv.Discard
 	if !h.srv.discard.Empty() {
 		if v, found, err := h.srv.discard.Lookup(ctx, c.Addr); err == nil && found {

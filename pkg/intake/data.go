@@ -98,6 +98,9 @@ func (h *Session) begin(ctx context.Context, s *smtpserver.Session) status.Statu
 		h.srv.log.Warn(h.msg.id, "%v", err)
 		return CleanupGone()
 	}
+	if v := s.Mail().VERP; v != "" {
+		sub.RecString(queue.RecVerp, v)
+	}
 	h.srv.log.Info(h.msg.id, "client=%s%s", s.Peer(), saslText(&client))
 	return status.Status{}
 }

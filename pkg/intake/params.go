@@ -93,6 +93,10 @@ type Params struct {
 	NewTLSRate   int      `param:"smtpd_client_new_tls_session_rate_limit"`
 	LimitsExcept []string `param:"smtpd_client_event_limit_exceptions"`
 
+	VERPClients []string `param:"smtpd_authorized_verp_clients"`
+	VERPDelims  string   `param:"default_verp_delimiters"`
+	VERPFilter  string   `param:"verp_delimiter_filter"`
+
 	TLSLevel      string        `param:"smtpd_tls_security_level"`
 	UseTLS        bool          `param:"smtpd_use_tls"`
 	EnforceTLS    bool          `param:"smtpd_enforce_tls"`

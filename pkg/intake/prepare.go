@@ -39,6 +39,7 @@ type Server struct {
 	maps    recipientMaps
 	nets    *table.MatchList
 	except  *table.MatchList // from the limits of anvil
+	verp    *table.MatchList // clients that may use XVERP
 	bareOK  *table.MatchList // from the bare newline policy
 	discard *table.Maps
 	own     map[netip.Addr]bool
@@ -179,6 +180,7 @@ func (p *Params) Options(log *maillog.Logger) smtpserver.Options {
 		HeloNeeded: p.HeloRequired, StrictPaths: p.StrictPaths, NoVRFY: p.NoVRFY,
 		UTF8: p.UTF8, NoEarlyTalk: p.NoEarlyTalk, TLSLog: p.TLSLog,
 		AuthTLSOnly: p.TLSAuthOnly, BrokenAuth: p.SASLBroken, AuthLimit: p.SASLLimit,
+		VERPDelims: p.VERPDelims, VERPFilter: p.VERPFilter,
 	}
 	for _, w := range p.Forbidden {
 		// The engine itself throws out what does not begin with a
@@ -249,6 +251,7 @@ func (srv *Server) openNetworks(env *service.Env, o table.Options) (err error) {
 		{&srv.nets, srv.MyNetworks, "mynetworks"},
 		{&srv.except, srv.LimitsExcept, "smtpd_client_event_limit_exceptions"},
 		{&srv.bareOK, bare, "smtpd_forbid_bare_newline_exclusions"},
+		{&srv.verp, srv.VERPClients, "smtpd_authorized_verp_clients"},
 	} {
 		lo := table.ListOptions{Options: o, Name: l.name, MatchParent: srv.matchParent(l.name)}
 		if *l.dst, err = table.NewHostList(l.specs, lo); err != nil {
@@ -360,5 +363,5 @@ func (srv *Server) changed() bool {
 			return true
 		}
 	}
-	return srv.parser.Changed() || srv.nets.Changed() || srv.except.Changed() || srv.bareOK.Changed()
+	return srv.parser.Changed() || srv.nets.Changed() || srv.except.Changed() || srv.bareOK.Changed() || srv.verp.Changed()
 }

@@ -126,6 +126,7 @@ func (s *Session) ehloReply(ctx context.Context) {
 	add(!s.opts.LMTP, "ETRN", "")
 	add(s.opts.TLS != nil && s.TLS == nil, "STARTTLS", "")
 	lines = append(lines, s.authLines(ctx)...)
+	add(s.MayVERP, "XVERP", "")
 	add(true, "ENHANCEDSTATUSCODES", "")
 	add(true, "8BITMIME", "")
 	add(true, "DSN", "")

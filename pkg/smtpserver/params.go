@@ -70,6 +70,9 @@ func (s *Session) mailParams(args []string, m *Mail) status.Status {
 			return st
 		}
 	}
+	if m.VERP != "" && m.Address == "" {
+		return status.New(503, "5.5.4", "Error: XVERP requires non-null sender")
+	}
 	return status.Status{}
 }
 
@@ -93,6 +96,9 @@ func (s *Session) mailParam(arg string, m *Mail) status.Status {
 	}
 	if v, ok := cutFold(arg, "AUTH="); ok {
 		return s.authParam(v, m)
+	}
+	if st, ok := s.verpMail(arg, m); ok {
+		return st
 	}
 	if st, ok := s.laterMail(arg, m); ok {
 		return st
@@ -139,6 +145,27 @@ func (s *Session) authParam(v string, m *Mail) status.Status {
 		m.Auth = plain
 	}
 	return status.Status{}
+}
+
+// verpMail reads XVERP, which asks for a sender address of its own for each
+// recipient. ok is false for another parameter.
+func (s *Session) verpMail(arg string, m *Mail) (st status.Status, ok bool) {
+	if !s.MayVERP || !s.offers("XVERP") {
+		return st, false
+	}
+	if strings.EqualFold(arg, "XVERP") {
+		m.VERP = s.opts.VERPDelims
+		return st, true
+	}
+	v, ok := cutFold(arg, "XVERP=")
+	if !ok {
+		return st, false
+	}
+	if !envelope.ValidVERP(v, s.opts.VERPFilter) {
+		return status.New(501, "5.5.4", "Error: XVERP needs two characters from "+s.opts.VERPFilter), true
+	}
+	m.VERP = v
+	return st, true
 }
 
 // dsnMail reads RET and ENVID (RFC 3461 sections 4.3, 4.4). ok is false for

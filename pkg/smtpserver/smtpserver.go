@@ -70,6 +70,10 @@ type Options struct {
 	// Priority offers MT-PRIORITY (RFC 6710).
 	Priority bool
 
+	// VERPDelims are what XVERP without a value means, and VERPFilter the
+	// characters that one may have.
+	VERPDelims, VERPFilter string
+
 	// TLS makes the configuration for a handshake; nil turns TLS off.
 	TLS func(ctx context.Context, s *Session) (*tls.Config, error)
 	// TLSRequired is smtpd_tls_security_level = encrypt.
@@ -129,6 +133,7 @@ type Mail struct {
 	Encoding string // of BODY=, "" if it was not given
 	UTF8     bool   // SMTPUTF8 was given
 	Auth     string // of AUTH=, "" if it was not given
+	VERP     string // delimiters of XVERP, "" if it was not given
 	// HoldUntil is the time before which the message must not leave
 	// (HOLDFOR=, HOLDUNTIL= of RFC 4865); zero if none was given.
 	HoldUntil time.Time
@@ -153,6 +158,8 @@ type Session struct {
 	BareLF smtpwire.BareLF
 	// MayErr lets a client that Open trusts make any number of errors.
 	MayErr bool
+	// MayVERP lets a client use XVERP (smtpd_authorized_verp_clients).
+	MayVERP bool
 
 	// QueueID is set by the handler once a message has one; the end of the
 	// transaction clears it. It is for log lines.
