@@ -32,6 +32,7 @@ type params struct {
 	Hold     time.Duration `param:"submission_hold_limit"`
 	Priority bool          `param:"submission_priority"`
 	Signers  []string      `param:"submission_signers"`
+	Oversign []string      `param:"dkim_oversign_headers"`
 }
 
 // limits are those of the site.

@@ -26,6 +26,8 @@ type params struct {
 	ECCert string   `param:"smtpd_tls_eccert_file"`
 	ECKey  string   `param:"smtpd_tls_eckey_file"`
 	Chains []string `param:"smtpd_tls_chain_files"`
+	DKIM   string   `param:"dkim_key_table"`
+	Owner  string   `param:"mail_owner"`
 }
 
 // pair is a certificate file and the file with its key.
@@ -154,13 +156,15 @@ func (k *keyring) add(cert tls.Certificate) error {
 	return nil
 }
 
-func readFile(path string) ([]byte, error) {
+func readFile(path string) ([]byte, error) { return readUpTo(path, maxPEM) }
+
+func readUpTo(path string, limit int64) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
 	}
-	if !info.Mode().IsRegular() || info.Size() > maxPEM {
-		return nil, fmt.Errorf("%s: not a regular file of at most %d bytes", path, maxPEM)
+	if !info.Mode().IsRegular() || info.Size() > limit {
+		return nil, fmt.Errorf("%s: not a regular file of at most %d bytes", path, limit)
 	}
 	return os.ReadFile(path)
 }

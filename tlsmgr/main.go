@@ -27,6 +27,11 @@
 // others from being used; without any, servers answer STARTTLS with a
 // temporary error.
 //
+// It also keeps the DKIM keys, which dkim_key_table lists, and signs messages
+// with them for submission(8). They are a class of their own: a request for one
+// kind of signature never reaches a key of the other. Servers before login,
+// such as imapd(8), get no DKIM signatures. See "posthouse dkim".
+//
 // # Security
 //
 // A private key never leaves this process. It runs with its own user
@@ -36,11 +41,11 @@
 // # Parameters
 //
 // smtpd_tls_cert_file, smtpd_tls_key_file, smtpd_tls_eccert_file,
-// smtpd_tls_eckey_file, smtpd_tls_chain_files, tls_owner
+// smtpd_tls_eckey_file, smtpd_tls_chain_files, dkim_key_table, tls_owner
 //
 // # See also
 //
-// smtpd(8), postconf(5)
+// posthouse(1), smtpd(8), submission(8), postconf(5)
 package main
 
 import (

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
+	"os/user"
 	"strconv"
 	"sync"
 	"time"
@@ -26,7 +28,11 @@ const (
 // manager answers requests.
 type manager struct {
 	keys  *keyring
+	dkim  *dkimRing
 	watch *watcher
+	// mayDKIM reports whether a process of a user may have messages signed:
+	// the servers before login have keys to ask for, but none of these.
+	mayDKIM func(uid int) bool
 
 	mu      sync.Mutex
 	tickets map[string]*ticketKeys
@@ -53,14 +59,38 @@ func prepare(env *service.Env) (*service.Hooks, error) {
 	if err != nil {
 		env.Log.Warn("", "certificates cannot be remembered: %v", err)
 	}
-	m := &manager{keys: loadFitting(pairs, w, good, env.Log), watch: w, tickets: make(map[string]*ticketKeys)}
+	if w != nil {
+		if err := w.watchDKIM(p.DKIM, len(pairs)); err != nil {
+			env.Log.Warn("", "changed DKIM keys will not be noticed: %v", err)
+		}
+	}
+	m := &manager{mayDKIM: ownerOnly(p.Owner), dkim: loadDKIM(p.DKIM, env.Log), keys: loadFitting(pairs, w, good, env.Log), watch: w, tickets: make(map[string]*ticketKeys)}
 	return &service.Hooks{Session: m.session, Changed: w.changed}, nil
+}
+
+// ownerOnly accepts root and the mail owner; of a process that is not root, its
+// own user.
+func ownerOnly(owner string) func(int) bool {
+	if os.Getuid() != 0 {
+		return func(uid int) bool { return uid == 0 || uid == os.Getuid() }
+	}
+	mail := -1
+	if u, err := user.Lookup(owner); err == nil {
+		if n, err := strconv.Atoi(u.Uid); err == nil {
+			mail = n
+		}
+	}
+	return func(uid int) bool { return uid == 0 || uid == mail }
 }
 
 // session answers one server's requests until it goes away.
 func (m *manager) session(ctx context.Context, conn net.Conn) error {
 	c := ipc.NewConn(conn)
 	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
+	cred, err := ipc.PeerCred(conn)
+	if err != nil {
+		return err
+	}
 	for {
 		req, err := c.Receive()
 		if errors.Is(err, io.EOF) || ctx.Err() != nil {
@@ -69,7 +99,7 @@ func (m *manager) session(ctx context.Context, conn net.Conn) error {
 		if err != nil {
 			return fmt.Errorf("receive request: %w", err)
 		}
-		if err := c.Send(m.answer(req)); err != nil {
+		if err := c.Send(m.answer(req, cred.UID)); err != nil {
 			return fmt.Errorf("send reply: %w", err)
 		}
 	}
@@ -77,7 +107,7 @@ func (m *manager) session(ctx context.Context, conn net.Conn) error {
 
 func refuse(why string) ipc.List { return ipc.List{}.Int("status", 1).Str("reason", why) }
 
-func (m *manager) answer(req ipc.List) ipc.List {
+func (m *manager) answer(req ipc.List, uid int) ipc.List {
 	switch req.Value("request") {
 	case "chains":
 		reply := ipc.List{}.Int("status", 0)
@@ -87,6 +117,14 @@ func (m *manager) answer(req ipc.List) ipc.List {
 		return reply
 	case "sign":
 		return m.sign(req)
+	case "dkim_keys", "dkim_sign":
+		if !m.mayDKIM(uid) {
+			return refuse("not allowed")
+		}
+		if req.Value("request") == "dkim_sign" {
+			return m.dkim.sign(req)
+		}
+		return m.dkim.list(req.Value("domain"))
 	case "tickets":
 		return m.ticket(req.Value("service"), time.Now())
 	}

@@ -3,6 +3,11 @@ package config
 // rowsSubmission returns the parameters of the area "submission".
 func rowsSubmission() []row {
 	return []row{
+		{"dkim_key_table", String, "$config_directory/dkim/keys", "1", "posthouse tlsmgr", 'O',
+			"The list of DKIM keys: lines of domain, selector, state (new, signing or old), file with the private key, and " +
+				"further domains whose mail the key signs. \"posthouse dkim\" writes it."},
+		{"dkim_oversign_headers", String, "from to cc subject date reply-to message-id mime-version content-type content-transfer-encoding", "", "submission", 'O',
+			"Header fields, in lower case, that are signed once more than they are there, so that nobody can add another one."},
 		{"submission_authorship", Enum, "reject", "reject rewrite off", "submission", 'O',
 			"What happens to mail whose envelope sender, From or Sender is not an address of the user who has logged in: " +
 				"reject refuses it, rewrite puts the user's own address in its place, off lets it pass. Which addresses a " +

@@ -19,7 +19,7 @@ const module = "github.com/posthouse-mail/posthouse/"
 // those of lower rows, and of its own row when the later in the list uses the
 // earlier.
 var rows = [][]string{
-	{"printable", "address", "status", "safefile", "cdb", "bdb", "maildir", "mbox", "mime", "alias", "mutf7"},
+	{"printable", "address", "status", "safefile", "cdb", "bdb", "maildir", "mbox", "mime", "alias", "dkim", "mutf7"},
 	{"mailstore/crlf", "mailstore/uidlist", "mailstore/index", "mailstore/changelog", "mailstore/takeover", "mailstore/maildirsize", "mailstore"},
 	{"ipc", "imapwire", "mime/structure", "envelope", "config", "maillog", "userdb", "password", "authclient", "authclient/authtest"},
 	{"jail", "sched", "queue", "queue/bouncelog", "queue/listing", "table/text", "table/pattern", "table/pcre", "table", "table/keys", "queuetool", "dns", "dns/dnstest"},
@@ -198,6 +198,7 @@ var thirdParty = map[string][]string{
 	"golang.org/x/net/idna":          {"pkg/address"},
 	"golang.org/x/text":              {"pkg/sasl"},
 	"github.com/emersion/go-message": {"bounce"},
+	"github.com/emersion/go-msgauth": {"pkg/dkim"},
 	"golang.org/x/sys":               {""},
 	"github.com/google/go-cmp":       {},
 }
