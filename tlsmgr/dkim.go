@@ -27,7 +27,7 @@ type dkimRing struct {
 
 func dkimName(e *dkim.Entry) string { return e.Domain + "/" + e.Selector }
 
-// loadDKIM reads the keys that sign. What cannot be used is logged and left
+// loadDKIM reads the keys that sign, or did until lately. What cannot be used is logged and left
 // out.
 func loadDKIM(table string, log *maillog.Logger) *dkimRing {
 	r := &dkimRing{keys: map[string]crypto.Signer{}}
@@ -44,7 +44,9 @@ func loadDKIM(table string, log *maillog.Logger) *dkimRing {
 		return r
 	}
 	for _, e := range all {
-		if e.State != dkim.StateSigning {
+		// A message that was begun with a key that is old by now is
+		// finished with it.
+		if e.State == dkim.StateNew {
 			continue
 		}
 		key, err := loadDKIMKey(table, e.File)

@@ -25,6 +25,7 @@
 //	logrotate         rename maillog_file, open a new one, compress the old
 //	set-permissions   make the users, directories, owners and modes that an
 //	                  installation needs (as root)
+//	dkim              make and show the keys that sign outgoing mail
 //	init              make a self-contained instance in a directory
 //	version           print the version
 //
@@ -41,6 +42,21 @@
 //	--domain D        the domain it serves (example.test)
 //	--user ADDRESS    make a mailbox; may be given several times
 //	--base-port N     SMTP port on 127.0.0.1 (2525)
+//
+// Dkim has commands of its own; the keys are listed in dkim_key_table:
+//
+//	dkim create DOMAIN   make keys for a domain, and print their DNS records;
+//	                     the first ones sign at once
+//	dkim rotate DOMAIN   make new keys or, when their records are published,
+//	                     put them in the place of those that sign; what was
+//	                     replaced the time before is deleted
+//	dkim list            list all keys
+//	dkim dns [DOMAIN]    print the records, as lines of a zone file
+//	--selector NAME      instead of today's date; r or e is added
+//	--algorithm KIND     rsa, ed25519 or both, which is the default
+//	--also DOMAIN        sign for another domain too, .example.com for all
+//	                     below it; may be given several times
+//	--force              rotate without a look at the DNS
 //
 // # Security
 //
@@ -95,7 +111,7 @@ func commands() []command {
 		{"stop", (*app).stop}, {"abort", (*app).abort}, {"reload", (*app).reload},
 		{"status", (*app).status}, {"flush", (*app).flush}, {"check", (*app).check},
 		{"set-permissions", (*app).setPermissions}, {"init", (*app).initInstance},
-		{"logrotate", (*app).logrotate}, {"version", (*app).version},
+		{"logrotate", (*app).logrotate}, {"dkim", (*app).dkimCommand}, {"version", (*app).version},
 	}
 }
 
