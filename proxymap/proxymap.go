@@ -12,6 +12,7 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
 	"github.com/posthouse-mail/posthouse/pkg/service"
 	"github.com/posthouse-mail/posthouse/pkg/table"
+	"github.com/posthouse-mail/posthouse/pkg/table/databases"
 )
 
 // parameters is what main.cf says to this daemon.
@@ -46,7 +47,7 @@ func prepare(env *service.Env) (*service.Hooks, error) {
 	if err != nil {
 		return nil, fmt.Errorf("proxy_read_maps: %w", err)
 	}
-	s := newServer(approved, table.Options{ConfigDir: env.Config.Dir(), Log: env.Log})
+	s := newServer(approved, table.Options{ConfigDir: env.Config.Dir(), Log: env.Log, Drivers: databases.Drivers()})
 	return &service.Hooks{Session: s.serve, Changed: s.changed, Drain: s.close}, nil
 }
 
@@ -55,7 +56,8 @@ func newServer(approved map[string]bool, o table.Options) *server {
 }
 
 // approve finds the tables "proxy:type:name" in the values that
-// proxy_read_maps expands to.
+// proxy_read_maps expands to, and those in databases, for which everybody asks
+// us.
 func approve(value string) (map[string]bool, error) {
 	items, err := table.SplitList(value)
 	if err != nil {
@@ -75,6 +77,9 @@ func approve(value string) (map[string]bool, error) {
 			continue
 		}
 		item = strings.TrimLeft(item, "!")
+		if kind, _, _ := strings.Cut(item, ":"); table.IsDatabase(kind) {
+			approved[item] = true
+		}
 		for strings.HasPrefix(item, "proxy:") {
 			item = strings.TrimPrefix(item, "proxy:")
 			if strings.Contains(item, ":") {

@@ -14,6 +14,7 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/maillog"
 	"github.com/posthouse-mail/posthouse/pkg/safefile"
 	"github.com/posthouse-mail/posthouse/pkg/table"
+	"github.com/posthouse-mail/posthouse/pkg/table/databases"
 )
 
 // parameters is what main.cf says to this command.
@@ -122,6 +123,7 @@ func (c *command) open(spec, dir string) (table.Table, error) {
 		NoFold:    c.noFold,
 		UTF8:      c.utf8(),
 		Aliases:   c.name == "postalias",
+		Drivers:   databases.Drivers(),
 	}
 	if kind == "proxy" {
 		o.Proxy = ipc.NewPool(c.param.QueueDir+"/private/proxymap", proxyTimeout)

@@ -14,6 +14,7 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/alias"
 	"github.com/posthouse-mail/posthouse/pkg/config"
 	"github.com/posthouse-mail/posthouse/pkg/table"
+	"github.com/posthouse-mail/posthouse/pkg/table/dbfile"
 	"github.com/posthouse-mail/posthouse/pkg/table/text"
 )
 
@@ -85,6 +86,10 @@ func (k *checker) table(s *setting, full string) {
 	if proxied {
 		k.tables["proxy"] = true
 	}
+	if table.IsDatabase(kind) {
+		k.database(s, full, name)
+		return
+	}
 	k.open(s, full, bare)
 	switch kind {
 	case "hash", "btree", "lmdb", "dbm", "sdbm", "cdb":
@@ -101,6 +106,17 @@ func (k *checker) table(s *setting, full string) {
 	case "unionmap", "pipemap":
 		k.tablesIn(s, strings.NewReplacer("{", " ", "}", " ").Replace(name), maxDepth)
 	}
+}
+
+// database checks the file of a table in a database. It is not opened: that is
+// for proxymap, which has the drivers.
+func (k *checker) database(s *setting, full, name string) {
+	k.tables["proxy"] = true
+	if _, err := dbfile.Read(name); err != nil {
+		k.add(s.at(full), config.Error, fmt.Sprintf("%s: %v", s.name, err))
+		return
+	}
+	k.mode(name, config.Caution)
 }
 
 // isoKey keeps one table that has two meanings apart.
@@ -120,7 +136,7 @@ func isMaps(name string) bool {
 // that may also hold other things it only counts if it is one of Postfix's.
 func (k *checker) unsupported(s *setting, full, kind string) {
 	switch kind {
-	case "mysql", "pgsql", "sqlite", "ldap", "memcache", "mongodb", "nis", "netinfo", "nisplus":
+	case "memcache", "mongodb", "nis", "netinfo", "nisplus":
 		k.add(s.at(full), config.Error, fmt.Sprintf("%s: %s: %s tables are not supported", s.name, full, kind))
 	default:
 		if isMaps(s.name) {

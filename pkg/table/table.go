@@ -24,6 +24,7 @@
 //	debug                          logs each lookup
 //	authd                          users, as authd knows them: authd:mailbox
 //	tcp socketmap                  servers with a simple protocol
+//	pgsql mysql sqlite ldap        databases, which proxymap asks for the others
 //
 // # Index files
 //
@@ -114,8 +115,35 @@ type Options struct {
 	// Authd is the socket of authd; "" is that of the queue directory, where
 	// daemons work.
 	Authd string
+	// Drivers open tables in databases. Where there is none for such a type,
+	// proxymap is asked, as for a proxy: table.
+	Drivers map[string]Driver
 	// Root replaces "/" when unix: reads /etc/passwd, for tests.
 	Root string
+}
+
+// Driver opens a table of a type that this package does not know.
+type Driver func(kind, name string, o Options) (Table, error)
+
+// IsDatabase reports a type of table in a database. Only some programs link
+// its driver.
+func IsDatabase(kind string) bool {
+	switch kind {
+	case "pgsql", "mysql", "sqlite", "ldap":
+		return true
+	}
+	return false
+}
+
+// openDatabase opens a table in a database, or has proxymap do so.
+func openDatabase(kind, name string, o *Options, depth int) (Table, error) {
+	if d := o.Drivers[kind]; d != nil {
+		return d(kind, name, *o)
+	}
+	if o.Proxy == nil || o.Sensitive {
+		return nil, fmt.Errorf("%w: %s: tables are opened by proxymap only: write proxy:%s:%s", ErrUnsupported, kind, kind, name)
+	}
+	return openProxy(kind+":"+name, o, depth)
 }
 
 func (o *Options) warn(format string, args ...any) {
@@ -192,13 +220,15 @@ func open(spec string, o *Options, depth int) (Table, error) {
 		return openAuthd(name, o)
 	case "tcp", "socketmap":
 		return openNetwork(kind, name, o)
+	case "pgsql", "mysql", "sqlite", "ldap":
+		return openDatabase(kind, name, o, depth)
 	}
 	return nil, unsupported(kind)
 }
 
 func unsupported(kind string) error {
 	switch kind {
-	case "mysql", "pgsql", "sqlite", "ldap", "memcache", "mongodb", "nis":
+	case "memcache", "mongodb", "nis":
 		return fmt.Errorf("%w: %s: tables are not yet supported", ErrUnsupported, kind)
 	case "netinfo", "nisplus":
 		return fmt.Errorf("%w: %s: tables are not supported", ErrUnsupported, kind)
@@ -211,6 +241,9 @@ func Types() []string {
 	return []string{"authd", "btree", "cdb", "cidr", "dbm", "debug", "environ", "fail",
 		"hash", "inline", "internal", "lmdb", "pcre", "pipemap", "proxy",
 		"randmap", "regexp", "sdbm", "socketmap", "static", "tcp",
+	return []string{"btree", "cdb", "cidr", "dbm", "debug", "environ", "fail",
+		"hash", "inline", "internal", "ldap", "lmdb", "mysql", "pcre", "pgsql", "pipemap", "proxy",
+		"randmap", "regexp", "sdbm", "socketmap", "sqlite", "static", "tcp",
 		"texthash", "unionmap", "unix"}
 }
 
