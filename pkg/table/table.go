@@ -239,9 +239,6 @@ func unsupported(kind string) error {
 // Types lists the table types that Open knows, sorted.
 func Types() []string {
 	return []string{"authd", "btree", "cdb", "cidr", "dbm", "debug", "environ", "fail",
-		"hash", "inline", "internal", "lmdb", "pcre", "pipemap", "proxy",
-		"randmap", "regexp", "sdbm", "socketmap", "static", "tcp",
-	return []string{"btree", "cdb", "cidr", "dbm", "debug", "environ", "fail",
 		"hash", "inline", "internal", "ldap", "lmdb", "mysql", "pcre", "pgsql", "pipemap", "proxy",
 		"randmap", "regexp", "sdbm", "socketmap", "sqlite", "static", "tcp",
 		"texthash", "unionmap", "unix"}
