@@ -22,8 +22,8 @@ var rows = [][]string{
 	{"printable", "address", "status", "safefile", "cdb", "bdb", "maildir", "mbox", "mime", "alias", "dkim", "mutf7"},
 	{"mailstore/crlf", "mailstore/uidlist", "mailstore/index", "mailstore/changelog", "mailstore/takeover", "mailstore/maildirsize", "mailstore"},
 	{"ipc", "imapwire", "mime/structure", "envelope", "config", "maillog", "userdb", "password", "authclient", "authclient/authtest"},
-	{"table/dbfile", "table/sqltable", "table/ldaptable", "table/databases", "jail", "sched", "queue", "queue/bouncelog", "queue/listing", "table/text", "table/pattern", "table/pcre", "table", "table/keys", "queuetool", "dns", "dns/dnstest"},
-	{"authclient", "authclient/authtest", "sasl", "smtpwire", "tlspolicy", "tlskeys", "rewrite", "anvilclient", "flushclient", "dropclient", "inject", "bounceclient", "deliver", "access", "worker", "depositclient", "dovecotauth", "session", "usertool"},
+	{"jail", "sched", "queue", "queue/bouncelog", "queue/listing", "table/text", "table/pattern", "table/pcre", "table", "table/keys", "table/dbfile", "table/sqltable", "table/ldaptable", "table/databases", "queuetool", "dns", "dns/dnstest"},
+	{"sasl", "smtpwire", "tlspolicy", "tlskeys", "rewrite", "anvilclient", "flushclient", "dropclient", "inject", "bounceclient", "deliver", "access", "worker", "depositclient", "dovecotauth", "session", "usertool"},
 	{"smtpserver", "smtpclient", "pop3server", "check"},
 	{"service/masterlink", "service", "intake", "login"},
 }
