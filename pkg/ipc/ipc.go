@@ -24,6 +24,8 @@ import (
 	"net"
 	"strconv"
 	"time"
+
+	"github.com/posthouse-mail/posthouse/pkg/nowait"
 )
 
 // Limits for one attribute list.
@@ -109,11 +111,16 @@ type Conn struct {
 	Timeout time.Duration
 	r       *bufio.Reader
 	w       *bufio.Writer
+
+	// The deadline as it was set last: from when, and for which Timeout.
+	since time.Time
+	span  time.Duration
 }
 
 // NewConn returns a Conn on c.
 func NewConn(c net.Conn) *Conn {
-	return &Conn{Conn: c, r: bufio.NewReaderSize(c, bufferSize), w: bufio.NewWriterSize(c, bufferSize)}
+	fast := nowait.Wrap(c)
+	return &Conn{Conn: c, r: bufio.NewReaderSize(fast, bufferSize), w: bufio.NewWriterSize(fast, bufferSize)}
 }
 
 // Reader gives access to bytes that follow a list, such as queue file
@@ -123,14 +130,26 @@ func (c *Conn) Reader() *bufio.Reader { return c.r }
 // Writer gives access to the buffer below [Conn.Write]; the caller flushes.
 func (c *Conn) Writer() *bufio.Writer { return c.w }
 
-// Extend sets the deadline for the next read and write to one Timeout from
-// now.
+// Extend sees to it that the next read and write may take one Timeout. Moving
+// a deadline has its price, so it is set for somewhat longer, and stays until
+// that surplus is used up.
 func (c *Conn) Extend() error {
 	d := c.Timeout
 	if d == 0 {
 		d = IOTimeout
 	}
-	return c.SetDeadline(time.Now().Add(d))
+	if d == c.span && time.Since(c.since) < surplus(d) {
+		return nil
+	}
+	return c.renew(d)
+}
+
+// surplus is how much longer than d a read or write may take at most.
+func surplus(d time.Duration) time.Duration { return min(d/8, time.Second) }
+
+func (c *Conn) renew(d time.Duration) error {
+	c.since, c.span = time.Now(), d
+	return c.SetDeadline(c.since.Add(d + surplus(d)))
 }
 
 // WriteList buffers a list without sending it, so that what follows can leave
@@ -178,14 +197,17 @@ func (c *Conn) await(w Waiter) error {
 		return io.EOF
 	}
 	_, err := c.r.Peek(1)
-	if !w.Wake() && err != nil {
+	kept := w.Wake()
+	switch {
+	case err != nil && !kept:
 		return io.EOF
-	}
-	if err != nil {
+	case err != nil:
 		return err
+	case !kept:
+		// Ending the wait shortened the deadline, although a request came
+		// at the same moment.
+		return c.renew(c.span)
 	}
-	// Ending the wait may have shortened the deadline, although a request
-	// came at the same moment.
 	return c.Extend()
 }
 

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/posthouse-mail/posthouse/pkg/nowait"
 )
 
 // datagram is a connected datagram socket that the Go runtime does not watch.
@@ -32,15 +34,19 @@ func dialDatagram(path string) (*datagram, error) {
 }
 
 // trySend sends without waiting; syscall.EAGAIN means that there is no room.
-func (d *datagram) trySend(b []byte) error { return d.sendFlags(b, unix.MSG_DONTWAIT) }
+func (d *datagram) trySend(b []byte) error {
+	err := nowait.Send(d.fd, b)
+	if err == syscall.ENOBUFS {
+		return syscall.EAGAIN
+	}
+	return err
+}
 
 // send waits up to sendWait for room, then returns syscall.EAGAIN.
-func (d *datagram) send(b []byte) error { return d.sendFlags(b, 0) }
-
-func (d *datagram) sendFlags(b []byte, flags int) error {
+func (d *datagram) send(b []byte) error {
 	deadline := time.Now().Add(sendWait)
 	for {
-		err := unix.Send(d.fd, b, flags|unix.MSG_NOSIGNAL)
+		err := unix.Send(d.fd, b, unix.MSG_NOSIGNAL)
 		switch {
 		case err == syscall.EINTR && time.Now().Before(deadline):
 		case err == syscall.EINTR, err == syscall.ENOBUFS:

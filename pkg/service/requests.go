@@ -5,14 +5,22 @@ import (
 	"net"
 	"os"
 	"time"
+
+	"github.com/posthouse-mail/posthouse/pkg/nowait"
 )
 
 // fifoLoop reads trigger requests from a FIFO. It was opened for reading and
 // writing, so the end of a writer is no end of file.
 func (s *server) fifoLoop() {
 	buf := make([]byte, maxTrigger)
+	in, err := nowait.NewStream(s.endpoint.fifo)
+	if err != nil {
+		s.env.Log.Error("", "read trigger requests: %v", err)
+		s.retire("no trigger requests")
+		return
+	}
 	for {
-		n, err := s.endpoint.fifo.Read(buf)
+		n, err := in.Read(buf)
 		if errors.Is(err, os.ErrClosed) {
 			return
 		}

@@ -187,7 +187,7 @@ func (c *Conn) Handshake(ctx context.Context, cfg *tls.Config) error {
 	ctx, cancel := context.WithTimeout(ctx, c.o.Timeouts.StartTLS)
 	defer cancel()
 	c.conn.raw.SetDeadline(time.Now().Add(c.o.Timeouts.StartTLS))
-	tc := tls.Client(c.conn.raw, cfg)
+	tc := tls.Client(c.conn.Conn, cfg)
 	if err := tc.HandshakeContext(ctx); err != nil {
 		c.dead = true
 		return &Failure{Scope: ScopeSite, Handshake: true, Cause: err,

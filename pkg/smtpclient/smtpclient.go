@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/posthouse-mail/posthouse/pkg/mime"
+	"github.com/posthouse-mail/posthouse/pkg/nowait"
 	"github.com/posthouse-mail/posthouse/pkg/smtpwire"
 )
 
@@ -124,7 +125,7 @@ type Conn struct {
 // NewConn returns a Conn on an open connection. The caller goes on with
 // [Conn.Hello], and ends with [Conn.Quit] or [Conn.Close].
 func NewConn(conn net.Conn, peer Peer, o *Options) *Conn {
-	tc := &timedConn{Conn: conn, raw: conn, rate: o.MinRate}
+	tc := &timedConn{Conn: nowait.Wrap(conn), raw: conn, rate: o.MinRate}
 	return &Conn{Peer: peer, o: o, conn: tc,
 		r: smtpwire.NewReader(tc, o.Buffers), w: smtpwire.NewWriter(tc, o.Buffers)}
 }

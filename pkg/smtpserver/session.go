@@ -11,6 +11,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/posthouse-mail/posthouse/pkg/nowait"
 	"github.com/posthouse-mail/posthouse/pkg/printable"
 	"github.com/posthouse-mail/posthouse/pkg/smtpwire"
 	"github.com/posthouse-mail/posthouse/pkg/status"
@@ -28,7 +29,7 @@ const (
 // Serve runs one session to its end. The caller closes conn.
 func Serve(ctx context.Context, conn net.Conn, opts *Options, h Handler) error {
 	s := &Session{opts: opts, h: h, where: "CONNECT"}
-	s.conn = &timedConn{Conn: conn, ctx: ctx, timeout: opts.Timeout, rate: opts.MinDataRate, request: opts.RequestDeadline}
+	s.conn = &timedConn{Conn: nowait.Wrap(conn), ctx: ctx, timeout: opts.Timeout, rate: opts.MinDataRate, request: opts.RequestDeadline}
 	s.w = smtpwire.NewWriter(s.conn, opts.Buffers)
 	s.r = smtpwire.NewReader(flushReader{s.w, s.conn}, opts.Buffers)
 	defer s.r.Release()

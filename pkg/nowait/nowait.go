@@ -1,0 +1,196 @@
+// Package nowait reads and writes sockets and pipes at the bare price of the
+// system call.
+//
+// Around each system call, the Go runtime makes ready for one that may block.
+// In a process that has just been asleep this wakes the runtime's monitor
+// thread: two thread switches and a timer, several times the cost of a read
+// that finds its bytes in memory. Daemons that wake for each message and do
+// little then spend most of their time on it. A read or write in non-blocking
+// mode never waits, so the calls here are made without the preparation, and
+// waiting, with its deadlines, is left to the runtime's poller.
+//
+// Nothing that may wait for a disk or for another process belongs here: while
+// such a call lasts, the runtime could neither run other goroutines in its
+// place nor collect garbage.
+package nowait
+
+import (
+	"io"
+	"net"
+	"os"
+	"syscall"
+)
+
+// Stream reads and writes a descriptor that the runtime's poller watches. One
+// goroutine at a time may read, and one may write.
+type Stream struct {
+	raw   syscall.RawConn
+	read  transfer
+	write transfer
+}
+
+// transfer is one read or write: its attempts need no memory of their own.
+type transfer struct {
+	p     []byte
+	n     int
+	errno syscall.Errno
+	try   func(fd uintptr) bool
+}
+
+// NewStream returns a Stream on a connection or a file that is in non-blocking
+// mode, as net makes them and os does for pipes.
+func NewStream(c syscall.Conn) (*Stream, error) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	s := &Stream{raw: raw}
+	s.read.try, s.write.try = s.read.receive, s.write.send
+	return s, nil
+}
+
+// receive makes one attempt to read; false means to wait.
+func (t *transfer) receive(fd uintptr) bool {
+	for {
+		t.n, t.errno = read(int(fd), t.p)
+		if t.errno != syscall.EINTR {
+			return t.errno != syscall.EAGAIN
+		}
+	}
+}
+
+// send writes as much as there is room for; false means to wait for more.
+func (t *transfer) send(fd uintptr) bool {
+	for t.n < len(t.p) {
+		n, errno := write(int(fd), t.p[t.n:])
+		switch errno {
+		case 0:
+			t.n += n
+		case syscall.EINTR:
+		case syscall.EAGAIN:
+			return false
+		default:
+			t.errno = errno
+			return true
+		}
+	}
+	return true
+}
+
+// Read implements io.Reader.
+func (s *Stream) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	t := &s.read
+	t.p, t.n, t.errno = p, 0, 0
+	err := s.raw.Read(t.try)
+	t.p = nil
+	switch {
+	case err != nil:
+		return 0, err
+	case t.errno != 0:
+		return 0, os.NewSyscallError("read", t.errno)
+	case t.n == 0:
+		return 0, io.EOF
+	}
+	return t.n, nil
+}
+
+// Write implements io.Writer.
+func (s *Stream) Write(p []byte) (int, error) {
+	t := &s.write
+	t.p, t.n, t.errno = p, 0, 0
+	err := s.raw.Write(t.try)
+	t.p = nil
+	if err == nil && t.errno != 0 {
+		err = os.NewSyscallError("write", t.errno)
+	}
+	return t.n, err
+}
+
+// Conn is a connection whose bytes pass through a [Stream].
+type Conn struct {
+	net.Conn
+	stream *Stream
+}
+
+// Wrap returns a Conn on c, or c itself if it has no descriptor.
+func Wrap(c net.Conn) net.Conn {
+	sc, ok := c.(syscall.Conn)
+	if !ok {
+		return c
+	}
+	s, err := NewStream(sc)
+	if err != nil {
+		return c
+	}
+	return &Conn{Conn: c, stream: s}
+}
+
+// Read implements net.Conn.
+func (c *Conn) Read(p []byte) (int, error) {
+	n, err := c.stream.Read(p)
+	return n, c.wrap("read", err)
+}
+
+// Write implements net.Conn.
+func (c *Conn) Write(p []byte) (int, error) {
+	n, err := c.stream.Write(p)
+	return n, c.wrap("write", err)
+}
+
+// wrap gives an error of the system the form that those of net have.
+func (c *Conn) wrap(op string, err error) error {
+	if _, ok := err.(*os.SyscallError); !ok {
+		return err
+	}
+	return &net.OpError{Op: op, Net: c.LocalAddr().Network(), Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: err}
+}
+
+// NetConn returns the connection below.
+func (c *Conn) NetConn() net.Conn { return c.Conn }
+
+// Send sends a datagram on a connected socket. syscall.EAGAIN means that there
+// is no room for it now.
+func Send(fd int, p []byte) error {
+	for {
+		switch errno := send(fd, p); errno {
+		case 0:
+			return nil
+		case syscall.EINTR:
+		default:
+			return errno
+		}
+	}
+}
+
+// Write writes to a pipe in non-blocking mode. syscall.EAGAIN means that there
+// is no room now; up to PIPE_BUF bytes go whole or not at all.
+func Write(fd int, p []byte) (int, error) {
+	for {
+		n, errno := write(fd, p)
+		switch errno {
+		case 0:
+			return n, nil
+		case syscall.EINTR:
+		default:
+			return 0, errno
+		}
+	}
+}
+
+// Read reads from a pipe or socket in non-blocking mode. syscall.EAGAIN means
+// that nothing is there now.
+func Read(fd int, p []byte) (int, error) {
+	for {
+		n, errno := read(fd, p)
+		switch errno {
+		case 0:
+			return n, nil
+		case syscall.EINTR:
+		default:
+			return 0, errno
+		}
+	}
+}
