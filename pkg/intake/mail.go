@@ -4,8 +4,6 @@ import (
 	"context"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/posthouse-mail/posthouse/pkg/access"
 	"github.com/posthouse-mail/posthouse/pkg/anvilclient"
 	"github.com/posthouse-mail/posthouse/pkg/flushclient"
@@ -37,11 +35,10 @@ func (h *Session) checkSize(size int64) status.Status {
 	if srv.SizeLimit > 0 && size > srv.SizeLimit {
 		return status.New(552, "5.3.4", "Message size exceeds fixed limit")
 	}
-	var fs unix.Statfs_t
-	if unix.Fstatfs(int(srv.queueDir.Fd()), &fs) != nil {
+	free, known := srv.space.get()
+	if !known {
 		return status.Status{}
 	}
-	free := int64(fs.Bavail) * int64(fs.Bsize)
 	need := max(srv.MinFree, srv.SizeLimit+srv.SizeLimit/2, size)
 	if free < need {
 		srv.log.Warn("", "not enough free space in mail queue: %d bytes < %d", free, need)

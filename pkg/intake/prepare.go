@@ -51,7 +51,7 @@ type Server struct {
 	cleanup  *inject.Client
 	anvil    *anvilclient.Client
 	flush    *flushclient.Client
-	queueDir *os.File // for the free space check
+	space    space
 
 	mu         sync.Mutex
 	resolved   map[string]cachedResolve
@@ -161,7 +161,7 @@ func New(env *service.Env, setup Setup) (*Server, error) {
 	srv.cleanup = inject.NewClient(ipc.NewPool("public/"+srv.CleanupService, inject.Timeout))
 	srv.flush = flushclient.New(ipc.NewPool("public/"+srv.FlushService, 10*time.Second))
 	srv.anvil = anvilclient.New(ipc.NewPool(anvilclient.Endpoint, 10*time.Second))
-	if srv.queueDir, err = os.Open("."); err != nil {
+	if srv.space.dir, err = os.Open("."); err != nil {
 		return nil, fmt.Errorf("open queue directory: %w", err)
 	}
 	srv.opts = srv.Options(srv.log)
