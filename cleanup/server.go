@@ -115,8 +115,8 @@ func newServer(cfg *config.Config, log *maillog.Logger) (*server, error) {
 	s.keys = keys.Options{Delimiters: p.RecipientDelimiter, Local: s.isLocal}
 	s.queue = queue.Open(".", queue.Options{HashDepth: p.HashQueueDepth, HashNames: p.HashQueueNames, LongIDs: p.EnableLongQueueIDs})
 	s.rewrite = rewrite.NewClient(ipc.NewPool("private/"+p.RewriteServiceName, rewrite.Timeout))
-	t := newTrigger("public/qmgr")
-	s.trigger, s.drain = t.fire, t.wait
+	t := ipc.NewTriggerer("public/qmgr", "I")
+	s.trigger, s.drain = t.Fire, t.Wait
 	s.flow = &flow{delay: p.InFlowDelay, limit: p.ProcessLimit, count: s.incoming}
 	return s, nil
 }
@@ -222,48 +222,4 @@ func unescape(s string) (string, error) {
 		i--
 	}
 	return b.String(), nil
-}
-
-// triggerer sends the wake-up for qmgr. Messages that complete at nearly the
-// same time share one, since qmgr then scans the whole queue.
-type triggerer struct {
-	path    string
-	mu      sync.Mutex
-	pending bool
-	running bool
-	work    sync.WaitGroup
-}
-
-func newTrigger(path string) *triggerer { return &triggerer{path: path} }
-
-// fire makes sure that a trigger is sent after this call began. It does not
-// wait for it: a trigger is a hint, and the message is on disk.
-func (t *triggerer) fire() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.pending = true
-	if t.running {
-		return
-	}
-	t.running = true
-	t.work.Go(t.run)
-}
-
-// wait returns when the last trigger is on its way. A process that ends
-// without it would leave its last message to qmgr's next regular look.
-func (t *triggerer) wait() { t.work.Wait() }
-
-func (t *triggerer) run() {
-	for {
-		t.mu.Lock()
-		if !t.pending {
-			t.running = false
-			t.mu.Unlock()
-			return
-		}
-		t.pending = false
-		t.mu.Unlock()
-		// An absent qmgr finds the message when it starts.
-		_ = ipc.Trigger(t.path, []byte("I"))
-	}
 }

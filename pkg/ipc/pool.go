@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -90,41 +88,4 @@ func (p *Pool) Call(ctx context.Context, req List) (List, error) {
 		// Its siblings are as old; do not try them one by one.
 		p.Close()
 	}
-}
-
-// Trigger sends bytes to a trigger service, whose endpoint is a FIFO or a
-// socket. A trigger is a hint: the service looks for work at intervals
-// anyway, so a full FIFO is no error, and an absent reader is one that a
-// caller may ignore.
-func Trigger(path string, request []byte) error {
-	info, err := os.Lstat(path)
-	if err != nil {
-		return fmt.Errorf("trigger %s: %w", path, err)
-	}
-	if info.Mode()&os.ModeNamedPipe != 0 {
-		return triggerFIFO(path, request)
-	}
-	conn, err := net.DialTimeout("unix", path, time.Second)
-	if err != nil {
-		return fmt.Errorf("trigger %s: %w", path, err)
-	}
-	defer conn.Close()
-	conn.SetWriteDeadline(time.Now().Add(time.Second))
-	if _, err := conn.Write(request); err != nil {
-		return fmt.Errorf("trigger %s: %w", path, err)
-	}
-	return nil
-}
-
-func triggerFIFO(path string, request []byte) error {
-	fd, err := syscall.Open(path, syscall.O_WRONLY|syscall.O_NONBLOCK|syscall.O_CLOEXEC|syscall.O_NOFOLLOW, 0)
-	if err != nil {
-		return fmt.Errorf("trigger %s: %w", path, err)
-	}
-	defer syscall.Close(fd)
-	_, err = syscall.Write(fd, request)
-	if err != nil && !errors.Is(err, syscall.EAGAIN) {
-		return fmt.Errorf("trigger %s: %w", path, err)
-	}
-	return nil
 }
