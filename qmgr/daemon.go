@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -37,7 +36,7 @@ type daemon struct {
 	resolver resolver
 	now      func() time.Time
 	lifetime context.Context // of the process
-	work     sync.WaitGroup
+	crew     *crew
 
 	events chan func()
 	limits func(transport string) sched.Limits // cached, safe for all
@@ -100,6 +99,7 @@ func (d *daemon) setup(dir string, owner int, limits func(string) sched.Limits) 
 		Bounce: p.BounceService, Defer: p.DeferService, Trace: p.TraceService, Timeout: p.IPCTimeout,
 	})
 	d.resolver = newCache(rewrite.NewClient(ipc.NewPool("private/"+p.Rewrite, rewrite.Timeout)))
+	d.crew = newCrew()
 	d.events = make(chan func(), 256)
 	d.slots = make(chan struct{}, 32)
 	d.limits = cachedLimits(limits)
@@ -160,7 +160,7 @@ func (d *daemon) recoverActive() error {
 func (d *daemon) drain() {
 	done := make(chan struct{})
 	go func() {
-		d.work.Wait()
+		d.crew.wait()
 		close(done)
 	}()
 	select {
@@ -283,13 +283,7 @@ func (d *daemon) take(c candidate) {
 }
 
 // spawn runs work that may block.
-func (d *daemon) spawn(f func()) {
-	d.work.Add(1)
-	go func() {
-		defer d.work.Done()
-		f()
-	}()
-}
+func (d *daemon) spawn(f func()) { d.crew.run(d.lifetime, f) }
 
 // slot runs f with one of the slots for work that waits for a disk.
 func (d *daemon) slot(f func()) {
