@@ -9,8 +9,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
+	"time"
 
+	"github.com/posthouse-mail/posthouse/pkg/maillog"
 	"github.com/posthouse-mail/posthouse/pkg/printable"
 	"github.com/posthouse-mail/posthouse/pkg/service"
 )
@@ -38,13 +41,81 @@ func prepare(env *service.Env) (*service.Hooks, error) {
 			env.Log.Info("", "%s", line(data))
 		}}, nil
 	}
-	return &service.Hooks{Packet: func(_ context.Context, data []byte) { writeLine(out, data) }}, nil
+	w := &writer{out: out}
+	if w.pipe, err = maillog.OpenPipe(maillog.PostlogPipe); err != nil {
+		// The socket carries everything then.
+		env.Log.Warn("", "%v", err)
+		return &service.Hooks{Packet: func(_ context.Context, data []byte) { w.packet(data) }}, nil
+	}
+	return &service.Hooks{
+		Ready:  func(ctx context.Context) error { go w.pump(ctx); return nil },
+		Packet: func(_ context.Context, data []byte) { w.packet(data) },
+		Drain:  func() { w.take() },
+	}, nil
 }
 
-// writeLine appends one line with one write. An error, such as a full disk,
-// has nowhere to go.
-func writeLine(w io.Writer, data []byte) {
-	w.Write(append(line(data), '\n'))
+// nap is how long postlogd sleeps after it has taken lines from the pipe, so
+// that it wakes for many lines and not for each. The pipe holds what comes
+// meanwhile.
+const nap = 10 * time.Millisecond
+
+// maxBatches bounds what is taken from the pipe in one go.
+const maxBatches = 64
+
+// writer appends lines to the log. An error, such as a full disk, has nowhere
+// to go.
+type writer struct {
+	out  io.Writer
+	pipe *maillog.PipeReader // or nil
+	mu   sync.Mutex
+	buf  []byte
+}
+
+// packet appends the line of a datagram, after those that were written to the
+// pipe before it was sent.
+func (w *writer) packet(data []byte) {
+	w.take()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.out.Write(append(line(data), '\n'))
+}
+
+// pump appends what comes through the pipe, until the process ends. Whoever
+// comes after it finds the rest in the pipe.
+func (w *writer) pump(ctx context.Context) {
+	for ctx.Err() == nil {
+		if w.take() {
+			time.Sleep(nap)
+		} else if err := w.pipe.Wait(); err != nil {
+			return
+		}
+	}
+}
+
+// take appends the lines that are in the pipe, and reports whether there were
+// any. Many lines are one write.
+func (w *writer) take() bool {
+	if w.pipe == nil {
+		return false
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	any := false
+	for range maxBatches {
+		lines, err := w.pipe.Read()
+		if err != nil || len(lines) == 0 {
+			return any
+		}
+		any = true
+		w.buf = w.buf[:0]
+		for l := range bytes.Lines(lines) {
+			if text := bytes.TrimRight(l, "\r\n\x00"); len(text) > 0 {
+				w.buf = append(append(w.buf, line(text)...), '\n')
+			}
+		}
+		w.out.Write(w.buf)
+	}
+	return any
 }
 
 // line makes one safe line of what a peer sent.

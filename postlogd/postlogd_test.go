@@ -9,13 +9,14 @@ import (
 
 func TestOneLinePerDatagram(t *testing.T) {
 	var b bytes.Buffer
+	w := writer{out: &b}
 	for _, s := range []string{
 		"Nov 20 18:25:22 mail postfix/smtpd[8]: connect\n",
 		"x\nNov 20 18:25:22 mail postfix/smtpd[8]: forged\r\n",
 		"\x1b[2J\x00",
 		string(bytes.Repeat([]byte("a"), 9000)),
 	} {
-		writeLine(&b, []byte(s))
+		w.packet([]byte(s))
 	}
 	want := "Nov 20 18:25:22 mail postfix/smtpd[8]: connect\nx?Nov 20 18:25:22 mail postfix/smtpd[8]: forged\n?[2J\n" +
 		string(bytes.Repeat([]byte("a"), 2000)) + "\n"

@@ -19,6 +19,9 @@ type Options struct {
 	// Postlog is the socket of postlogd, relative to the queue directory,
 	// which must be the working directory whenever it is connected.
 	Postlog string
+	// Pipe is the pipe to postlogd, which is used before the socket. It must
+	// be opened by whom it belongs to, before the jail. "" is none.
+	Pipe string
 	// WriteFile lets a privileged process append to File by itself while
 	// postlogd cannot be reached.
 	WriteFile bool
@@ -71,6 +74,10 @@ func openPostlog(o Options) destination {
 	q := newQueued(path, func(e Entry) []byte { return []byte(Line(e, host)) })
 	if o.WriteFile {
 		q.fallback = func(e Entry) error { return appendFile(o.File, Line(e, host)+"\n") }
+	}
+	if o.Pipe != "" {
+		// Without it, the socket carries the lines.
+		q.pipe, _ = dialPipe(o.Pipe)
 	}
 	q.connect()
 	return q

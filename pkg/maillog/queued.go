@@ -17,7 +17,8 @@ const (
 	drainPause = 20 * time.Millisecond
 )
 
-// queued is a datagram socket with a bounded queue. A line is sent at once if
+// queued is a way to a receiver of lines, with a bounded queue: a datagram
+// socket, and a pipe in front of it if there is one. A line is sent at once if
 // the receiver takes it. Otherwise it waits, and a drainer goroutine, which
 // exists only while lines wait, sends it in order.
 type queued struct {
@@ -27,6 +28,7 @@ type queued struct {
 	now      func() time.Time
 
 	mu       sync.Mutex
+	pipe     *pipe // or nil
 	conn     *datagram
 	lastDial time.Time
 	waiting  []Entry
@@ -98,13 +100,35 @@ func (q *queued) try(e Entry) error {
 	return err
 }
 
-// sendNow sends one entry, on a second connection if the first one is dead.
+// sendNow sends one entry through the pipe if that has a reader, else by
+// datagram.
 func (q *queued) sendNow(e Entry) error {
+	if p := q.pipe; q.piped() {
+		err := q.reportDropped(e, p.trySend)
+		if err == nil {
+			err = p.trySend(q.encode(e))
+		}
+		if !errors.Is(err, syscall.EPIPE) {
+			return err
+		}
+		p.away = q.now()
+	}
+	return q.sendDatagram(e)
+}
+
+// piped reports whether lines go through the pipe now. It needs q.mu.
+func (q *queued) piped() bool {
+	return q.pipe != nil && q.now().Sub(q.pipe.away) >= retryEvery
+}
+
+// sendDatagram sends one entry, on a second connection if the first one is
+// dead.
+func (q *queued) sendDatagram(e Entry) error {
 	for attempt := 0; ; attempt++ {
 		if err := q.connect(); err != nil {
 			return err
 		}
-		err := q.reportDropped(e)
+		err := q.reportDropped(e, q.conn.trySend)
 		if err == nil {
 			err = q.conn.trySend(q.encode(e))
 		}
@@ -122,13 +146,13 @@ func (q *queued) sendNow(e Entry) error {
 
 // reportDropped tells the postmaster what is missing, ahead of the first line
 // that passes again.
-func (q *queued) reportDropped(e Entry) error {
+func (q *queued) reportDropped(e Entry, send func([]byte) error) error {
 	if q.dropped == 0 {
 		return nil
 	}
 	e.Severity = SevWarning
 	e.Text = fmt.Sprintf("warning: %d log lines were lost: %s was not reachable or too slow", q.dropped, q.path)
-	err := q.conn.trySend(q.encode(e))
+	err := send(q.encode(e))
 	if err == nil {
 		q.dropped = 0
 	}
@@ -152,8 +176,13 @@ func (q *queued) drain(done chan struct{}) {
 			q.mu.Unlock()
 			return
 		}
-		e, conn := q.waiting[0], q.conn
+		e, conn, p := q.waiting[0], q.conn, q.pipe
+		piped := q.piped()
 		q.mu.Unlock()
+		if piped {
+			p.wait()
+			continue
+		}
 		// The kernel keeps ten datagrams on many machines. It tells when
 		// there is room again, so this waits instead of asking again and
 		// again.
@@ -186,6 +215,10 @@ func (q *queued) close() error {
 	if q.conn != nil && !q.draining {
 		q.conn.close()
 		q.conn = nil
+	}
+	if q.pipe != nil && !q.draining {
+		q.pipe.close()
+		q.pipe = nil
 	}
 	if left > 0 {
 		return fmt.Errorf("%d log lines lost: %s too slow", left, q.path)

@@ -98,7 +98,7 @@ func (p *process) openLog() error {
 	}
 	o := maillog.Options{
 		Program: p.daemon.Name, Name: p.set.SyslogName, Facility: p.set.SyslogFacility,
-		File: file, Stderr: p.env.StandAlone, StderrErrors: isLog, Verbose: p.env.Verbose,
+		File: file, Pipe: maillog.PostlogPipe, Stderr: p.env.StandAlone, StderrErrors: isLog, Verbose: p.env.Verbose,
 	}
 	p.env.Log = maillog.Open(o)
 	return nil
