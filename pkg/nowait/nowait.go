@@ -15,6 +15,8 @@
 package nowait
 
 import (
+	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -88,7 +90,7 @@ func (s *Stream) Read(p []byte) (int, error) {
 	t.p = nil
 	switch {
 	case err != nil:
-		return 0, err
+		return 0, waitError(err)
 	case t.errno != 0:
 		return 0, os.NewSyscallError("read", t.errno)
 	case t.n == 0:
@@ -103,10 +105,22 @@ func (s *Stream) Write(p []byte) (int, error) {
 	t.p, t.n, t.errno = p, 0, 0
 	err := s.raw.Write(t.try)
 	t.p = nil
-	if err == nil && t.errno != 0 {
+	switch {
+	case err != nil:
+		err = waitError(err)
+	case t.errno != 0:
 		err = os.NewSyscallError("write", t.errno)
 	}
 	return t.n, err
+}
+
+// waitError is the error of a wait that ended without an attempt. A file that
+// was closed says so in words of its own, which nobody could ask for.
+func waitError(err error) error {
+	if _, ok := err.(*net.OpError); ok || errors.Is(err, os.ErrDeadlineExceeded) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", os.ErrClosed, err)
 }
 
 // Conn is a connection whose bytes pass through a [Stream].

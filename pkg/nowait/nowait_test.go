@@ -69,6 +69,31 @@ func TestConnErrors(t *testing.T) {
 	}
 }
 
+// TestFileClosed: a wait for a file that is closed meanwhile ends.
+func TestFileClosed(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	s, err := NewStream(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() {
+		for err == nil {
+			_, err = s.Read(make([]byte, 1))
+		}
+		done <- err
+	}()
+	w.Write([]byte("x"))
+	r.Close()
+	if err := <-done; !errors.Is(err, os.ErrClosed) {
+		t.Errorf("after Close: %v", err)
+	}
+}
+
 func TestPipeAndDatagram(t *testing.T) {
 	var fds [2]int
 	if err := unix.Pipe2(fds[:], unix.O_NONBLOCK|unix.O_CLOEXEC); err != nil {

@@ -55,7 +55,7 @@ func expected() map[string]rights {
 	return map[string]rights{
 		"master":          {owner: "root", caps: masterCaps, bounding: masterCaps, files: `/data/master\.lock|/spool/pid/master\.pid|/spool/public/(pickup|qmgr)`},
 		"smtpd":           with(daemon, `/spool|/etc/aliases|/etc/mailboxes|/etc/passwd`),
-		"cleanup":         daemon,
+		"cleanup":         withFiles(daemon, `/spool/public/qmgr`),
 		"trivial-rewrite": daemon,
 		"qmgr":            with(daemon, `/spool/public/qmgr`),
 		"pickup":          with(daemon, `/spool/public/pickup`),
@@ -284,6 +284,12 @@ func checkThreads(t *testing.T, p process) {
 			}
 		}
 	}
+}
+
+// withFiles adds files that a process may have open.
+func withFiles(r rights, files string) rights {
+	r.files = files
+	return r
 }
 
 // checkFiles: sockets and pipes aside, only the files of the table are open.
