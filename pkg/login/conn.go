@@ -36,8 +36,7 @@ type Conn struct {
 	over     bool        // in other hands, or logged already
 	stop     func() bool // forgets that the process's end concerns the connection
 
-	worker  *net.UnixConn // of a proxied session
-	handoff *os.File
+	worker *net.UnixConn // of a proxied session
 }
 
 // Secure reports whether a password may be sent over this connection.

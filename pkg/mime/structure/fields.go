@@ -71,7 +71,7 @@ func EachRaw(header []byte, f func(field, name, value []byte)) {
 			continue
 		}
 		name := bytes.TrimRight(field[:colon], " \t")
-		if len(name) == 0 || bytes.IndexAny(name, " \t\r\n") >= 0 {
+		if len(name) == 0 || bytes.ContainsAny(name, " \t\r\n") {
 			continue
 		}
 		f(field, name, bytes.TrimRight(field[colon+1:], "\r\n"))
