@@ -205,3 +205,11 @@ func quotable(s string, utf8OK bool) bool {
 	}
 	return !eight || utf8OK && utf8.ValidString(s)
 }
+
+// FlushIfFull writes what was collected if that is much.
+func (e *Encoder) FlushIfFull() error {
+	if len(e.buf) >= flushAt/2 {
+		return e.Flush()
+	}
+	return e.err
+}

@@ -313,3 +313,21 @@ func plainEncoding(e string) bool {
 func (s *scanner) end() {
 	s.closeTo(0, false)
 }
+
+// ParseBytes is Parse of a message that is in memory.
+func ParseBytes(b []byte) *Part {
+	s := &scanner{root: &Part{}}
+	s.push(&level{part: s.root})
+	for len(b) > 0 {
+		n := bytes.IndexByte(b, '\n') + 1
+		eol := n > 0
+		if !eol {
+			n = len(b)
+		}
+		s.line(b[:n], true, eol)
+		s.off += int64(n)
+		b = b[n:]
+	}
+	s.end()
+	return s.root
+}

@@ -1,0 +1,58 @@
+package imapserver
+
+import (
+	"bytes"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+// fold appends s in a form in which equal text has equal bytes whatever its
+// case: i;unicode-casemap (RFC 5051).
+func fold(dst, s []byte) []byte {
+	start := len(dst)
+	dst = append(dst, s...)
+	ascii := true
+	for i := start; i < len(dst); i++ {
+		c := dst[i]
+		if c >= 'A' && c <= 'Z' {
+			dst[i] = c | 0x20
+		} else if c >= utf8.RuneSelf {
+			ascii = false
+		}
+	}
+	if ascii {
+		return dst
+	}
+	decomposed := norm.NFKD.Bytes(dst[start:])
+	dst = dst[:start]
+	for len(decomposed) > 0 {
+		r, n := utf8.DecodeRune(decomposed)
+		if r < utf8.RuneSelf {
+			dst = append(dst, byte(r))
+		} else {
+			dst = utf8.AppendRune(dst, unicode.ToLower(unicode.ToTitle(r)))
+		}
+		decomposed = decomposed[n:]
+	}
+	return dst
+}
+
+// foldString is fold of a string.
+func foldString(s string) string { return string(fold(nil, []byte(s))) }
+
+// finder looks for folded text in a stream.
+type finder struct {
+	text []byte
+	buf  []byte // the end of what was read, folded, and what is new
+}
+
+// write takes a piece and reports whether the text is in what came so far. A
+// piece must not end within a character.
+func (f *finder) write(p []byte) bool {
+	keep := min(len(f.buf), max(len(f.text)-1, 0))
+	copy(f.buf, f.buf[len(f.buf)-keep:])
+	f.buf = fold(f.buf[:keep], p)
+	return bytes.Contains(f.buf, f.text)
+}
