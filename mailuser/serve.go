@@ -49,6 +49,7 @@ func newUser(ctx context.Context) *user {
 // services is the table of what a session can be.
 func (u *user) services() map[string]func(ctx context.Context, c *client) error {
 	return map[string]func(ctx context.Context, c *client) error{
+		"imap": u.imap,
 		"pop3": u.pop3,
 	}
 }

@@ -2,16 +2,27 @@ package main
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
+	"github.com/posthouse-mail/posthouse/pkg/imapserver"
 	"github.com/posthouse-mail/posthouse/pkg/mailstore"
 )
 
 // store opens the mail of the session's user.
 func (u *user) store(c *client) (*mailstore.Store, error) {
-	return mailstore.Open(mailstore.Options{
+	o := mailstore.Options{
 		Shared: u.shared, Root: c.User.MailDir, Host: c.Settings["myhostname"], User: c.User.Login, Quota: c.User.Quota,
-	})
+		CacheVersion: imapserver.CacheVersion, SpecialUse: map[string]string{}, Subscribe: true,
+	}
+	for _, word := range strings.Fields(c.Settings["mail_special_folders"]) {
+		name, use, ok := strings.Cut(word, "=")
+		if !ok {
+			use = name
+		}
+		o.SpecialUse[name] = use
+	}
+	return mailstore.Open(o)
 }
 
 // number returns a parameter that is a number, or 0. sessiond has checked it.

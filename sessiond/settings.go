@@ -17,7 +17,8 @@ type sessionParams struct {
 	Timeout      time.Duration `param:"imap_timeout"`
 	IdleNotify   time.Duration `param:"imap_idle_notify_interval"`
 	MaxLine      int           `param:"imap_max_line_length"`
-	MessageLimit int64         `param:"message_size_limit"`
+	AppendLimit  int64         `param:"imap_append_limit"`
+	Special      []string      `param:"mail_special_folders"`
 
 	POP3Expire string        `param:"pop3_expire"`
 	POP3Idle   time.Duration `param:"pop3_idle_timeout"`
@@ -43,7 +44,8 @@ func sessionSettings(cfg *config.Config) (map[string]string, error) {
 		"imap_timeout":              seconds(p.Timeout),
 		"imap_idle_notify_interval": seconds(p.IdleNotify),
 		"imap_max_line_length":      strconv.Itoa(p.MaxLine),
-		"message_size_limit":        strconv.FormatInt(p.MessageLimit, 10),
+		"imap_append_limit":         strconv.FormatInt(p.AppendLimit, 10),
+		"mail_special_folders":      strings.Join(p.Special, " "),
 
 		"pop3_expire":          p.POP3Expire,
 		"pop3_idle_timeout":    seconds(p.POP3Idle),

@@ -187,7 +187,7 @@ func (i *instance) masterCf() string {
 	for _, l := range []struct {
 		service string
 		offset  int
-	}{{"smtp", 0}, {"submission", 1}, {"submissions", 2}, {"pop3", 5}, {"pop3s", 6}} {
+	}{{"smtp", 0}, {"submission", 1}, {"submissions", 2}, {"imap", 3}, {"imaps", 4}, {"pop3", 5}, {"pop3s", 6}} {
 		text = strings.Replace(text, fmt.Sprintf("\n%-11s inet", l.service), fmt.Sprintf("\n127.0.0.1:%d inet", i.basePort+l.offset), 1)
 	}
 	return text + fmt.Sprintf("\n# LMTP, for transfer agents that cannot use private/dovecot-lmtp.\n"+

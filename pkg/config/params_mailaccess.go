@@ -8,6 +8,8 @@ func rowsMailAccess() []row {
 		{"disable_plaintext_auth", Bool, "yes", "", "imapd pop3d", 'O',
 			"Refuse logins that show the password to the network unless TLS is on. Clients on the loopback interface " +
 				"are excepted."},
+		{"imap_append_limit", Int, "0", "0", "sessiond", 'O',
+			"The size of a message that an IMAP client may store, in bytes. 0 is no limit but the quota."},
 		{"imap_capability", List, "", "", "imapd sessiond", 'O',
 			"The capabilities of the IMAP server. Empty is all that it has. Words with '+' or '-' in front are added " +
 				"to these or taken away; words without are the whole list."},
@@ -31,6 +33,9 @@ func rowsMailAccess() []row {
 			"The TLS versions of the servers for mail users, in the notation of smtpd_tls_protocols."},
 		{"login_tls_wrappermode", Bool, "no", "", "imapd pop3d", 'O',
 			"TLS from the first byte on, as on the ports imaps and pop3s. Set it with -o in master.cf."},
+		{"mail_special_folders", List, "", "", "sessiond", 'O',
+			"Folders that are made and subscribed when a user logs in for the first time, with their special use if it is " +
+				"not their name: \"Drafts, Sent, Trash, Spam=Junk\". Special uses are Archive, Drafts, Flagged, Junk, Sent, Trash."},
 		{"mail_max_userip_connections", Int, "10", "0", "sessiond", 'O',
 			"How many sessions of one protocol a user may have from one address. 0 is no limit."},
 		{"session_minimum_uid", Int, "$virtual_minimum_uid", "1", "sessiond", 'O',

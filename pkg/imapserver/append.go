@@ -12,7 +12,7 @@ import (
 // maxMessages bounds one APPEND (RFC 3502).
 const maxMessages = 1000
 
-// noLimit is the size of a message where message_size_limit sets none.
+// noLimit is the size of a message where imap_append_limit sets none.
 const noLimit = 1 << 40
 
 func (c *conn) messageLimit() int64 {

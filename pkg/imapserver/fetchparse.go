@@ -28,7 +28,7 @@ type item struct {
 	kind    itemKind
 	section section
 	partial partial
-	name    string // as it is told: BODY, RFC822, RFC822.HEADER, BINARY
+	name    string // as it is told: BODY, BINARY, or one of the old names
 	seen    bool   // marks the message as \Seen
 	lazy    bool   // PREVIEW (LAZY)
 }

@@ -2,6 +2,7 @@ package imapserver
 
 import (
 	"strings"
+	"time"
 
 	"github.com/posthouse-mail/posthouse/pkg/mailstore"
 )
@@ -248,11 +249,9 @@ func (c *conn) watchOthers() (<-chan string, func()) {
 		opened = append(opened, mb)
 		go relay(mb.Watch(), name, out, end)
 	}
-	folders, stop := c.store.WatchFolders()
-	go relay(folders, "", out, end)
+	go n.watchFolders(out, end)
 	return out, func() {
 		close(end)
-		stop()
 		for _, mb := range opened {
 			mb.Close()
 		}
@@ -345,5 +344,38 @@ func (c *conn) tellFolders() error {
 func (c *conn) changedFolders() {
 	if c.notify != nil {
 		c.startNotify(c.notify, false)
+	}
+}
+
+// foldersEvery is how often the list of folders is looked at.
+const foldersEvery = time.Second
+
+// watchFolders has the list of folders looked at while somebody wants to know
+// of changes.
+func (n *notification) watchFolders(out chan<- string, end <-chan struct{}) {
+	wanted := false
+	for i := range n.groups {
+		wanted = wanted || n.groups[i].events["MAILBOXNAME"] || n.groups[i].events["SUBSCRIPTIONCHANGE"]
+	}
+	if !wanted {
+		return
+	}
+	tick := time.NewTicker(foldersEvery)
+	defer tick.Stop()
+	relayTicks(tick.C, out, end)
+}
+
+func relayTicks(tick <-chan time.Time, out chan<- string, end <-chan struct{}) {
+	for {
+		select {
+		case <-tick:
+		case <-end:
+			return
+		}
+		select {
+		case out <- "":
+		case <-end:
+			return
+		}
 	}
 }

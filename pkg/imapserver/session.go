@@ -36,7 +36,7 @@ type Options struct {
 	Timeout      time.Duration // imap_timeout
 	IdleNotify   time.Duration // imap_idle_notify_interval
 	MaxLine      int           // imap_max_line_length
-	MessageLimit int64         // message_size_limit; 0: none
+	MessageLimit int64         // imap_append_limit; 0: none
 	Name         string        // of the software, for ID
 }
 
@@ -56,7 +56,7 @@ func OptionsFrom(set map[string]string) Options {
 	o := Options{Capability: strings.Fields(set["imap_capability"]), Timeout: seconds("imap_timeout"),
 		IdleNotify: seconds("imap_idle_notify_interval"), Name: set["mail_name"]}
 	o.MaxLine, _ = strconv.Atoi(set["imap_max_line_length"])
-	o.MessageLimit, _ = strconv.ParseInt(set["message_size_limit"], 10, 64)
+	o.MessageLimit, _ = strconv.ParseInt(set["imap_append_limit"], 10, 64)
 	return o
 }
 

@@ -5,6 +5,8 @@ import (
 	"io"
 	"strconv"
 	"unicode/utf8"
+
+	"github.com/posthouse-mail/posthouse/pkg/mutf7"
 )
 
 // flushAt is how much an Encoder collects before it writes.
@@ -115,7 +117,7 @@ func (e *Encoder) Mailbox(name string) *Encoder {
 	if e.UTF8 {
 		return e.AString(name)
 	}
-	return e.AString(EncodeUTF7(name))
+	return e.AString(mutf7.Encode(name))
 }
 
 // LiteralHeader starts a literal of n bytes; the caller appends them, or

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/posthouse-mail/posthouse/pkg/mutf7"
 )
 
 // Classes of characters (RFC 9051 9).
@@ -259,9 +261,14 @@ func (d *Decoder) Mailbox() string {
 func (d *Decoder) DecodeMailbox(s string) (string, bool) {
 	name := s
 	if !d.UTF8 {
-		var ok bool
-		if name, ok = DecodeUTF7(s); !ok {
+		// A name with '&' is taken for UTF-8 if it is no modified UTF-7 but
+		// has bytes that only UTF-8 has.
+		decoded, err := mutf7.Decode(s)
+		if err != nil && isASCII(s) {
 			return "", false
+		}
+		if err == nil {
+			name = decoded
 		}
 	}
 	if !utf8.ValidString(name) {
@@ -291,4 +298,13 @@ func (d *Decoder) List(item func()) {
 		}
 		item()
 	}
+}
+
+func isASCII(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
 }

@@ -192,6 +192,8 @@ func (s *Server) Mechanisms(ctx context.Context, c *Conn) []string {
 		s.Log.Warn("", "mechanisms: %v", err)
 		return nil
 	}
+	// APOP is a command of POP3, and no mechanism of SASL.
+	names = slices.DeleteFunc(names, func(n string) bool { return n == "APOP" && s.Protocol == "imap" })
 	if !c.Secure() {
 		names = slices.DeleteFunc(names, func(n string) bool { return slices.Contains(plaintext, n) })
 	}

@@ -25,7 +25,7 @@ var rows = [][]string{
 	{"ipc", "imapwire", "mime/structure", "envelope", "config", "maillog", "userdb", "password", "authclient", "authclient/authtest"},
 	{"jail", "sched", "queue", "queue/bouncelog", "queue/listing", "table/text", "table/pattern", "table/pcre", "table", "table/keys", "table/dbfile", "table/sqltable", "table/ldaptable", "table/databases", "queuetool", "dns", "dns/dnstest"},
 	{"sasl", "smtpwire", "tlspolicy", "tlskeys", "rewrite", "anvilclient", "flushclient", "dropclient", "inject", "bounceclient", "deliver", "access", "worker", "depositclient", "dovecotauth", "session", "usertool"},
-	{"smtpserver", "smtpclient", "pop3server", "check"},
+	{"smtpserver", "smtpclient", "pop3server", "inflate", "imapserver", "check"},
 	{"service/masterlink", "service", "intake", "login"},
 }
 
@@ -196,7 +196,7 @@ var thirdParty = map[string][]string{
 	"golang.org/x/crypto":            {"pkg/password"},
 	"github.com/miekg/dns":           {"pkg/dns", "pkg/dns/dnstest"},
 	"github.com/emersion/go-smtp":    {"pkg/smtpserver", "pkg/smtpclient"},
-	"github.com/emersion/go-sasl":    {"pkg/sasl"},
+	"github.com/emersion/go-sasl":    {"pkg/sasl", "pkg/imapserver"},
 	"github.com/spf13/pflag":         {"pkg/service", "cmd/", "postlogd", "master"},
 	"golang.org/x/net/idna":          {"pkg/address"},
 	"github.com/jackc/pgx":           {"pkg/table/sqltable"},
