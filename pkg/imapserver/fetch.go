@@ -90,7 +90,6 @@ func (c *conn) fetchVanished(set imapwire.NumSet, since uint64) error {
 type fetching struct {
 	c       *conn
 	req     *fetchRequest
-	label   []byte
 	seen    []uint32 // read, and not \Seen yet
 	missing bool     // some messages are gone
 	failed  error

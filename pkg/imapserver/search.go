@@ -12,17 +12,16 @@ import (
 // returnOptions are those of ESEARCH (RFC 9051 6.4.4, RFC 5182, RFC 5267, RFC
 // 9394).
 type returnOptions struct {
-	given                          bool
-	min, max, all, count, save     bool
-	update, context                bool
-	partial                        *window
-	partialText                    string
-	modseq                         bool   // tell MODSEQ
-	tag                            string // of the command
-	uid                            bool
-	mailbox                        string // of a search in several (RFC 7377)
-	validity                       uint32
-	sortedResult, wantsCorrelation bool
+	given                      bool
+	min, max, all, count, save bool
+	update, context            bool
+	partial                    *window
+	partialText                string
+	modseq                     bool   // tell MODSEQ
+	tag                        string // of the command
+	uid                        bool
+	mailbox                    string // of a search in several (RFC 7377)
+	validity                   uint32
 }
 
 // readReturn reads RETURN (...).

@@ -85,7 +85,6 @@ type conn struct {
 	saved                                   []uint32 // UIDs of the last SEARCH with SAVE
 	notify                                  *notification
 	contexts                                []*searchContext
-	compare                                 string // the active comparator
 	appended                                struct{ n, deleted, expunged int }
 	lastTree                                *partTree
 }

@@ -1,8 +1,6 @@
 package imapserver
 
 import (
-	"slices"
-
 	"github.com/posthouse-mail/posthouse/pkg/imapwire"
 	"github.com/posthouse-mail/posthouse/pkg/mailstore"
 )
@@ -98,10 +96,4 @@ func (c *conn) goneIn(ranges []imapwire.Range) bool {
 		}
 	}
 	return false
-}
-
-func sorted(uids []uint32) []uint32 {
-	uids = slices.Clone(uids)
-	slices.Sort(uids)
-	return slices.Compact(uids)
 }

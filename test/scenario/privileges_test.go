@@ -74,6 +74,7 @@ func expected() map[string]rights {
 		"virtual":         with(parent, `/etc/mailboxes`),
 		"lmtpd":           daemon,
 		"deposit":         parent,
+		"imapd":           login,
 		"pop3d":           login,
 		"sessiond":        parent,
 		"mailuser":        with(worker, `/mail/example\.test/you/posthouse.*`),
@@ -136,6 +137,7 @@ func startAll(t *testing.T, mail *testkit.Instance) *testkit.SMTP {
 	// It stays logged in, and with it its worker.
 	c := dialPOP3(t, pop3Addr(mail, 5), false)
 	c.login("you")
+	dialIMAP(t, mail, true).login("you")
 	lmtp := testkit.Dial(t, mail.LMTPAddr())
 	lmtp.Cmd("250", "LHLO c.test")
 	lmtp.Cmd("250", "MAIL FROM:<>")
@@ -225,7 +227,7 @@ func compare(t *testing.T, mail *testkit.Instance, p process, want rights) {
 	}
 	check("uid", p.status["Uid"], four(u.Uid))
 	switch {
-	case p.name == "pop3d":
+	case p.name == "pop3d", p.name == "imapd":
 		// The mail owner's group lets it reach private sockets.
 		check("gid", p.status["Gid"], four(strconv.Itoa(jail.StrangersGID)))
 		owner, err := user.Lookup("posthouse")
@@ -241,7 +243,7 @@ func compare(t *testing.T, mail *testkit.Instance, p process, want rights) {
 	case want.owner != "root" && want.owner != "box":
 		check("gid", p.status["Gid"], four(u.Gid))
 	}
-	if groups := strings.Fields(p.status["Groups"]); p.name != "pop3d" && len(groups) > 1 || len(groups) == 1 && groups[0] != strings.Fields(p.status["Gid"])[0] && groups[0] != u.Gid {
+	if groups := strings.Fields(p.status["Groups"]); p.name != "pop3d" && p.name != "imapd" && len(groups) > 1 || len(groups) == 1 && groups[0] != strings.Fields(p.status["Gid"])[0] && groups[0] != u.Gid {
 		t.Errorf("%s: supplementary groups %v", p.name, groups)
 	}
 	for _, set := range []string{"CapEff", "CapPrm"} {
