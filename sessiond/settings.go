@@ -11,14 +11,14 @@ import (
 // sessionParams are the parameters that sessions obey. The worker gets them
 // with each session, since it cannot read main.cf.
 type sessionParams struct {
-	Hostname     string        `param:"myhostname"`
-	MailName     string        `param:"mail_name"`
-	Capability   []string      `param:"imap_capability"`
-	Timeout      time.Duration `param:"imap_timeout"`
-	IdleNotify   time.Duration `param:"imap_idle_notify_interval"`
-	MaxLine      int           `param:"imap_max_line_length"`
-	AppendLimit  int64         `param:"imap_append_limit"`
-	Special      []string      `param:"mail_special_folders"`
+	Hostname    string        `param:"myhostname"`
+	MailName    string        `param:"mail_name"`
+	Capability  []string      `param:"imap_capability"`
+	Timeout     time.Duration `param:"imap_timeout"`
+	IdleNotify  time.Duration `param:"imap_idle_notify_interval"`
+	MaxLine     int           `param:"imap_max_line_length"`
+	AppendLimit int64         `param:"imap_append_limit"`
+	Special     []string      `param:"mail_special_folders"`
 
 	POP3Expire string        `param:"pop3_expire"`
 	POP3Idle   time.Duration `param:"pop3_idle_timeout"`
