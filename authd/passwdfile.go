@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"strings"
 
 	"github.com/posthouse-mail/posthouse/pkg/authclient"
@@ -80,6 +81,7 @@ func parsePasswdLine(fields []string) (*userdb.Record, error) {
 	if err != nil {
 		return nil, err
 	}
+	joinMaildir(r)
 	if stored := get(1); stored != "" && stored[0] != '!' && stored[0] != '*' {
 		if !strings.HasPrefix(stored, "{") && !strings.HasPrefix(stored, "$") && len(stored) != 13 {
 			return nil, password.ErrScheme
@@ -89,22 +91,30 @@ func parsePasswdLine(fields []string) (*userdb.Record, error) {
 	return r, nil
 }
 
+// joinMaildir puts a Maildir that is given relative to the home below it.
+func joinMaildir(r *userdb.Record) {
+	if rel, ok := r.Options["maildir"]; ok && r.MailDir == "" && r.Home != "" {
+		r.MailDir = path.Join(r.Home, path.Join("/", rel))
+		delete(r.Options, "maildir")
+	}
+}
+
 // addExtra translates an extra field of Dovecot.
 func addExtra(name, value string, add func(name, value string)) error {
 	switch name {
 	case "uid", "gid", "home":
 		add(name, value)
 	case "mail":
-		path, ok := strings.CutPrefix(value, "maildir:")
-		if !ok {
+		dir, ok := strings.CutPrefix(value, "maildir:")
+		if !ok && !strings.HasPrefix(value, "/") {
 			return fmt.Errorf("mail=%s is no Maildir", value)
 		}
-		path, _, _ = strings.Cut(path, ":")
-		if home, ok := strings.CutPrefix(path, "~/"); ok {
-			add("options", "maildir="+home)
+		dir, _, _ = strings.Cut(dir, ":")
+		if rel, ok := strings.CutPrefix(dir, "~/"); ok {
+			add("options", "maildir="+rel)
 			return nil
 		}
-		add("mail", path)
+		add("mail", dir)
 	case "quota_rule":
 		q, err := quotaRule(value)
 		if err != nil {
@@ -114,6 +124,7 @@ func addExtra(name, value string, add func(name, value string)) error {
 	case "allow_nets":
 		add("networks", value)
 	case "nologin":
+		// The field counts by being there.
 		add("disabled", "imap,pop3,submission,smtp,sieve")
 	}
 	return nil

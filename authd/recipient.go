@@ -59,11 +59,8 @@ func (s *server) resolve(ctx context.Context, addr string) (*found, error) {
 		names = append(names, address.Join(base, domain))
 	}
 	for _, name := range names {
-		for _, src := range s.sources {
-			f, err := src.lookup(ctx, name, "")
-			if errors.Is(err, userdb.ErrUnknown) {
-				continue
-			}
+		f, err := s.known(ctx, name, "")
+		if !errors.Is(err, userdb.ErrUnknown) {
 			return f, err
 		}
 	}

@@ -122,7 +122,7 @@ func (s *server) lookup(ctx context.Context, login, service string) ipc.List {
 	if !ok {
 		return unknown()
 	}
-	f, err := s.find(ctx, name, service)
+	f, err := s.known(ctx, name, service)
 	if errors.Is(err, userdb.ErrUnknown) || err == nil && service != "" && f.rec.IsDisabled(service) {
 		return unknown()
 	}

@@ -76,19 +76,41 @@ func (s *server) openSource(spec string, o opening) (source, error) {
 		return openSystem("/etc", s.MinimumUID, o)
 	case "passwd-file":
 		return openPasswdFile(arg)
+	case "pgsql", "mysql", "sqlite":
+		return openSQL(kind, arg)
+	case "ldap":
+		return openLDAP(arg)
+	case "saslauthd":
+		return openSaslauthd(arg)
 	}
-	return nil, errors.New("no such source; known are userdb, passwd, passwd-file:FILE, pgsql:FILE, mysql:FILE, sqlite:FILE, ldap:FILE and pam")
+	return nil, errors.New("no such source; known are userdb, passwd, passwd-file:FILE, pgsql:FILE, mysql:FILE, sqlite:FILE, ldap:FILE and saslauthd:SOCKET")
 }
 
 // find asks the sources for a login, in their order. The first that knows it
 // decides.
 func (s *server) find(ctx context.Context, login, service string) (*found, error) {
+	return s.ask(ctx, login, service, s.sources)
+}
+
+// known is find without the sources that say yes to each login, as only a
+// password can tell them apart.
+func (s *server) known(ctx context.Context, login, service string) (*found, error) {
+	var sure []source
+	for _, src := range s.sources {
+		if u, ok := src.(interface{ unsure() bool }); !ok || !u.unsure() {
+			sure = append(sure, src)
+		}
+	}
+	return s.ask(ctx, login, service, sure)
+}
+
+func (s *server) ask(ctx context.Context, login, service string, sources []source) (*found, error) {
 	names := []string{login}
 	if s.DefaultRealm != "" && !strings.Contains(login, "@") {
 		names = append(names, login+"@"+s.DefaultRealm)
 	}
 	for _, name := range names {
-		for _, src := range s.sources {
+		for _, src := range sources {
 			f, err := src.lookup(ctx, name, service)
 			if errors.Is(err, userdb.ErrUnknown) {
 				continue

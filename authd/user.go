@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os/user"
 	"strconv"
@@ -31,10 +30,7 @@ func (s *server) user(r *userdb.Record) (*authclient.User, error) {
 		u.UID = -1
 	}
 	if u.Home == "" && s.MailHome != "" {
-		var err error
-		if u.Home, err = expandHome(s.MailHome, r.Login); err != nil {
-			return nil, err
-		}
+		u.Home = expandHome(s.MailHome, r.Login)
 	}
 	u.MailDir = r.MailDir
 	if u.MailDir == "" && u.Home != "" {
@@ -43,20 +39,19 @@ func (s *server) user(r *userdb.Record) (*authclient.User, error) {
 	return u, nil
 }
 
-var errBadHome = errors.New("the login cannot be part of a path")
-
-// expandHome fills in %u, %n and %d.
-func expandHome(template, login string) (string, error) {
+// expandHome fills in %u, %n and %d; "" for a login that cannot be part of a
+// path, or lacks the domain.
+func expandHome(template, login string) string {
 	local, domain, _ := strings.Cut(login, "@")
 	for _, part := range []string{login, local, domain} {
 		if part == "." || part == ".." || strings.ContainsAny(part, "/\x00") {
-			return "", errBadHome
+			return ""
 		}
 	}
 	if local == "" || strings.Contains(template, "%d") && domain == "" {
-		return "", errBadHome
+		return ""
 	}
-	return strings.NewReplacer("%u", login, "%n", local, "%d", domain, "%%", "%").Replace(template), nil
+	return strings.NewReplacer("%u", login, "%n", local, "%d", domain, "%%", "%").Replace(template)
 }
 
 // lookupID returns the number of a user or a group, which may be a number

@@ -53,23 +53,26 @@ type host struct {
 }
 
 // Open opens the database that a file describes. It connects when it is asked.
-func Open(kind, path string) (*DB, error) {
+func Open(kind, path string) (*DB, error) { return OpenQuery(kind, path, "query") }
+
+// OpenQuery is Open with a query of another name.
+func OpenQuery(kind, path, name string) (*DB, error) {
 	f, err := dbfile.Read(path)
 	if err != nil {
 		return nil, err
 	}
 	d := &DB{kind: kind, file: f}
-	if err := d.open(); err != nil {
+	if err := d.open(name); err != nil {
 		return nil, err
 	}
 	return d, nil
 }
 
-func (d *DB) open() error {
-	text := d.file.Str("query", "")
+func (d *DB) open(name string) error {
+	text := d.file.Str(name, "")
 	if text == "" {
 		if text = legacyQuery(d.kind, d.file); text == "" {
-			return fmt.Errorf("%s: no query", d.file.Path())
+			return fmt.Errorf("%s: no %s", d.file.Path(), name)
 		}
 	}
 	var err error
