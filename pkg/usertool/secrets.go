@@ -1,0 +1,59 @@
+package usertool
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/posthouse-mail/posthouse/pkg/password"
+	"github.com/posthouse-mail/posthouse/pkg/userdb"
+)
+
+// SecretField returns what is stored of a password in a field of the user
+// database. The names of fields say what they are for: hmac-md5pw and the like
+// for CRAM, scram-sha-256pw for SCRAM, and all others for the password itself.
+func SecretField(name, scheme, plaintext string) (userdb.Field, error) {
+	kind := strings.TrimSuffix(name, "pw")
+	stored := ""
+	var err error
+	switch {
+	case hasKind(kind, "hmac-md5"), hasKind(kind, "hmac-sha1"), hasKind(kind, "hmac-sha256"):
+		var state password.HMACState
+		if state, err = password.NewHMACState(kind[strings.LastIndex(kind, "hmac-"):], plaintext); err == nil {
+			stored = state.String()
+		}
+	case hasKind(kind, "scram-sha-1"):
+		stored, err = password.Hash(password.SCRAMSHA1, plaintext)
+	case hasKind(kind, "scram-sha-256"):
+		stored, err = password.Hash(password.SCRAMSHA256, plaintext)
+	default:
+		stored, err = password.Hash(scheme, plaintext)
+	}
+	if err == nil && strings.ContainsAny(stored, "|\n") {
+		err = fmt.Errorf("%w: it has a '|'", password.ErrPassword)
+	}
+	return userdb.Field{Name: name, Value: stored}, err
+}
+
+// hasKind tells imap-hmac-md5 and hmac-md5 from others.
+func hasKind(kind, want string) bool { return kind == want || strings.HasSuffix(kind, "-"+want) }
+
+// ReadPasswordFile reads a password from the first line of a file, or of
+// standard input for "-".
+func ReadPasswordFile(name string, in io.Reader) (string, error) {
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return "", err
+		}
+		defer f.Close()
+		in = bufio.NewReader(f)
+	}
+	plaintext, err := ReadLine(in)
+	if err != nil {
+		return "", fmt.Errorf("password from %s: %w", name, err)
+	}
+	return plaintext, password.CheckPlaintext(plaintext)
+}
