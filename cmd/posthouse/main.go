@@ -112,6 +112,8 @@ func commands() []command {
 		{"status", (*app).status}, {"flush", (*app).flush}, {"check", (*app).check},
 		{"set-permissions", (*app).setPermissions}, {"init", (*app).initInstance},
 		{"logrotate", (*app).logrotate}, {"dkim", (*app).dkimCommand}, {"version", (*app).version},
+		{"user", (*app).userCommand}, {"domain", (*app).domainCommand},
+		{"logrotate", (*app).logrotate}, {"version", (*app).version},
 	}
 }
 

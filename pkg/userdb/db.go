@@ -60,6 +60,23 @@ func Open(path string, o Options) (*DB, error) {
 	return db, nil
 }
 
+// OpenAny opens a database whatever its modes and owners are, to import it. Its
+// index is not looked at.
+func OpenAny(path string) (*DB, error) {
+	path = strings.TrimRight(path, "/")
+	src, err := scan(path, trustAll)
+	if err != nil {
+		return nil, err
+	}
+	text, err := readText(src, nil)
+	if err != nil {
+		return nil, err
+	}
+	db := &DB{path: path, opts: Options{Owner: trustAll}}
+	db.state.Store(&state{src: src, store: text})
+	return db, nil
+}
+
 // load reads the index when it was made from the text as it is, and else the
 // text. An index without its text is the database, as with Courier.
 func (db *DB) load() *state {

@@ -47,12 +47,17 @@ func ReadPasswd(passwd, shadow string) ([]Account, error) {
 	var list []Account
 	seen := map[string]int{}
 	err := readColons(passwd, func(n int, f []string) {
+		// The last field of Dovecot's form may have colons of its own.
+		extra := ""
+		if len(f) > 7 {
+			extra = strings.Join(f[7:], ":")
+		}
 		f = append(f, make([]string, 7)...)
 		if _, again := seen[f[0]]; again || f[0] == "" {
 			return
 		}
 		seen[f[0]] = len(list)
-		a := Account{Name: f[0], UID: f[2], GID: f[3], Gecos: f[4], Home: f[5], Shell: f[6], Line: n}
+		a := Account{Name: f[0], UID: f[2], GID: f[3], Gecos: f[4], Home: f[5], Shell: f[6], Line: n, Extra: extra}
 		if f[1] != "x" {
 			a.Password = f[1]
 		}

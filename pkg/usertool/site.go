@@ -22,16 +22,17 @@ const defaultConfig = "/etc/posthouse"
 
 // Params is what main.cf says about users.
 type Params struct {
-	Path      string `param:"userdb_path"`
-	Owner     string `param:"auth_owner"`
-	Scheme    string `param:"password_scheme"`
-	MailUID   string `param:"mail_uid"`
-	MailGID   string `param:"mail_gid"`
-	MailHome  string `param:"mail_home"`
-	QueueDir  string `param:"queue_directory"`
-	Delimiter string `param:"recipient_delimiter"`
-	Hostname  string `param:"myhostname"`
-	Domain    string `param:"mydomain"`
+	Path       string `param:"userdb_path"`
+	Owner      string `param:"auth_owner"`
+	Scheme     string `param:"password_scheme"`
+	MailUID    string `param:"mail_uid"`
+	MailGID    string `param:"mail_gid"`
+	MailHome   string `param:"mail_home"`
+	QueueDir   string `param:"queue_directory"`
+	CommandDir string `param:"command_directory"`
+	Delimiter  string `param:"recipient_delimiter"`
+	Hostname   string `param:"myhostname"`
+	Domain     string `param:"mydomain"`
 }
 
 // Site is one installation.
@@ -159,4 +160,15 @@ func (s *Site) Find(login string) (string, error) {
 		}
 	}
 	return "", userdb.ErrUnknown
+}
+
+// OnlyConfig reads the command line of a command that has no option but -c.
+func OnlyConfig(name string, args []string) (dir string, err error) {
+	switch {
+	case len(args) == 0:
+		return "", nil
+	case len(args) == 2 && args[0] == "-c":
+		return args[1], nil
+	}
+	return "", fmt.Errorf("usage: %s [-c config_dir]", name)
 }

@@ -1,0 +1,374 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/user"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/posthouse-mail/posthouse/pkg/password"
+	"github.com/posthouse-mail/posthouse/pkg/userdb"
+	"github.com/posthouse-mail/posthouse/pkg/usertool"
+)
+
+const userUsage = "posthouse user add | passwd | show | list | set | delete | hold | release | import"
+
+// userCommand dispatches the commands about users.
+func (a *app) userCommand(args []string) error {
+	if len(args) == 0 {
+		return fmt.Errorf("%w: %s", errUsage, userUsage)
+	}
+	site, err := usertool.Open(a.configDir)
+	if err != nil {
+		return err
+	}
+	u := &users{app: a, site: site, in: os.Stdin}
+	for _, c := range []command2{
+		{"add", u.add}, {"passwd", u.passwd}, {"show", u.show}, {"list", u.list}, {"set", u.set}, {"delete", u.remove},
+		{"hold", func(args []string) error { return u.hold(args, true) }},
+		{"release", func(args []string) error { return u.hold(args, false) }},
+		{"import", u.importFrom},
+	} {
+		if c.name == args[0] {
+			return c.run(args[1:])
+		}
+	}
+	return fmt.Errorf("%w: %s: unknown command %q", errUsage, userUsage, args[0])
+}
+
+// command2 is a word behind the first one.
+type command2 struct {
+	name string
+	run  func([]string) error
+}
+
+// users is one command about users.
+type users struct {
+	*app
+	site *usertool.Site
+	in   *os.File
+}
+
+// secretOptions say where a password comes from, and what is stored of it.
+type secretOptions struct {
+	file           string
+	random, none   bool
+	scheme         string
+	scram, cramMD5 bool
+}
+
+func (o *secretOptions) flags(f *pflag.FlagSet) {
+	f.StringVar(&o.file, "password-file", "", "")
+	f.BoolVar(&o.random, "random", false, "")
+	f.StringVar(&o.scheme, "scheme", "", "")
+	f.BoolVar(&o.scram, "scram", false, "")
+	f.BoolVar(&o.cramMD5, "cram-md5", false, "")
+}
+
+func newFlags(name string) *pflag.FlagSet {
+	f := pflag.NewFlagSet(name, pflag.ContinueOnError)
+	f.Usage = func() {}
+	return f
+}
+
+func parseUser(f *pflag.FlagSet, args []string, usage string, least, most int) error {
+	if err := f.Parse(args); err != nil {
+		return fmt.Errorf("%w: %s: %v", errUsage, usage, err)
+	}
+	if n := f.NArg(); n < least || most >= 0 && n > most {
+		return fmt.Errorf("%w: posthouse user %s", errUsage, usage)
+	}
+	return nil
+}
+
+// plaintext gets the new password: from a file, from the person at the
+// terminal, or a random one, which is printed.
+func (u *users) plaintext(o secretOptions, login string) (string, error) {
+	switch {
+	case o.file != "":
+		return usertool.ReadPasswordFile(o.file, u.in)
+	case !o.random && usertool.IsTerminal(u.in):
+		plaintext, err := usertool.NewPassword(u.in, u.err)
+		if err == nil {
+			err = password.CheckPlaintext(plaintext)
+		}
+		return plaintext, err
+	}
+	plaintext := password.Random()
+	fmt.Fprintf(u.out, "password of %s: %s\n", login, plaintext)
+	return plaintext, nil
+}
+
+// secrets are the fields that a new password is stored in: the one that was
+// asked for, and all of the record that would be wrong otherwise.
+func (u *users) secrets(o secretOptions, main string, old *userdb.Record, plaintext string) ([]userdb.Field, error) {
+	scheme := o.scheme
+	if scheme == "" {
+		scheme = u.site.Scheme
+	}
+	names := []string{main}
+	prefix := ""
+	if main != "systempw" {
+		prefix = strings.TrimSuffix(main, "pw") + "-"
+	}
+	for _, kind := range []struct {
+		name   string
+		wanted bool
+	}{{"scram-sha-256pw", o.scram}, {"scram-sha-1pw", o.scram}, {"hmac-md5pw", o.cramMD5}, {"hmac-sha1pw", false}, {"hmac-sha256pw", false}} {
+		has := false
+		if old != nil {
+			_, has = old.Hashes[prefix+kind.name]
+		}
+		if has || kind.wanted {
+			names = append(names, prefix+kind.name)
+		}
+	}
+	var fields []userdb.Field
+	for _, name := range names {
+		f, err := usertool.SecretField(name, scheme, plaintext)
+		if err != nil {
+			return nil, err
+		}
+		fields = append(fields, f)
+	}
+	return fields, nil
+}
+
+// checkAddress refuses what cannot be a user of ours.
+func checkAddress(login string) error {
+	if login == "" || strings.ContainsAny(login, " \t|/:\x00") || strings.HasPrefix(login, "@") || strings.HasSuffix(login, "@") || strings.HasSuffix(login, "=") || login[0] == '#' {
+		return fmt.Errorf("%w: %q is neither an address nor the name of an account", errUsage, login)
+	}
+	if i := strings.LastIndexByte(login, '@'); i >= 0 && !validDomain(login[i+1:]) {
+		return fmt.Errorf("%w: %q is not a domain name", errUsage, login[i+1:])
+	}
+	return nil
+}
+
+func (u *users) add(args []string) error {
+	var o secretOptions
+	var home, mail, quota, name string
+	var aliases, sendAs []string
+	uid, gid, noMailbox := -1, -1, false
+	f := newFlags("user add")
+	o.flags(f)
+	f.BoolVar(&o.none, "no-password", false, "")
+	f.IntVar(&uid, "uid", -1, "")
+	f.IntVar(&gid, "gid", -1, "")
+	f.StringVar(&home, "home", "", "")
+	f.StringVar(&mail, "mail", "", "")
+	f.StringVar(&quota, "quota", "", "")
+	f.StringVar(&name, "name", "", "")
+	f.StringArrayVar(&aliases, "alias", nil, "")
+	f.StringArrayVar(&sendAs, "send-as", nil, "")
+	f.BoolVar(&noMailbox, "no-mailbox", false, "")
+	if err := parseUser(f, args, "add ADDRESS [options]", 1, 1); err != nil {
+		return err
+	}
+	r := &userdb.Record{Login: f.Arg(0), UID: uid, GID: gid, Home: home, MailDir: mail, Quota: quota, Name: name, Aliases: aliases, SendAs: sendAs}
+	if err := checkAddress(r.Login); err != nil {
+		return err
+	}
+	return u.addRecord(r, o, !noMailbox)
+}
+
+// addRecord makes the mailbox and then the record: a user that is there has a
+// mailbox.
+func (u *users) addRecord(r *userdb.Record, o secretOptions, mailbox bool) error {
+	u.fromSystem(r)
+	if err := u.mustBeNew(r); err != nil {
+		return err
+	}
+	file, err := u.site.HomeOf(r.Login)
+	if err != nil {
+		return err
+	}
+	if _, err := r.Format(); err != nil {
+		return err
+	}
+	place, err := u.site.PlaceOf(r)
+	if err != nil {
+		return err
+	}
+	if !o.none {
+		plaintext, err := u.plaintext(o, r.Login)
+		if err != nil {
+			return err
+		}
+		fields, err := u.secrets(o, "systempw", nil, plaintext)
+		if err != nil {
+			return err
+		}
+		r.Hashes = map[string]string{}
+		for _, f := range fields {
+			r.Hashes[f.Name] = f.Value
+		}
+	}
+	if mailbox {
+		if err := u.site.MakeMailbox(place, r.Quota); err != nil {
+			return err
+		}
+	}
+	return u.edit(file, func(f *userdb.File) error {
+		if _, there := f.Fields(r.Login); there {
+			return fmt.Errorf("%s is in %s already", r.Login, file)
+		}
+		return f.Replace(r)
+	})
+}
+
+// fromSystem takes ids and home of an account of the machine, for a login
+// that is its name.
+func (u *users) fromSystem(r *userdb.Record) {
+	if strings.Contains(r.Login, "@") || r.UID >= 0 || r.Home != "" {
+		return
+	}
+	account, err := user.Lookup(r.Login)
+	if err != nil {
+		return
+	}
+	fmt.Sscan(account.Uid, &r.UID)
+	fmt.Sscan(account.Gid, &r.GID)
+	r.Home = account.HomeDir
+}
+
+// mustBeNew refuses names that some record has.
+func (u *users) mustBeNew(r *userdb.Record) error {
+	db, err := userdb.Open(u.site.Path, u.site.Options(nil))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, name := range append([]string{r.Login}, r.Aliases...) {
+		other, err := db.Lookup(name)
+		if errors.Is(err, userdb.ErrUnknown) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if !strings.EqualFold(other.Login, r.Login) || name == r.Login {
+			return fmt.Errorf("%s is there already: it belongs to %s", name, other.Login)
+		}
+	}
+	return nil
+}
+
+func (u *users) edit(file string, change func(*userdb.File) error) error {
+	return userdb.Edit(context.Background(), file, u.site.EditOptions(), change)
+}
+
+// change edits the file that has a record.
+func (u *users) change(login string, change func(*userdb.File, *userdb.Record) error) error {
+	file, err := u.site.Find(login)
+	if errors.Is(err, userdb.ErrUnknown) {
+		return fmt.Errorf("%s: no such user", login)
+	}
+	if err != nil {
+		return err
+	}
+	return u.edit(file, func(f *userdb.File) error {
+		r, err := f.Record(login)
+		if err != nil {
+			return fmt.Errorf("%s: %w", login, err)
+		}
+		return change(f, r)
+	})
+}
+
+func (u *users) passwd(args []string) error {
+	var o secretOptions
+	service := ""
+	f := newFlags("user passwd")
+	o.flags(f)
+	f.StringVar(&service, "service", "", "")
+	if err := parseUser(f, args, "passwd ADDRESS [--service SERVICE] [options]", 1, 1); err != nil {
+		return err
+	}
+	login, field := f.Arg(0), "systempw"
+	if service != "" {
+		if strings.Trim(service, "abcdefghijklmnopqrstuvwxyz0123456789") != "" {
+			return fmt.Errorf("%w: %q is not the name of a service", errUsage, service)
+		}
+		field = service + "pw"
+	}
+	// Ask before the file is locked, and only for a user that is there.
+	if _, err := u.site.Find(login); err != nil {
+		return fmt.Errorf("%s: %w", login, err)
+	}
+	plaintext, err := u.plaintext(o, login)
+	if err != nil {
+		return err
+	}
+	return u.change(login, func(f *userdb.File, r *userdb.Record) error {
+		fields, err := u.secrets(o, field, r, plaintext)
+		if err != nil {
+			return err
+		}
+		return f.Set(login, fields...)
+	})
+}
+
+func (u *users) set(args []string) error {
+	f := newFlags("user set")
+	if err := parseUser(f, args, "set ADDRESS field=value ... (\"field=\" takes it out)", 2, -1); err != nil {
+		return err
+	}
+	return u.change(f.Arg(0), func(file *userdb.File, r *userdb.Record) error {
+		for _, arg := range f.Args()[1:] {
+			name, value, ok := strings.Cut(arg, "=")
+			if !ok {
+				return fmt.Errorf("%w: %q is not of the form field=value", errUsage, arg)
+			}
+			if value == "" {
+				file.Unset(r.Login, name)
+			} else if err := file.Set(r.Login, userdb.Field{Name: name, Value: value}); err != nil {
+				return err
+			}
+		}
+		// What is there now must be a record as a whole.
+		_, err := file.Record(r.Login)
+		return err
+	})
+}
+
+func (u *users) remove(args []string) error {
+	f := newFlags("user delete")
+	if err := parseUser(f, args, "delete ADDRESS", 1, 1); err != nil {
+		return err
+	}
+	var gone *userdb.Record
+	err := u.change(f.Arg(0), func(file *userdb.File, r *userdb.Record) error {
+		gone = r
+		file.Delete(r.Login)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if p, err := u.site.PlaceOf(gone); err == nil {
+		fmt.Fprintf(u.out, "%s is deleted. The mail in %s is left as it is.\n", gone.Login, p.MailDir)
+	}
+	return nil
+}
+
+// hold keeps a user from sending, or lets it again.
+func (u *users) hold(args []string, held bool) error {
+	f := newFlags("user hold")
+	if err := parseUser(f, args, "hold | release ADDRESS", 1, 1); err != nil {
+		return err
+	}
+	return u.change(f.Arg(0), func(file *userdb.File, r *userdb.Record) error {
+		if held {
+			return file.Set(r.Login, userdb.Field{Name: "held", Value: "1"})
+		}
+		file.Unset(r.Login, "held")
+		return nil
+	})
+}
