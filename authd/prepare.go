@@ -15,6 +15,7 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/maillog"
 	"github.com/posthouse-mail/posthouse/pkg/password"
 	"github.com/posthouse-mail/posthouse/pkg/service"
+	lookup "github.com/posthouse-mail/posthouse/pkg/table"
 )
 
 // params are the parameters of authd.
@@ -36,6 +37,7 @@ type params struct {
 	MailHome      string        `param:"mail_home"`
 	MinimumUID    int           `param:"virtual_minimum_uid"`
 	Delimiter     string        `param:"recipient_delimiter"`
+	DomainAliases []string      `param:"domain_alias_maps"`
 	Hostname      string        `param:"myhostname"`
 }
 
@@ -51,6 +53,7 @@ type server struct {
 	guard     *guard
 	tickets   *tickets
 	quotas    *quotas
+	domains   *lookup.Maps // nil: no aliases of domains
 	tokens    tokenChecker // nil: no OAuth
 	trusted   map[int]bool // uids that may redeem tickets
 	mailUID   int          // of users without one, -1 = none
@@ -71,7 +74,7 @@ func prepare(env *service.Env) (*service.Hooks, error) {
 	if !env.Jailed {
 		s.trusted[os.Getuid()] = true
 	}
-	o := opening{log: env.Log, owner: env.UID, groups: &env.Groups}
+	o := opening{log: env.Log, owner: env.UID, groups: &env.Groups, configDir: env.Config.Dir()}
 	if err := s.open(o); err != nil {
 		return nil, err
 	}
@@ -136,6 +139,9 @@ func contains(list []netip.Prefix, ip netip.Addr) bool {
 // changed reports a source that a new process could open better, since it
 // starts as root.
 func (s *server) changed() bool {
+	if s.domains != nil && s.domains.Changed() {
+		return true
+	}
 	for _, src := range s.sources {
 		if c, ok := src.(interface{ changed() bool }); ok && c.changed() {
 			return true

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -27,7 +28,11 @@ func (s *server) recipient(ctx context.Context, addr string) ipc.List {
 	if name == "" || len(name) > userdb.MaxLogin || !printable.IsText(name) || name[0] == '@' {
 		return unknown()
 	}
-	f, err := s.resolve(ctx, name)
+	name, err := s.aliasDomain(ctx, name)
+	var f *found
+	if err == nil {
+		f, err = s.resolve(ctx, name)
+	}
 	if errors.Is(err, userdb.ErrUnknown) || err == nil && f.rec.IsDisabled("mail") {
 		return unknown()
 	}
@@ -48,6 +53,23 @@ func (s *server) recipient(ctx context.Context, addr string) ipc.List {
 	}
 	s.log.Warn("", "lookup of recipient <%s>: %v", printable.ASCII(addr), err)
 	return status("temporary")
+}
+
+// aliasDomain replaces a domain that domain_alias_maps makes another name of a
+// second one.
+func (s *server) aliasDomain(ctx context.Context, addr string) (string, error) {
+	local, domain := address.Split(addr)
+	if domain == "" || s.domains == nil {
+		return addr, nil
+	}
+	target, found, err := s.domains.Lookup(ctx, domain)
+	if err != nil {
+		return "", fmt.Errorf("domain_alias_maps: %w", err)
+	}
+	if !found || target == "" {
+		return addr, nil
+	}
+	return address.Join(local, strings.ToLower(target)), nil
 }
 
 // resolve finds the user for an address: by the whole, without its extension,

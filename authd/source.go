@@ -14,6 +14,7 @@ import (
 
 	"github.com/posthouse-mail/posthouse/pkg/authclient"
 	"github.com/posthouse-mail/posthouse/pkg/maillog"
+	lookup "github.com/posthouse-mail/posthouse/pkg/table"
 	"github.com/posthouse-mail/posthouse/pkg/userdb"
 )
 
@@ -47,6 +48,8 @@ type opening struct {
 	log    *maillog.Logger
 	owner  int    // uid that we will run as
 	groups *[]int // groups that we want to keep
+
+	configDir string
 }
 
 // open opens the sources of auth_sources.
@@ -60,6 +63,14 @@ func (s *server) open(o opening) error {
 	}
 	if len(s.sources) == 0 {
 		return errNoSource
+	}
+	if len(s.DomainAliases) == 0 {
+		return nil
+	}
+	var err error
+	s.domains, err = lookup.OpenMaps(s.DomainAliases, lookup.Options{ConfigDir: o.configDir, Log: o.log, Sensitive: true})
+	if err != nil {
+		return fmt.Errorf("domain_alias_maps: %w", err)
 	}
 	return nil
 }

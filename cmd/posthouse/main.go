@@ -7,7 +7,9 @@
 // # Description
 //
 // Posthouse is the administrator's command. It talks to the master process and
-// changes nothing in the queue or the mailboxes by itself.
+// changes nothing in the queue or the mailboxes by itself. The commands about
+// users and domains edit text files, keep what else is in them, and count at
+// once.
 //
 // Commands:
 //
@@ -27,6 +29,8 @@
 //	                  installation needs (as root)
 //	dkim              make and show the keys that sign outgoing mail
 //	init              make a self-contained instance in a directory
+//	user ...          add, change, list, hold and import users; see below
+//	domain ...        add, list and delete hosted domains and their aliases
 //	version           print the version
 //
 // # Options
@@ -57,12 +61,32 @@
 //	--also DOMAIN        sign for another domain too, .example.com for all
 //	                     below it; may be given several times
 //	--force              rotate without a look at the DNS
+// Users, in the text of userdb_path:
+//	user add ADDRESS        make a user and its mailbox. --password-file F
+//	                        (- is standard input), --random, --no-password,
+//	                        --scheme S, --scram, --cram-md5, --uid N, --gid N,
+//	                        --home D, --mail D, --quota Q, --name N, --alias A,
+//	                        --send-as A, --no-mailbox
+//	user passwd ADDRESS     a new password; --service S for one service only.
+//	                        At a terminal it is asked for; else, and with
+//	                        --random, one is made and printed
+//	user show ADDRESS       what is known of who gets the mail for ADDRESS
+//	user list [DOMAIN]      all users
+//	user set ADDRESS field=value ...   fields of userdb(8); "field=" takes one out
+//	user delete ADDRESS     the mail stays where it is
+//	user hold | release ADDRESS        it may not send; it may again
+//	user import passwd [FILE] | dovecot FILE | userdb PATH
+//	                        --domain D, --shadow F, --min-uid N, --mail PATH
+//	                        (with %u %n %d %h), --replace, --dry-run
+// Domains, in $config_directory/hosteddomains; see makehosteddomains(8):
+//	domain add DOMAIN | alias ALIAS DOMAIN | delete DOMAIN | list
 //
 // # Security
 //
 // Start, stop and reload need the rights of the user who owns the instance:
 // root for an installed one. Init and set-permissions write only below the
 // instance and the directories of etc/files. Nothing is read from the network.
+// What is made in a user's directories is made with the user's rights.
 //
 // # Exit status
 //
@@ -71,7 +95,7 @@
 //
 // # See also
 //
-// master(8), postconf(1), postqueue(1), postsuper(1), sendmail(1).
+// master(8), userdb(8), postconf(1), postqueue(1), postsuper(1), sendmail(1).
 package main
 
 import (

@@ -47,6 +47,9 @@ func rowsOwn() []row {
 			"The number of clients that one process of a service serves at the same time. When it is reached, the " +
 				"process takes no further connection until one ends, and master starts more processes up to the limit " +
 				"in master.cf. With 1, each process serves one client at a time. Set it for one service with -o."},
+		{"domain_alias_maps", List, "", "", "authd", 'O',
+			"Tables that lead from a domain to the one whose users get its mail, such as the table that " +
+				"makehosteddomains(8) makes. A domain that leads to itself, or is not there, is no alias."},
 		{"login_owner", String, "posthouse-login", "1", "imapd pop3d master", 'O',
 			"The user that imapd and pop3d run as, the servers that talk to mail users before login. It must own no " +
 				"files and run no other process."},

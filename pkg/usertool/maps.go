@@ -90,7 +90,7 @@ func readSourceFile(list []Line, path string) ([]Line, error) {
 	lines.Buffer(make([]byte, 0, 4096), 1<<20)
 	for n := 1; lines.Scan(); n++ {
 		text := strings.TrimRight(lines.Text(), " \t\r")
-		if text != "" && text[0] != '#' {
+		if strings.TrimSpace(text) != "" && text[0] != '#' {
 			list = append(list, Line{path, n, text})
 		}
 	}
