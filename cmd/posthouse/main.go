@@ -61,7 +61,9 @@
 //	--also DOMAIN        sign for another domain too, .example.com for all
 //	                     below it; may be given several times
 //	--force              rotate without a look at the DNS
+//
 // Users, in the text of userdb_path:
+//
 //	user add ADDRESS        make a user and its mailbox. --password-file F
 //	                        (- is standard input), --random, --no-password,
 //	                        --scheme S, --scram, --cram-md5, --uid N, --gid N,
@@ -78,7 +80,9 @@
 //	user import passwd [FILE] | dovecot FILE | userdb PATH
 //	                        --domain D, --shadow F, --min-uid N, --mail PATH
 //	                        (with %u %n %d %h), --replace, --dry-run
+//
 // Domains, in $config_directory/hosteddomains; see makehosteddomains(8):
+//
 //	domain add DOMAIN | alias ALIAS DOMAIN | delete DOMAIN | list
 //
 // # Security
@@ -137,7 +141,6 @@ func commands() []command {
 		{"set-permissions", (*app).setPermissions}, {"init", (*app).initInstance},
 		{"logrotate", (*app).logrotate}, {"dkim", (*app).dkimCommand}, {"version", (*app).version},
 		{"user", (*app).userCommand}, {"domain", (*app).domainCommand},
-		{"logrotate", (*app).logrotate}, {"version", (*app).version},
 	}
 }
 
