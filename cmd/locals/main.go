@@ -19,6 +19,11 @@
 // ".example.com" stands for all domains below example.com, and "!host" before
 // it takes one out.
 //
+// # Security
+//
+// The new text replaces the old one in one step, and a line that cannot be
+// understood changes nothing.
+//
 // # Exit status
 //
 // Zero if all went well; 1 if not.

@@ -20,6 +20,11 @@
 // in mydestination and virtual_mailbox_domains are known to be our own and need
 // not be named again; a domain must not be in both.
 //
+// # Security
+//
+// The new text replaces the old one in one step, and a line that cannot be
+// understood changes nothing.
+//
 // # Exit status
 //
 // Zero if the table was written; 1 if not: then a message has file and line.

@@ -46,6 +46,13 @@
 //	-tmp=filename, -protocol=name, module
 //	                 accepted and without effect
 //
+// # Security
+//
+// The tables replace the old ones in one step. Nothing is written when a line
+// cannot be understood. Files of ":include:" are read with the caller's rights,
+// and commands and files become aliases of local(8), which runs them as
+// default_privs says.
+//
 // # Parameters
 //
 // command_directory.

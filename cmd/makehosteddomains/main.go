@@ -21,6 +21,11 @@
 //
 // "posthouse domain" edits the file and makes the table in one step.
 //
+// # Security
+//
+// The new text replaces the old one in one step, and a line that cannot be
+// understood changes nothing.
+//
 // # Exit status
 //
 // Zero if the table was written; 1 if not: then a message has file and line.

@@ -90,7 +90,7 @@ func parseUser(f *pflag.FlagSet, args []string, usage string, least, most int) e
 func (u *users) plaintext(o secretOptions, login string) (string, error) {
 	switch {
 	case o.file != "":
-		return usertool.ReadPasswordFile(o.file, u.in)
+		return readPasswordFile(o.file, u.in)
 	case !o.random && usertool.IsTerminal(u.in):
 		plaintext, err := usertool.NewPassword(u.in, u.err)
 		if err == nil {
@@ -129,7 +129,7 @@ func (u *users) secrets(o secretOptions, main string, old *userdb.Record, plaint
 	}
 	var fields []userdb.Field
 	for _, name := range names {
-		f, err := usertool.SecretField(name, scheme, plaintext)
+		f, err := secretField(name, scheme, plaintext)
 		if err != nil {
 			return nil, err
 		}

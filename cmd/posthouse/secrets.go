@@ -1,4 +1,4 @@
-package usertool
+package main
 
 import (
 	"bufio"
@@ -9,12 +9,13 @@ import (
 
 	"github.com/posthouse-mail/posthouse/pkg/password"
 	"github.com/posthouse-mail/posthouse/pkg/userdb"
+	"github.com/posthouse-mail/posthouse/pkg/usertool"
 )
 
-// SecretField returns what is stored of a password in a field of the user
+// secretField returns what is stored of a password in a field of the user
 // database. The names of fields say what they are for: hmac-md5pw and the like
 // for CRAM, scram-sha-256pw for SCRAM, and all others for the password itself.
-func SecretField(name, scheme, plaintext string) (userdb.Field, error) {
+func secretField(name, scheme, plaintext string) (userdb.Field, error) {
 	kind := strings.TrimSuffix(name, "pw")
 	stored := ""
 	var err error
@@ -40,9 +41,9 @@ func SecretField(name, scheme, plaintext string) (userdb.Field, error) {
 // hasKind tells imap-hmac-md5 and hmac-md5 from others.
 func hasKind(kind, want string) bool { return kind == want || strings.HasSuffix(kind, "-"+want) }
 
-// ReadPasswordFile reads a password from the first line of a file, or of
+// readPasswordFile reads a password from the first line of a file, or of
 // standard input for "-".
-func ReadPasswordFile(name string, in io.Reader) (string, error) {
+func readPasswordFile(name string, in io.Reader) (string, error) {
 	if name != "-" {
 		f, err := os.Open(name)
 		if err != nil {
@@ -51,7 +52,7 @@ func ReadPasswordFile(name string, in io.Reader) (string, error) {
 		defer f.Close()
 		in = bufio.NewReader(f)
 	}
-	plaintext, err := ReadLine(in)
+	plaintext, err := usertool.ReadLine(in)
 	if err != nil {
 		return "", fmt.Errorf("password from %s: %w", name, err)
 	}
