@@ -22,6 +22,11 @@ func (u *user) store(c *client) (*mailstore.Store, error) {
 		}
 		o.SpecialUse[name] = use
 	}
+	for _, word := range strings.Fields(c.Settings["mail_shared_folders"]) {
+		if prefix, root, ok := strings.Cut(word, "="); ok {
+			o.Trees = append(o.Trees, mailstore.Tree{Prefix: prefix, Root: root})
+		}
+	}
 	return mailstore.Open(o)
 }
 

@@ -165,7 +165,7 @@ func (p *parent) identity(u *authclient.User) worker.Identity {
 	base := p.VirtualBase
 	if p.Scope == "uid" && cleanDir(base) && below(mail, base) && (home == "" || below(home, base)) {
 		// Users of one uid are served by one process.
-		id.Dirs = []string{filepath.Clean(base)}
+		id.Dirs = append([]string{filepath.Clean(base)}, p.shared()...)
 		return id
 	}
 	if home != "" {
@@ -174,7 +174,20 @@ func (p *parent) identity(u *authclient.User) worker.Identity {
 	if home == "" || !below(mail, home) {
 		id.Dirs = append(id.Dirs, mail)
 	}
+	id.Dirs = append(id.Dirs, p.shared()...)
 	return id
+}
+
+// shared returns the directories of shared folders. What a user may do there
+// is up to their modes, and to the access rights of the folders.
+func (p *parent) shared() []string {
+	var dirs []string
+	for _, word := range strings.Fields(p.settings["mail_shared_folders"]) {
+		if _, root, ok := strings.Cut(word, "="); ok && cleanDir(root) {
+			dirs = append(dirs, filepath.Clean(root))
+		}
+	}
+	return dirs
 }
 
 // below reports whether path is dir or in it.

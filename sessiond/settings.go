@@ -19,6 +19,7 @@ type sessionParams struct {
 	MaxLine     int           `param:"imap_max_line_length"`
 	AppendLimit int64         `param:"imap_append_limit"`
 	Special     []string      `param:"mail_special_folders"`
+	Shared      []string      `param:"mail_shared_folders"`
 
 	POP3Expire string        `param:"pop3_expire"`
 	POP3Idle   time.Duration `param:"pop3_idle_timeout"`
@@ -45,6 +46,7 @@ func sessionSettings(cfg *config.Config) (map[string]string, error) {
 		"imap_idle_notify_interval": seconds(p.IdleNotify),
 		"imap_max_line_length":      strconv.Itoa(p.MaxLine),
 		"imap_append_limit":         strconv.FormatInt(p.AppendLimit, 10),
+		"mail_shared_folders":       strings.Join(p.Shared, " "),
 		"mail_special_folders":      strings.Join(p.Special, " "),
 
 		"pop3_expire":          p.POP3Expire,

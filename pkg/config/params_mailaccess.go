@@ -33,6 +33,9 @@ func rowsMailAccess() []row {
 			"The TLS versions of the servers for mail users, in the notation of smtpd_tls_protocols."},
 		{"login_tls_wrappermode", Bool, "no", "", "imapd pop3d", 'O',
 			"TLS from the first byte on, as on the ports imaps and pop3s. Set it with -o in master.cf."},
+		{"mail_shared_folders", List, "", "", "sessiond", 'O',
+			"Maildirs that all users see as folders, each as name=path: \"shared/sales=/srv/mail/sales\". Who may do what there is " +
+				"in their access lists, which IMAP clients set; the files must be accessible to the users' uid or gid."},
 		{"mail_special_folders", List, "", "", "sessiond", 'O',
 			"Folders that are made and subscribed when a user logs in for the first time, with their special use if it is " +
 				"not their name: \"Drafts, Sent, Trash, Spam=Junk\". Special uses are Archive, Drafts, Flagged, Junk, Sent, Trash."},

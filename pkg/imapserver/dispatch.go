@@ -104,6 +104,20 @@ func lookupOther(name string) (command, bool) {
 		return command{do: (*conn).getQuotaRoot}, true
 	case "SETQUOTA":
 		return command{do: (*conn).setQuota}, true
+	case "GETACL":
+		return command{do: (*conn).getACL}, true
+	case "SETACL":
+		return command{do: (*conn).setACL}, true
+	case "DELETEACL":
+		return command{do: (*conn).deleteACL}, true
+	case "LISTRIGHTS":
+		return command{do: (*conn).listRights}, true
+	case "MYRIGHTS":
+		return command{do: (*conn).myRights}, true
+	case "GETMETADATA":
+		return command{do: (*conn).getMetadata}, true
+	case "SETMETADATA":
+		return command{do: (*conn).setMetadata}, true
 	}
 	return command{}, false
 }

@@ -38,6 +38,7 @@ func storeErrors() []struct {
 		{mailstore.ErrOverQuota, "OVERQUOTA", "Quota exceeded (mailbox for user is full)."},
 		{mailstore.ErrTooBig, "TOOBIG", "Message is too large."},
 		{mailstore.ErrNoPermission, "NOPERM", "Permission denied."},
+		{mailstore.ErrBadRights, "CANNOT", "Invalid identifier or rights."},
 		{mailstore.ErrReadOnly, "READ-ONLY", "Mailbox is read-only."},
 		{mailstore.ErrExpunged, "EXPUNGEISSUED", "Some of the requested messages no longer exist."},
 		{mailstore.ErrKeywordLimit, "LIMIT", "Too many keywords in the mailbox."},

@@ -2,8 +2,11 @@ package imapserver
 
 import (
 	"errors"
+	"slices"
+	"strings"
 
 	"github.com/posthouse-mail/posthouse/pkg/mailstore"
+	"github.com/posthouse-mail/posthouse/pkg/mutf7"
 )
 
 func isNoMailbox(err error) bool { return errors.Is(err, mailstore.ErrNoMailbox) }
@@ -140,6 +143,43 @@ func (c *conn) namespace() error {
 	c.namespaces()
 	c.enc.CRLF()
 	return c.ok("Namespace completed.")
+}
+
+// namespaces appends the user's own namespace, and those of trees that belong
+// to others and to nobody.
+func (c *conn) namespaces() {
+	var others, shared []string
+	for _, t := range c.store.Trees() {
+		first, _, _ := strings.Cut(t.Prefix, "/")
+		list := &shared
+		if t.Owner != "" {
+			list = &others
+		}
+		if !slices.Contains(*list, first+"/") {
+			*list = append(*list, first+"/")
+		}
+	}
+	c.enc.Raw(`(("" "/"))`)
+	for _, list := range [][]string{others, shared} {
+		if len(list) == 0 {
+			c.enc.Raw(" NIL")
+			continue
+		}
+		c.enc.Raw(" (")
+		for _, prefix := range list {
+			c.enc.Byte('(')
+			c.enc.String(c.mailboxText(prefix)).Raw(` "/")`)
+		}
+		c.enc.Byte(')')
+	}
+}
+
+// mailboxText is a mailbox name as it is sent.
+func (c *conn) mailboxText(name string) string {
+	if c.enc.UTF8 {
+		return name
+	}
+	return mutf7.Encode(name)
 }
 
 // statusItems are what STATUS asks for.

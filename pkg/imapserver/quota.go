@@ -5,7 +5,8 @@ const quotaRoot = "User quota"
 
 // storeCapabilities are those that depend on the store.
 func (c *conn) storeCapabilities() []string {
-	return []string{"QUOTA", "QUOTA=RES-STORAGE", "QUOTA=RES-MESSAGE", "NOTIFY"}
+	return []string{"QUOTA", "QUOTA=RES-STORAGE", "QUOTA=RES-MESSAGE", "NOTIFY", "ACL", "RIGHTS=kxte",
+		"METADATA", "METADATA-SERVER", "LIST-MYRIGHTS", "LIST-METADATA"}
 }
 
 // getQuota is GETQUOTA (RFC 9208 4.1.1).
