@@ -142,6 +142,7 @@ var (
 	reUID      = regexp.MustCompile(`[( ]UID (\d+)`)
 	reFlags    = regexp.MustCompile(`FLAGS \(([^)]*)\)`)
 	reSize     = regexp.MustCompile(`RFC822\.SIZE (\d+)`)
+	reSubject  = regexp.MustCompile(`(?m)^Subject: (.*)\r$`)
 	reDate     = regexp.MustCompile(`INTERNALDATE "([^"]+)"`)
 	reList     = regexp.MustCompile(`(?m)^\* LSUB \([^)]*\) "?[^ ]+"? "?([^"\r\n]+)"?\r?$`)
 )
@@ -219,8 +220,10 @@ func (s mailServer) subscribed(t *testing.T) []string {
 	return names
 }
 
-// uidls returns the unique ids that a POP3 client sees.
-func (s mailServer) uidls(t *testing.T) []string {
+// uidls returns the unique ids that a POP3 client sees, with the subjects of
+// their messages. Numbers are those of one session: Courier goes by the names of
+// files.
+func (s mailServer) uidls(t *testing.T) (bySubject map[string]string, numbers map[string]int) {
 	t.Helper()
 	out := s.pop3(t, "UIDL\r\nQUIT\r\n")
 	_, list, ok := strings.Cut(out, "+OK\r\n1 ")
@@ -228,5 +231,19 @@ func (s mailServer) uidls(t *testing.T) []string {
 	if !ok || !ended {
 		t.Fatalf("%s: UIDL:\n%s", s.name, out)
 	}
-	return strings.Split(list, "\r\n")
+	ids := strings.Split(list, "\r\n")
+	var script strings.Builder
+	for i := range ids {
+		fmt.Fprintf(&script, "TOP %d 0\r\n", i+1)
+	}
+	subjects := reSubject.FindAllStringSubmatch(s.pop3(t, script.String()+"QUIT\r\n"), -1)
+	if len(subjects) != len(ids) {
+		t.Fatalf("%s: %d ids, %d subjects", s.name, len(ids), len(subjects))
+	}
+	bySubject, numbers = map[string]string{}, map[string]int{}
+	for i, id := range ids {
+		_, bySubject[subjects[i][1]], _ = strings.Cut(id, " ")
+		numbers[subjects[i][1]] = i + 1
+	}
+	return bySubject, numbers
 }

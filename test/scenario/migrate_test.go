@@ -51,12 +51,13 @@ func fillServer(t *testing.T, s mailServer) {
 type known struct {
 	Folders    map[string]folderState
 	Subscribed []string
-	UIDLs      []string
+	UIDLs      map[string]string // by subject
 }
 
 func snapshot(t *testing.T, s mailServer) known {
 	t.Helper()
-	k := known{Folders: map[string]folderState{}, UIDLs: s.uidls(t), Subscribed: s.subscribed(t)}
+	k := known{Folders: map[string]folderState{}, Subscribed: s.subscribed(t)}
+	k.UIDLs, _ = s.uidls(t)
 	for _, f := range migrationFolders() {
 		k.Folders[f] = s.state(t, f)
 	}
@@ -164,7 +165,8 @@ func (m migration) take(t *testing.T, before known) (flagged bool) {
 		l.Cmd("354", "DATA")
 		l.Cmd("250", "Subject: new\r\n\r\nx\r\n.")
 	}
-	if out := us.pop3(t, "DELE 1\r\nQUIT\r\n"); !strings.Contains(out, "messages deleted") {
+	_, numbers := us.uidls(t)
+	if out := us.pop3(t, fmt.Sprintf("DELE %d\r\nQUIT\r\n", numbers["inbox 0"])); !strings.Contains(out, "messages deleted") {
 		t.Errorf("POP3: %s", out)
 	}
 	if !imap {
@@ -211,11 +213,10 @@ func back(t *testing.T, before known, s mailServer, flagged bool) {
 	if got, want := len(s.state(t, "Work").Messages), len(before.Folders["Work"].Messages)+1; got != want {
 		t.Errorf("Work has %d messages after going back, want %d", got, want)
 	}
-	uidls := s.uidls(t)
-	for i, id := range before.UIDLs[1:] {
-		_, old, _ := strings.Cut(id, " ")
-		if _, got, _ := strings.Cut(uidls[i], " "); got != old {
-			t.Errorf("UIDL %s after going back, was %s", got, old)
+	uidls, _ := s.uidls(t)
+	for subject, id := range before.UIDLs {
+		if got := uidls[subject]; got != id && subject != "inbox 0" {
+			t.Errorf("UIDL of %q is %s after going back, was %s", subject, got, id)
 		}
 	}
 }
