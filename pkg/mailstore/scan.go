@@ -1,9 +1,11 @@
 package mailstore
 
 import (
+	"cmp"
 	"errors"
 	"os"
-	"sort"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/posthouse-mail/posthouse/pkg/maildir"
@@ -210,20 +212,30 @@ func (f *folder) compareOne(r *index.Record, x found) (changelog.Op, bool) {
 
 // order is how messages that are seen first get their UIDs: those that a list
 // knew by that, the others by the time in their names.
-func order(list []index.Record) {
-	sort.Slice(list, func(i, j int) bool {
-		a, b := &list[i], &list[j]
-		if (a.UID != 0) != (b.UID != 0) {
-			return a.UID != 0
+func order(list []index.Record) []index.Record {
+	type key struct {
+		uid     uint32
+		seconds int64
+		i       int
+	}
+	keys := make([]key, len(list))
+	for i := range list {
+		keys[i] = key{list[i].UID, maildir.Seconds(list[i].Base), i}
+		if keys[i].uid == 0 {
+			keys[i].uid = 1<<32 - 1
 		}
-		if a.UID != b.UID {
-			return a.UID < b.UID
+	}
+	slices.SortFunc(keys, func(a, b key) int {
+		if n := cmp.Or(cmp.Compare(a.uid, b.uid), cmp.Compare(a.seconds, b.seconds)); n != 0 {
+			return n
 		}
-		if x, y := maildir.Seconds(a.Base), maildir.Seconds(b.Base); x != y {
-			return x < y
-		}
-		return a.Base < b.Base
+		return strings.Compare(list[a.i].Base, list[b.i].Base)
 	})
+	out := make([]index.Record, len(list))
+	for i, k := range keys {
+		out[i] = list[k.i]
+	}
+	return out
 }
 
 // addNew adds the messages that are left in names.
@@ -263,8 +275,7 @@ func collect(names map[string]found, known map[string]uidlist.Entry, last uint32
 		}
 		list = append(list, r)
 	}
-	order(list)
-	return list
+	return order(list)
 }
 
 // firstScan reads the directories for a state that has no messages, gives the
