@@ -28,6 +28,8 @@
 //	set-permissions   make the users, directories, owners and modes that an
 //	                  installation needs (as root)
 //	dkim              make and show the keys that sign outgoing mail
+//	mailbox           look after the mailboxes of users
+//	deliver           put the message on the standard input into a mailbox
 //	init              make a self-contained instance in a directory
 //	user ...          add, change, list, hold and import users; see below
 //	domain ...        add, list and delete hosted domains and their aliases
@@ -85,10 +87,36 @@
 //
 //	domain add DOMAIN | alias ALIAS DOMAIN | delete DOMAIN | list
 //
+// Mailbox has commands of its own. USER is a login, for which authd(8) must run,
+// or the absolute path of a Maildir:
+//
+//	mailbox import USER   take over the Maildir of another server now, not
+//	                      when it is first opened, and tell what was found
+//	mailbox check USER    compare indexes with the messages, repair what can
+//	                      be, and remove old files in tmp
+//	mailbox rebuild USER  make the indexes again; UIDs stay
+//	mailbox stats USER    list the folders with messages and sizes
+//	mailbox expire USER   remove old messages of Trash
+//	mailbox move USER DIRECTORY   move the Maildir to another place
+//	-m, --folder FOLDER   only this folder
+//	--mbox FILE           import: the messages of an mbox file instead
+//	--older-than DAYS     expire: 30 if not given
+//	--quota QUOTA         such as 1000000S,1000C, instead of the user's
+//
+// Deliver is for other mail systems and scripts:
+//
+//	deliver USER          exit status 75: try again, 67: no such user, 77:
+//	                      over quota
+//	-f, --sender ADDRESS  write a Return-Path
+//	-m, --folder FOLDER   instead of INBOX, if it is there
+//	--create              make the folder, and subscribe to it
+//	--flags LIST          flags and keywords: seen,flagged,work
+//
 // # Security
 //
-// Start, stop and reload need the rights of the user who owns the instance:
-// root for an installed one. Init and set-permissions write only below the
+// As root, mailbox and deliver start again under the uid of the mailbox's
+// owner before they open it. Start, stop and reload need the rights of the
+// user who owns the instance: root for an installed one. Init and set-permissions write only below the
 // instance and the directories of etc/files. Nothing is read from the network.
 // What is made in a user's directories is made with the user's rights.
 //
@@ -141,12 +169,14 @@ func commands() []command {
 		{"set-permissions", (*app).setPermissions}, {"init", (*app).initInstance},
 		{"logrotate", (*app).logrotate}, {"dkim", (*app).dkimCommand}, {"version", (*app).version},
 		{"user", (*app).userCommand}, {"domain", (*app).domainCommand},
+		{"mailbox", (*app).mailboxCommand}, {"deliver", (*app).deliverCommand},
 	}
 }
 
 func main() {
 	a := &app{out: os.Stdout, err: os.Stderr}
 	err := a.dispatch(os.Args[1:])
+	var exit *exitError
 	switch {
 	case err == nil:
 	case errors.Is(err, errUsage):
@@ -154,6 +184,8 @@ func main() {
 		os.Exit(2)
 	case errors.Is(err, errQuiet):
 		os.Exit(1)
+	case errors.As(err, &exit):
+		os.Exit(exit.code)
 	default:
 		fmt.Fprintf(os.Stderr, "posthouse: fatal: %v\n", err)
 		os.Exit(1)

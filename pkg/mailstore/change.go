@@ -104,10 +104,19 @@ func (f *folder) commit(ops []changelog.Op) (err error) {
 		f.publish(st)
 	}
 	if f.logOff > max(minLog, min(f.indexLen/4, maxLog)) {
+		if f.st.listSize > minList+maxListLine*int64(f.st.table.Len()) {
+			return f.compactList()
+		}
 		return f.rotate()
 	}
 	return nil
 }
+
+// A UID list that is longer than this for what it has is written anew.
+const (
+	minList     = 64 << 10
+	maxListLine = 256
+)
 
 // The log is folded into the index when it is longer than a quarter of that,
 // within these bounds.

@@ -338,12 +338,19 @@ func (f *folder) rotate() error {
 	}
 	f.useLog(log, h)
 	written.Attach(file)
+	if f.st.table.Len() > keepInMemory {
+		f.st.table.Drop()
+	}
 	f.index = file
 	if info, err := file.Stat(); err == nil {
 		f.indexLen = info.Size()
 	}
 	return nil
 }
+
+// keepInMemory is up to how many messages an index that was just written stays
+// in memory.
+const keepInMemory = 50000
 
 // newValidity returns a UIDVALIDITY that no folder of this Maildir had.
 func (f *folder) newValidity(atLeast uint32) (uint32, error) {

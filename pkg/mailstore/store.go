@@ -147,3 +147,6 @@ func Open(o Options) (*Store, error) {
 
 // Close gives up what the store holds. Mailboxes that are open stay good.
 func (s *Store) Close() error { return nil }
+
+// Root is the Maildir of INBOX.
+func (s *Store) Root() string { return s.o.Root }

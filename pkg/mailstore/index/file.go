@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// The file: a head, the chunks one after the other, a table of the chunks with
-// their summaries, and what the owner wants kept along. Each part has its
+// The file: the chunks one after the other, a table of the chunks with their
+// summaries, what the owner wants kept along, and a foot of fixed size. Each part has its
 // checksum; that of a chunk is looked at when the chunk is read.
 
 // ErrDamaged reports an index file that is not what was written.
@@ -19,7 +19,7 @@ var ErrDamaged = errors.New("index file is damaged")
 
 const (
 	fileMagic  = "phindex\x01"
-	headSize   = 64
+	footSize   = 64
 	recordSize = 72
 	placeSize  = 64
 	maxRecords = 1 << 27
@@ -120,27 +120,33 @@ func (w *Written) Attach(f *os.File) {
 // Write writes the table and meta to out, in the form that Read reads.
 func (t *Table) Write(out io.Writer, meta []byte) (*Written, error) {
 	w := &Written{chunks: t.chunks, places: make([]place, len(t.chunks))}
-	// The head comes first and tells of what follows, so sizes are
-	// computed in a first pass over names only.
-	off := int64(headSize)
+	off := int64(0)
 	table := make([]byte, 0, placeSize*len(t.chunks))
-	blobs := make([][]byte, 0, len(t.chunks))
+	var buf []byte
 	for i, c := range t.chunks {
-		recs, err := c.records()
+		recs, err := c.look()
 		if err != nil {
 			return nil, err
 		}
-		b := encodeChunk(recs)
-		w.places[i] = place{off: off, size: len(b), sum: crc32.Checksum(b, castagnoli)}
+		start := len(buf)
+		buf = encodeChunk(buf, recs)
+		size, sum := len(buf)-start, crc32.Checksum(buf[start:], castagnoli)
+		w.places[i] = place{off: off, size: size, sum: sum}
 		table = binary.LittleEndian.AppendUint64(table, uint64(off))
-		table = binary.LittleEndian.AppendUint32(table, uint32(len(b)))
-		table = binary.LittleEndian.AppendUint32(table, w.places[i].sum)
+		table = binary.LittleEndian.AppendUint32(table, uint32(size))
+		table = binary.LittleEndian.AppendUint32(table, sum)
 		table = c.Summary.encode(table)
 		table = append(table, make([]byte, placeSize*(i+1)-len(table))...)
-		blobs = append(blobs, b)
-		off += int64(len(b))
+		off += int64(size)
+		if len(buf) < 256<<10 {
+			continue
+		}
+		if _, err := out.Write(buf); err != nil {
+			return nil, err
+		}
+		buf = buf[:0]
 	}
-	for _, b := range append([][]byte{head(off, table, meta)}, append(blobs, table, meta)...) {
+	for _, b := range [][]byte{buf, table, meta, foot(off, table, meta)} {
 		if _, err := out.Write(b); err != nil {
 			return nil, err
 		}
@@ -148,12 +154,7 @@ func (t *Table) Write(out io.Writer, meta []byte) (*Written, error) {
 	return w, nil
 }
 
-func encodeChunk(recs []Record) []byte {
-	size := 0
-	for i := range recs {
-		size += recordSize + len(recs[i].Base)
-	}
-	b := make([]byte, 0, size)
+func encodeChunk(b []byte, recs []Record) []byte {
 	for i := range recs {
 		b = recs[i].encode(b)
 	}
@@ -163,16 +164,16 @@ func encodeChunk(recs []Record) []byte {
 	return b
 }
 
-func head(tableOff int64, table, meta []byte) []byte {
+func foot(tableOff int64, table, meta []byte) []byte {
 	le := binary.LittleEndian
-	b := make([]byte, 0, headSize)
+	b := make([]byte, 0, footSize)
 	b = append(b, fileMagic...)
 	b = le.AppendUint64(b, uint64(tableOff))
 	b = le.AppendUint32(b, uint32(len(table)))
 	b = le.AppendUint32(b, uint32(len(meta)))
 	b = le.AppendUint32(b, crc32.Checksum(table, castagnoli))
 	b = le.AppendUint32(b, crc32.Checksum(meta, castagnoli))
-	b = append(b, make([]byte, headSize-4-len(b))...)
+	b = append(b, make([]byte, footSize-4-len(b))...)
 	return le.AppendUint32(b, crc32.Checksum(b, castagnoli))
 }
 
@@ -180,15 +181,20 @@ func head(tableOff int64, table, meta []byte) []byte {
 // are needed, from f: it must stay open as long as the table is used.
 func Read(f *os.File) (t *Table, meta []byte, err error) {
 	le := binary.LittleEndian
-	h := make([]byte, headSize)
-	if _, err := f.ReadAt(h, 0); err != nil {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, nil, err
+	}
+	h := make([]byte, footSize)
+	if _, err := f.ReadAt(h, info.Size()-footSize); err != nil {
 		return nil, nil, fmt.Errorf("%w: %s: %w", ErrDamaged, f.Name(), err)
 	}
-	if !strings.HasPrefix(string(h), fileMagic) || crc32.Checksum(h[:headSize-4], castagnoli) != le.Uint32(h[headSize-4:]) {
+	if !strings.HasPrefix(string(h), fileMagic) || crc32.Checksum(h[:footSize-4], castagnoli) != le.Uint32(h[footSize-4:]) {
 		return nil, nil, fmt.Errorf("%w: %s: no index", ErrDamaged, f.Name())
 	}
 	off, tableLen, metaLen := int64(le.Uint64(h[8:])), int(le.Uint32(h[16:])), int(le.Uint32(h[20:]))
-	if tableLen%placeSize != 0 || tableLen > maxRecords || metaLen > maxMeta || off < headSize {
+	if tableLen%placeSize != 0 || tableLen > maxRecords || metaLen > maxMeta ||
+		off < 0 || off+int64(tableLen+metaLen+footSize) != info.Size() {
 		return nil, nil, fmt.Errorf("%w: %s: sizes", ErrDamaged, f.Name())
 	}
 	b := make([]byte, tableLen+metaLen)

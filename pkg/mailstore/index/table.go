@@ -76,6 +76,18 @@ func (c *Chunk) records() ([]Record, error) {
 	return recs, nil
 }
 
+// look returns the records without keeping what was not in memory.
+func (c *Chunk) look() ([]Record, error) {
+	if p := c.recs.Load(); p != nil {
+		return *p, nil
+	}
+	return c.at.Load().read(c)
+}
+
+// big is from how many messages a walk through a table leaves no chunks in
+// memory that were not there before.
+const big = 50000
+
 // Table is the state of a folder. It is never changed, and safe for
 // concurrent use. The zero value is empty.
 type Table struct {
@@ -166,7 +178,11 @@ func (t *Table) RangeIf(from, to int, want func(*Summary) bool, f func(i int, r 
 		if want != nil && !want(&t.chunks[k].Summary) {
 			continue
 		}
-		recs, err := t.chunks[k].records()
+		get := t.chunks[k].records
+		if t.n >= big {
+			get = t.chunks[k].look
+		}
+		recs, err := get()
 		if err != nil {
 			return err
 		}
