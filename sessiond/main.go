@@ -51,6 +51,6 @@ import (
 func main() {
 	service.Main(service.Daemon{
 		Name: "sessiond", Kind: service.Stream, Jail: jail.Parent,
-		Solitary: false, Permanent: true, Login: true, Prepare: prepare,
+		Solitary: false, Permanent: true, Login: true, LoginLog: true, Prepare: prepare,
 	})
 }

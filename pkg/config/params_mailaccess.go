@@ -27,6 +27,8 @@ func rowsMailAccess() []row {
 			"The text of the greeting."},
 		{"login_hard_error_limit", Int, "10", "1", "imapd pop3d", 'O',
 			"The number of failed logins and bad commands before login after which the connection is closed."},
+		{"login_syslog_name", String, "dovecot", "1", "imapd pop3d sessiond", 'O',
+			"The name in front of log lines about logins and sessions of mail users. fail2ban and others look for Dovecot's."},
 		{"login_timeout", Time, "3m", "1", "imapd pop3d", 'O',
 			"How long a client may take from its connection to its login."},
 		{"login_tls_protocols", List, ">=TLSv1.2", "", "imapd pop3d", 'O',

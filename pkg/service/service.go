@@ -57,6 +57,9 @@ type Daemon struct {
 	// Login: the servers that talk to users before login (login_owner) are
 	// clients of this one. All others refuse them.
 	Login bool
+	// LoginLog: log lines have the name of login_syslog_name, not that of the
+	// program. Those who look for failed logins know Dovecot's.
+	LoginLog bool
 	// Prepare runs before the jail: it reads parameters, opens tables and
 	// files, looks up users. What it returns runs inside the jail.
 	Prepare func(env *Env) (*Hooks, error)

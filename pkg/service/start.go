@@ -27,6 +27,7 @@ type settings struct {
 	DaemonTimeout  time.Duration `param:"daemon_timeout"`
 	ClientLimit    int           `param:"client_limit"`
 	SyslogName     string        `param:"syslog_name"`
+	LoginName      string        `param:"login_syslog_name"`
 	SyslogFacility string        `param:"syslog_facility"`
 	MaillogFile    string        `param:"maillog_file"`
 }
@@ -99,6 +100,9 @@ func (p *process) openLog() error {
 	o := maillog.Options{
 		Program: p.daemon.Name, Name: p.set.SyslogName, Facility: p.set.SyslogFacility,
 		File: file, Pipe: maillog.PostlogPipe, Stderr: p.env.StandAlone, StderrErrors: isLog, Verbose: p.env.Verbose,
+	}
+	if p.daemon.LoginLog {
+		o.Name, o.Program = "", p.set.LoginName
 	}
 	p.env.Log = maillog.Open(o)
 	return nil
