@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os/exec"
 	"regexp"
 	"slices"
 	"strconv"
@@ -12,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/posthouse-mail/posthouse/pkg/mailstore"
 	"github.com/posthouse-mail/posthouse/pkg/refdovecot"
 	"github.com/posthouse-mail/posthouse/pkg/testkit"
 )
@@ -24,53 +22,6 @@ type mailServer struct {
 	imap   func(t *testing.T, script string) string
 	pop3   func(t *testing.T, script string) string
 	folder func(path string) string
-	store  string // the Maildir, if the store is to be asked instead of IMAP
-}
-
-// storeState asks the store itself, on a copy.
-func storeState(t *testing.T, maildir, path string) folderState {
-	t.Helper()
-	st, done := openCopy(t, maildir)
-	defer done()
-	box, err := st.Mailbox(strings.ReplaceAll(path, "Entw&APw-rfe", "Entw\u00fcrfe"), true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer box.Close()
-	state := folderState{Validity: fmt.Sprint(box.UIDValidity())}
-	for i := range box.Len() {
-		msg, _ := box.Message(i + 1)
-		facts, err := box.Facts(&msg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var flags []string
-		for _, f := range []struct {
-			flag mailstore.Flags
-			name string
-		}{{mailstore.Answered, `\Answered`}, {mailstore.Flagged, `\Flagged`}, {mailstore.Deleted, `\Deleted`}, {mailstore.Seen, `\Seen`}, {mailstore.Draft, `\Draft`}} {
-			if msg.Flags&f.flag != 0 {
-				flags = append(flags, f.name)
-			}
-		}
-		flags = box.KeywordNames(flags, &msg)
-		state.Messages = append(state.Messages, messageState{UID: int(msg.UID), Size: int(facts.Size), Flags: sortedFlags(strings.Join(flags, " ")),
-			Date: time.Unix(facts.Internal, 0).UTC().Format(time.RFC3339)})
-	}
-	return state
-}
-
-func openCopy(t *testing.T, maildir string) (*mailstore.Store, func()) {
-	t.Helper()
-	dir := t.TempDir()
-	if out, err := exec.Command("cp", "-a", maildir, dir+"/copy").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	st, err := mailstore.Open(mailstore.Options{Root: dir + "/copy", User: "you@example.test"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return st, func() { st.Close() }
 }
 
 // overTCP sends a script at once and returns all that the server says.
@@ -150,9 +101,6 @@ var (
 // state asks a server about a folder.
 func (s mailServer) state(t *testing.T, path string) folderState {
 	t.Helper()
-	if s.store != "" {
-		return storeState(t, s.store, path)
-	}
 	out := s.imap(t, fmt.Sprintf("s SELECT \"%s\"\r\nf UID FETCH 1:* (UID FLAGS RFC822.SIZE INTERNALDATE)\r\nz LOGOUT\r\n", s.folder(path)))
 	var st folderState
 	m := reValidity.FindStringSubmatch(out)
@@ -196,19 +144,6 @@ func sortedFlags(flags string) string {
 func (s mailServer) subscribed(t *testing.T) []string {
 	t.Helper()
 	var names []string
-	if s.store != "" {
-		st, done := openCopy(t, s.store)
-		defer done()
-		list, err := st.Subscriptions()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, n := range list {
-			names = append(names, strings.ReplaceAll(n, "\u00fc", "&APw-"))
-		}
-		slices.Sort(names)
-		return names
-	}
 	for _, m := range reList.FindAllStringSubmatch(s.imap(t, "b LSUB \"\" \"*\"\r\nz LOGOUT\r\n"), -1) {
 		name := strings.ReplaceAll(m[1], ".", "/")
 		if name != "INBOX" {
