@@ -118,15 +118,15 @@ func checkMailboxAddress(addr, domain string) error {
 // chooseOwners decides who runs the daemons and owns the mailboxes: the
 // caller or, for root, system users that are made where missing.
 func (i *instance) chooseOwners() error {
-	current, err := user.Current()
+	current, err := user.LookupId(strconv.Itoa(os.Getuid()))
 	if err != nil {
-		return err
+		return fmt.Errorf("mail_owner must have a name, and user id %d has none: add one to /etc/passwd: %w", os.Getuid(), err)
 	}
 	i.owner, i.mail, i.tls, i.login, i.auth = current, current, current, current, current
 	if current.Uid != "0" {
 		g, err := user.LookupGroupId(current.Gid)
 		if err != nil {
-			return err
+			return fmt.Errorf("setgid_group must have a name, and group id %s has none: add one to /etc/group: %w", current.Gid, err)
 		}
 		i.group = g.Name
 		return nil
