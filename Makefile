@@ -21,7 +21,7 @@ GOFLAGS_BUILD = -trimpath -ldflags "-s -w"
 DAEMONS  = $(patsubst %/main.go,%,$(wildcard */main.go))
 COMMANDS = $(patsubst cmd/%/main.go,%,$(wildcard cmd/*/main.go))
 
-.PHONY: all build run test check lint fuzz bench faults install man clean help deps
+.PHONY: all build run test stress check lint fuzz bench faults install man clean help deps
 
 all: build ## build every program into bin/
 
@@ -51,7 +51,10 @@ test: deps build ## all tests: unit, fuzz corpora, dialogues, scenarios, crash s
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt: these files need formatting:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	$(GO) vet ./...
 	@$(MAKE) -s lint
-	POSTHOUSE_BIN=$(CURDIR)/bin $(GO) test -timeout 25m ./...
+	POSTHOUSE_BIN=$(CURDIR)/bin POSTHOUSE_STRESS=1m $(GO) test -timeout 25m ./...
+
+stress: ## an hour of clients and deliveries at random on two mailboxes, with a model (STRESSTIME=1h)
+	POSTHOUSE_STRESS=$(or $(STRESSTIME),1h) $(GO) test -count=1 -v -timeout 25h ./test/dialog/imap -run TestStress
 
 FUZZTIME ?= 30s
 fuzz: ## run every fuzz target for FUZZTIME (default 30s) each

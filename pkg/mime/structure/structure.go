@@ -312,6 +312,18 @@ func plainEncoding(e string) bool {
 // end ends all that is open.
 func (s *scanner) end() {
 	s.closeTo(0, false)
+	s.root.clamp(0, s.root.End)
+}
+
+// clamp keeps parts within the one that they are in: a part without a body may
+// end with the line end that belongs to a boundary further out.
+func (p *Part) clamp(from, to int64) {
+	p.Start = min(max(p.Start, from), to)
+	p.Body = min(max(p.Body, p.Start), to)
+	p.End = min(max(p.End, p.Body), to)
+	for _, c := range p.Children {
+		c.clamp(p.Body, p.End)
+	}
 }
 
 // ParseBytes is Parse of a message that is in memory.
