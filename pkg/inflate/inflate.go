@@ -160,6 +160,7 @@ func (r *Reader) block(hasOutput bool) error {
 		return err
 	}
 	r.final = r.take(1) == 1
+	r.state = inBlock // an end of the input is one in the middle now
 	switch r.take(2) {
 	case 0:
 		return r.startStored()
@@ -175,7 +176,6 @@ func (r *Reader) block(hasOutput bool) error {
 	default:
 		return ErrCorrupt
 	}
-	r.state = inBlock
 	return nil
 }
 
