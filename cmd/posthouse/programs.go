@@ -14,7 +14,7 @@ func setgidCommands() []string { return []string{"postdrop", "postqueue"} }
 
 // otherCommands are the rest of what command_directory has.
 func otherCommands() []string {
-	return []string{"posthouse", "userdb", "userdbpw", "maildirmake", "makealiases", "makehosteddomains", "makeacceptmailfor", "locals",
+	return []string{"posthouse", "userdb", "userdbpw", "maildirmake", "authtest", "makealiases", "makehosteddomains", "makeacceptmailfor", "locals",
 		"makeuserdb", "pw2userdb", "postalias", "postcat", "postconf", "postlog", "postmap", "postsuper",
 		"sendmail", "mailq", "newaliases"}
 }

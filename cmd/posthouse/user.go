@@ -13,6 +13,7 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/password"
 	"github.com/posthouse-mail/posthouse/pkg/userdb"
 	"github.com/posthouse-mail/posthouse/pkg/usertool"
+	"github.com/posthouse-mail/posthouse/pkg/usertool/secret"
 )
 
 const userUsage = "posthouse user add | passwd | show | list | set | delete | hold | release | import"
@@ -90,7 +91,7 @@ func parseUser(f *pflag.FlagSet, args []string, usage string, least, most int) e
 func (u *users) plaintext(o secretOptions, login string) (string, error) {
 	switch {
 	case o.file != "":
-		return readPasswordFile(o.file, u.in)
+		return secret.ReadFile(o.file, u.in)
 	case !o.random && usertool.IsTerminal(u.in):
 		plaintext, err := usertool.NewPassword(u.in, u.err)
 		if err == nil {
@@ -110,32 +111,14 @@ func (u *users) secrets(o secretOptions, main string, old *userdb.Record, plaint
 	if scheme == "" {
 		scheme = u.site.Scheme
 	}
-	names := []string{main}
-	prefix := ""
-	if main != "systempw" {
-		prefix = strings.TrimSuffix(main, "pw") + "-"
+	var wanted []string
+	if o.scram {
+		wanted = append(wanted, "scram-sha-256pw", "scram-sha-1pw")
 	}
-	for _, kind := range []struct {
-		name   string
-		wanted bool
-	}{{"scram-sha-256pw", o.scram}, {"scram-sha-1pw", o.scram}, {"hmac-md5pw", o.cramMD5}, {"hmac-sha1pw", false}, {"hmac-sha256pw", false}} {
-		has := false
-		if old != nil {
-			_, has = old.Hashes[prefix+kind.name]
-		}
-		if has || kind.wanted {
-			names = append(names, prefix+kind.name)
-		}
+	if o.cramMD5 {
+		wanted = append(wanted, "hmac-md5pw")
 	}
-	var fields []userdb.Field
-	for _, name := range names {
-		f, err := secretField(name, scheme, plaintext)
-		if err != nil {
-			return nil, err
-		}
-		fields = append(fields, f)
-	}
-	return fields, nil
+	return secret.Fields(main, scheme, plaintext, old, wanted...)
 }
 
 // checkAddress refuses what cannot be a user of ours.

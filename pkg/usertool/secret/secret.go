@@ -1,10 +1,12 @@
-package main
+// Package secret makes what is stored of passwords in the user database.
+package secret
 
 import (
 	"bufio"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/posthouse-mail/posthouse/pkg/password"
@@ -12,10 +14,10 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/usertool"
 )
 
-// secretField returns what is stored of a password in a field of the user
+// Field returns what is stored of a password in a field of the user
 // database. The names of fields say what they are for: hmac-md5pw and the like
 // for CRAM, scram-sha-256pw for SCRAM, and all others for the password itself.
-func secretField(name, scheme, plaintext string) (userdb.Field, error) {
+func Field(name, scheme, plaintext string) (userdb.Field, error) {
 	kind := strings.TrimSuffix(name, "pw")
 	stored := ""
 	var err error
@@ -38,12 +40,41 @@ func secretField(name, scheme, plaintext string) (userdb.Field, error) {
 	return userdb.Field{Name: name, Value: stored}, err
 }
 
+// Fields are those that a new password is stored in: the main one, others that
+// are wanted ("scram-sha-256pw"), and all of the record, which may be nil, that
+// would be wrong otherwise.
+func Fields(main, scheme, plaintext string, old *userdb.Record, wanted ...string) ([]userdb.Field, error) {
+	prefix := ""
+	if main != "systempw" {
+		prefix = strings.TrimSuffix(main, "pw") + "-"
+	}
+	names := []string{main}
+	for _, kind := range []string{"scram-sha-256pw", "scram-sha-1pw", "hmac-md5pw", "hmac-sha1pw", "hmac-sha256pw"} {
+		has := false
+		if old != nil {
+			_, has = old.Hashes[prefix+kind]
+		}
+		if has || slices.Contains(wanted, kind) {
+			names = append(names, prefix+kind)
+		}
+	}
+	var fields []userdb.Field
+	for _, name := range names {
+		f, err := Field(name, scheme, plaintext)
+		if err != nil {
+			return nil, err
+		}
+		fields = append(fields, f)
+	}
+	return fields, nil
+}
+
 // hasKind tells imap-hmac-md5 and hmac-md5 from others.
 func hasKind(kind, want string) bool { return kind == want || strings.HasSuffix(kind, "-"+want) }
 
-// readPasswordFile reads a password from the first line of a file, or of
+// ReadFile reads a password from the first line of a file, or of
 // standard input for "-".
-func readPasswordFile(name string, in io.Reader) (string, error) {
+func ReadFile(name string, in io.Reader) (string, error) {
 	if name != "-" {
 		f, err := os.Open(name)
 		if err != nil {
