@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -54,6 +56,7 @@ func (s *server) login(ctx context.Context, t try) authclient.Step {
 	if usable {
 		f, err = s.find(ctx, name, serviceOf(t.peer))
 	}
+	s.debugLogin(t, f, err)
 	if err != nil && !errors.Is(err, userdb.ErrUnknown) {
 		return s.temporary(t, err)
 	}
@@ -71,6 +74,26 @@ func (s *server) login(ctx context.Context, t try) authclient.Step {
 		return s.fail(ctx, t, a, f)
 	}
 	return s.allowed(ctx, t, a, f)
+}
+
+// debugLogin tells what a login is about, as debug_login asks for.
+func (s *server) debugLogin(t try, f *found, err error) {
+	if s.DebugLogin == 0 {
+		return
+	}
+	s.log.Info("", "DEBUG: LOGIN: ip=[%s], service=%s, method=%s, username=%s", printable.ASCII(t.peer.RemoteIP),
+		printable.ASCII(t.peer.Service), t.method, printable.ASCII(t.login))
+	switch {
+	case err != nil:
+		s.log.Info("", "DEBUG: LOGIN: username=%s: %v", printable.ASCII(t.login), err)
+	case s.DebugLogin == 1:
+		s.log.Info("", "DEBUG: LOGIN: username=%s: found in %s as %s", printable.ASCII(t.login), f.from.name(), printable.ASCII(f.rec.Login))
+	default:
+		kinds := slices.Sorted(maps.Keys(f.rec.Hashes))
+		s.log.Info("", "DEBUG: LOGIN: username=%s: found in %s as %s, uid=%d, gid=%d, home=%s, mail=%s, quota=%s, stored: %s",
+			printable.ASCII(t.login), f.from.name(), printable.ASCII(f.rec.Login), f.rec.UID, f.rec.GID, printable.ASCII(f.rec.Home),
+			printable.ASCII(f.rec.MailDir), printable.ASCII(f.rec.Quota), printable.ASCII(strings.Join(kinds, " ")))
+	}
 }
 
 // temporary is the end of a try about which nothing is known.

@@ -62,7 +62,7 @@
 // auth_default_realm, auth_failure_delay, auth_failure_delay_limit,
 // auth_cache_time, auth_cache_size, auth_verify_limit, auth_owner,
 // userdb_path, password_scheme, mail_uid, mail_gid, mail_home,
-// virtual_minimum_uid, recipient_delimiter, domain_alias_maps, myhostname
+// virtual_minimum_uid, recipient_delimiter, domain_alias_maps, debug_login, myhostname
 //
 // # See also
 //

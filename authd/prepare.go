@@ -38,6 +38,7 @@ type params struct {
 	MinimumUID    int           `param:"virtual_minimum_uid"`
 	Delimiter     string        `param:"recipient_delimiter"`
 	DomainAliases []string      `param:"domain_alias_maps"`
+	DebugLogin    int           `param:"debug_login"`
 	Hostname      string        `param:"myhostname"`
 }
 

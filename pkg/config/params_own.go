@@ -47,6 +47,9 @@ func rowsOwn() []row {
 			"The number of clients that one process of a service serves at the same time. When it is reached, the " +
 				"process takes no further connection until one ends, and master starts more processes up to the limit " +
 				"in master.cf. With 1, each process serves one client at a time. Set it for one service with -o."},
+		{"debug_login", Int, "0", "0,2", "authd", 'O',
+			"What authd logs of each login: 0 only failures, 1 also where the user was found, 2 also the record. " +
+				"Neither a password nor what is stored of one is ever logged. (Courier's DEBUG_LOGIN.)"},
 		{"domain_alias_maps", List, "", "", "authd", 'O',
 			"Tables that lead from a domain to the one whose users get its mail, such as the table that " +
 				"makehosteddomains(8) makes. A domain that leads to itself, or is not there, is no alias."},
