@@ -40,9 +40,10 @@
 //	-src=pathname    the source, instead of $config_directory/aliases
 //	-alias=filename  the table, without ".map", instead of the source's name
 //	-dump            print the aliases, and make nothing
-//	-chk             ask the mail system whether it would take mail for each
-//	                 address that an alias stands for, and make nothing. The
-//	                 addresses that it refuses are printed
+//	-chk             ask smtpd, at its first endpoint in master.cf, whether it
+//	                 would take mail for each address that an alias stands
+//	                 for, and make nothing. The addresses that it refuses are
+//	                 printed
 //	-tmp=filename, -protocol=name, module
 //	                 accepted and without effect
 //

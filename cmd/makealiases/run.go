@@ -5,13 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os/exec"
+	"net"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/posthouse-mail/posthouse/pkg/alias"
+	"github.com/posthouse-mail/posthouse/pkg/config"
 	"github.com/posthouse-mail/posthouse/pkg/usertool"
 )
 
@@ -82,7 +83,7 @@ func (c *command) run(args []string) error {
 	return site.WriteAliases(strings.TrimSuffix(strings.TrimRight(c.dst, "/"), usertool.MapSuffix), list)
 }
 
-// check asks the SMTP server, on standard input, about each address.
+// check asks the SMTP server of this machine about each address.
 func (c *command) check(site *usertool.Site, list []usertool.Alias) error {
 	var addresses []string
 	for _, a := range list {
@@ -93,7 +94,11 @@ func (c *command) check(site *usertool.Site, list []usertool.Alias) error {
 		}
 	}
 	slices.Sort(addresses)
-	s, err := dialog(filepath.Join(site.CommandDir, "sendmail"), site.Dir)
+	addr, err := listener(site)
+	if err != nil {
+		return err
+	}
+	s, err := dialog(addr)
 	if err != nil {
 		return err
 	}
@@ -121,30 +126,43 @@ func (c *command) check(site *usertool.Site, list []usertool.Alias) error {
 	return nil
 }
 
-// smtp is a conversation with "sendmail -bs".
+// listener finds where smtpd listens: the first line for it in master.cf.
+func listener(site *usertool.Site) (string, error) {
+	master, err := config.LoadMaster(filepath.Join(site.Dir, "master.cf"))
+	if err != nil {
+		return "", err
+	}
+	for _, svc := range master.Services {
+		if svc.Type != "inet" || svc.Program != "smtpd" {
+			continue
+		}
+		host, port, err := net.SplitHostPort(svc.Name)
+		if err != nil {
+			host, port = "", svc.Name
+		}
+		if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+			host = "localhost"
+		}
+		return net.JoinHostPort(host, port), nil
+	}
+	return "", errors.New("master.cf has no smtpd that listens on the network")
+}
+
+// smtp is a conversation with smtpd.
 type smtp struct {
-	cmd *exec.Cmd
-	in  io.WriteCloser
-	out *bufio.Reader
+	conn net.Conn
+	out  *bufio.Reader
 }
 
 // replyTime bounds the wait for one reply.
 const replyTime = 2 * time.Minute
 
-func dialog(sendmail, configDir string) (*smtp, error) {
-	cmd := exec.Command(sendmail, "-C", configDir, "-bs")
-	in, err := cmd.StdinPipe()
+func dialog(addr string) (*smtp, error) {
+	conn, err := net.DialTimeout("tcp", addr, replyTime)
 	if err != nil {
 		return nil, err
 	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	s := &smtp{cmd, in, bufio.NewReader(out)}
+	s := &smtp{conn, bufio.NewReader(conn)}
 	if _, err = s.reply(); err == nil {
 		if _, err = s.ask("HELO localhost"); err == nil {
 			err = s.begin()
@@ -152,7 +170,7 @@ func dialog(sendmail, configDir string) (*smtp, error) {
 	}
 	if err != nil {
 		s.close()
-		return nil, fmt.Errorf("%s -bs: %w", sendmail, err)
+		return nil, fmt.Errorf("SMTP server %s: %w", addr, err)
 	}
 	return s, nil
 }
@@ -172,7 +190,8 @@ func (s *smtp) ask(line string) (string, error) {
 	if strings.ContainsAny(line, "\r\n") {
 		return "", errors.New("a line end in an address")
 	}
-	if _, err := io.WriteString(s.in, line+"\r\n"); err != nil {
+	s.conn.SetDeadline(time.Now().Add(replyTime))
+	if _, err := io.WriteString(s.conn, line+"\r\n"); err != nil {
 		return "", err
 	}
 	return s.reply()
@@ -180,8 +199,7 @@ func (s *smtp) ask(line string) (string, error) {
 
 // reply reads a reply and returns its last line.
 func (s *smtp) reply() (string, error) {
-	timer := time.AfterFunc(replyTime, func() { s.cmd.Process.Kill() })
-	defer timer.Stop()
+	s.conn.SetDeadline(time.Now().Add(replyTime))
 	for {
 		line, err := s.out.ReadString('\n')
 		line = strings.TrimRight(line, "\r\n")
@@ -195,9 +213,6 @@ func (s *smtp) reply() (string, error) {
 }
 
 func (s *smtp) close() {
-	io.WriteString(s.in, "QUIT\r\n")
-	s.in.Close()
-	timer := time.AfterFunc(replyTime, func() { s.cmd.Process.Kill() })
-	defer timer.Stop()
-	s.cmd.Wait()
+	s.ask("QUIT")
+	s.conn.Close()
 }
