@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +13,8 @@ import (
 
 	"github.com/emersion/go-msgauth/dkim"
 
+	keys "github.com/posthouse-mail/posthouse/pkg/dkim"
+	"github.com/posthouse-mail/posthouse/pkg/dns/dnstest"
 	"github.com/posthouse-mail/posthouse/pkg/testkit"
 )
 
@@ -116,4 +119,59 @@ func opendkim(t *testing.T, dir, message string, records map[string]string) {
 	}
 }
 
-func rspamd(t *testing.T, dir, message string, records map[string]string) {}
+// rspamd has Debian's rspamd verify, which knows both kinds of keys.
+func rspamd(t *testing.T, dir, message string, records map[string]string) {
+	if _, err := exec.LookPath("rspamd"); err != nil {
+		t.Log("SKIPPED: rspamd is not installed; tools/scripts/test-deps installs it")
+		return
+	}
+	var zone strings.Builder
+	for name, r := range records {
+		zone.WriteString(keys.ZoneLine(strings.SplitN(name, "._domainkey.", 2)[1], strings.SplitN(name, "._domainkey.", 2)[0], r) + "\n")
+	}
+	dns := dnstest.Start(t, zone.String())
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := ln.Addr().String()
+	ln.Close()
+	conf, file := filepath.Join(dir, "rspamd.conf"), filepath.Join(dir, "message")
+	text := fmt.Sprintf(`options {
+  pidfile = "%[1]s/rspamd.pid"; filters = "dkim"; local_addrs = []; url_tld = "/usr/share/rspamd/effective_tld_names.dat";
+  control_socket = "%[1]s/rspamd.control mode=0600"; dns { nameserver = ["%[2]s"]; timeout = 5s; }
+}
+logging { type = "console"; level = "info"; }
+worker "normal" { bind_socket = "%[3]s"; count = 1; }
+dkim { enabled = true; }
+actions { reject = 1000; }
+`, dir, dns.Addr, addr)
+	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(strings.ReplaceAll(message, "\n", "\r\n")), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("rspamd", "-i", "-f", "-c", conf)
+	log := &strings.Builder{}
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { cmd.Process.Signal(os.Interrupt); cmd.Wait() }()
+	var out []byte
+	defer func() {
+		if t.Failed() {
+			t.Logf("%s\n%s", out, log)
+		}
+	}()
+	testkit.Wait(t, "answer of rspamd", func() bool {
+		out, err = exec.Command("rspamc", "-h", addr, "--ip", "192.0.2.1", "symbols", file).CombinedOutput()
+		return err == nil && strings.Contains(string(out), "DKIM")
+	})
+	for _, s := range []string{"one" + "r", "one" + "e"} {
+		if !regexp.MustCompile(`R_DKIM_ALLOW.*example\.test:s=` + s).Match(out) {
+			t.Errorf("rspamd does not like the signature of %s\n%s", s, out)
+		}
+	}
+}
