@@ -48,6 +48,11 @@ func newOutgoing(ctx context.Context, h *session, s *smtpserver.Session) *outgoi
 
 // line takes a line of the message, or a part of one.
 func (o *outgoing) line(b []byte, eol bool) {
+	// Cleanup makes blanks of stray line ends, and what is signed must be
+	// what is queued.
+	if bytes.IndexByte(b, '\r') >= 0 || bytes.IndexByte(b, '\n') >= 0 {
+		b = noLineEnds(b)
+	}
 	if !o.started && !o.partial {
 		o.lines++
 		if o.lines == 1 {
@@ -63,6 +68,17 @@ func (o *outgoing) line(b []byte, eol bool) {
 	o.partial = !eol
 	// Errors are noted as they happen.
 	_ = o.scanner.Line(b, eol)
+}
+
+// noLineEnds returns a line without line ends in it.
+func noLineEnds(b []byte) []byte {
+	b = bytes.Clone(b)
+	for i, c := range b {
+		if c == '\r' || c == '\n' {
+			b[i] = ' '
+		}
+	}
+	return b
 }
 
 // refuse drops the message with a text for the human who wrote it.

@@ -259,3 +259,71 @@ func TestSubmissionClients(t *testing.T) {
 	cmd.Env = append(os.Environ(), "HOME="+dir)
 	run("mutt", cmd, "text\n")
 }
+
+// TestFutureRelease: mail that is to leave later waits, whatever happens
+// meanwhile (RFC 4865).
+func TestFutureRelease(t *testing.T) {
+	const hold = 20 * time.Second
+	i := testkit.New(t, testkit.Users("you", "other"))
+	submissionUsers(t, i, "you")
+	i.Set(t, "queue_run_delay = 1s")
+	i.Start(t)
+	c := dialSubmission(t, i)
+	if ehlo := c.want("250", "EHLO x"); !strings.Contains(ehlo, "FUTURERELEASE 2592000 20") || !strings.Contains(ehlo, "MT-PRIORITY") {
+		t.Errorf("%q", ehlo)
+	}
+	c.want("235", submitLogin)
+	begin := time.Now()
+	c.want("250", fmt.Sprintf("MAIL FROM:<you@example.test> HOLDFOR=%d MT-PRIORITY=3", hold/time.Second))
+	c.want("250", "RCPT TO:<other@example.test>")
+	c.want("354", "DATA")
+	c.want("250", "Subject: later\r\n\r\nx\r\n.")
+	c.message("250", "you@example.test", "other@example.test", "Subject: now\n\nx\n")
+	i.WaitMailbox(t, "other", 1)
+	i.WaitLog(t, `from=<you@example.test>, held until .* as its sender asked`)
+	i.Must(t, "posthouse", "-c", i.Etc(""), "flush")
+	i.Stop(t)
+	i.Start(t)
+	i.Must(t, "posthouse", "-c", i.Etc(""), "flush")
+	time.Sleep(2 * time.Second)
+	if n := len(i.Mailbox(t, "other")); n != 1 && time.Since(begin) < hold {
+		t.Errorf("%d messages after %v", n, time.Since(begin))
+	}
+	testkit.Wait(t, "release", func() bool { return time.Since(begin) > hold })
+	all := strings.Join(i.WaitMailbox(t, "other", 2), "\n")
+	if !strings.Contains(all, "Subject: later") || !strings.Contains(all, "(PRIORITY 3);") {
+		t.Error(all)
+	}
+}
+
+// TestSubmissionByMasterCf: the way of a Postfix master.cf, smtpd with -o, works
+// as well.
+func TestSubmissionByMasterCf(t *testing.T) {
+	testkit.NeedTool(t, "swaks")
+	i := testkit.New(t, testkit.Users("you", "other"))
+	submissionUsers(t, i, "you")
+	i.Set(t, "virtual_mailbox_domains = example.test, own.test", "smtpd_sender_login_maps = inline:{you@example.test=you@example.test}")
+	addr := fmt.Sprintf("127.0.0.1:%d", i.Port+8)
+	i.Service(t, addr+" inet n - y - - smtpd", "  -o syslog_name=postfix/submission", "  -o smtpd_tls_security_level=encrypt",
+		"  -o smtpd_sasl_auth_enable=yes", "  -o smtpd_tls_auth_only=yes", "  -o smtpd_sasl_type=cyrus", "  -o smtpd_reject_unlisted_recipient=no",
+		"  -o smtpd_client_restrictions=", "  -o smtpd_helo_restrictions=", "  -o smtpd_sender_restrictions=reject_sender_login_mismatch",
+		"  -o smtpd_relay_restrictions=", "  -o smtpd_recipient_restrictions=permit_sasl_authenticated,reject", "  -o milter_macro_daemon_name=ORIGINATING")
+	i.Start(t)
+	send := func(from string, more ...string) (string, error) {
+		args := append([]string{"--server", addr, "--tls", "--from", from, "--to", "other@example.test"}, more...)
+		out, err := exec.Command("swaks", args...).CombinedOutput()
+		return string(out), err
+	}
+	login := []string{"--auth", "PLAIN", "--auth-user", "you@example.test", "--auth-password", "secret"}
+	if out, err := send("you@example.test", login...); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	i.WaitMailbox(t, "other", 1)
+	i.WaitLog(t, `postfix/submission/?[^ ]*smtpd\[\d+\]: [0-9A-F]+: client=.*, sasl_method=PLAIN, sasl_username=you@example.test`)
+	if out, err := send("other@example.test", login...); err == nil || !strings.Contains(out, "Sender address rejected: not owned by user you@example.test") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if out, err := send("you@example.test"); err == nil {
+		t.Errorf("without login:\n%s", out)
+	}
+}
