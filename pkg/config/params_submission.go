@@ -3,6 +3,22 @@ package config
 // rowsSubmission returns the parameters of the area "submission".
 func rowsSubmission() []row {
 	return []row{
+		{"autoconf_domains", String, "$mydomain", "", "autoconf", 'O',
+			"The domains for whose addresses autoconf(8) answers."},
+		{"autoconf_host", String, "$myhostname", "1", "autoconf", 'O',
+			"The name under which mail programs reach the servers; their certificate must have it."},
+		{"autoconf_imap_port", Int, "143", "0,65535", "autoconf", 'O',
+			"The port of IMAP with STARTTLS that autoconf(8) tells; 0 is not offered."},
+		{"autoconf_imaps_port", Int, "993", "0,65535", "autoconf", 'O',
+			"The port of IMAP with TLS that autoconf(8) tells; 0 is not offered."},
+		{"autoconf_pop3_port", Int, "110", "0,65535", "autoconf", 'O',
+			"The port of POP3 with STARTTLS that autoconf(8) tells; 0 is not offered."},
+		{"autoconf_pop3s_port", Int, "995", "0,65535", "autoconf", 'O',
+			"The port of POP3 with TLS that autoconf(8) tells; 0 is not offered."},
+		{"autoconf_submission_port", Int, "587", "0,65535", "autoconf", 'O',
+			"The port of submission(8) with STARTTLS that autoconf(8) tells; 0 is not offered."},
+		{"autoconf_submissions_port", Int, "465", "0,65535", "autoconf", 'O',
+			"The port of submission(8) with TLS that autoconf(8) tells; 0 is not offered."},
 		{"dkim_key_table", String, "$config_directory/dkim/keys", "1", "posthouse tlsmgr", 'O',
 			"The list of DKIM keys: lines of domain, selector, state (new, signing or old), file with the private key, and " +
 				"further domains whose mail the key signs. \"posthouse dkim\" writes it."},
