@@ -87,9 +87,7 @@ func New(k Key, fields [][]byte, o Options) *Signature {
 			h.Write([]byte("\r\n"))
 		}
 	}
-	for _, n := range o.Oversign {
-		list = append(list, n)
-	}
+	list = append(list, o.Oversign...)
 	s := &Signature{key: k, fields: h}
 	s.head = "DKIM-Signature: v=1; a=" + k.Algorithm + "; c=relaxed/relaxed; d=" + k.Domain + ";\n\ts=" + k.Selector +
 		"; t=" + strconv.FormatInt(o.Now.Unix(), 10) + ";\n\t" + foldList("h="+strings.Join(list, ":")+";") + "\n\t"
