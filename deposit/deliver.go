@@ -144,7 +144,14 @@ func (d *delivery) store(ctx context.Context, rcpt string, t target) status.Stat
 		d.srv.log.Warn(d.id, "%v", err)
 		return temporary()
 	}
-	return d.srv.outcome(worker.Outcome(reply))
+	st := worker.Outcome(reply)
+	if st.Code == "5.2.2" {
+		// So that the next message is refused before it is sent.
+		if err := d.srv.users.SetQuota(ctx, t.user.Login, true); err != nil {
+			d.srv.log.Warn(d.id, "%v", err)
+		}
+	}
+	return d.srv.outcome(st)
 }
 
 // outcome makes an SMTP reply of a worker's answer.
@@ -152,8 +159,10 @@ func (srv *server) outcome(s status.Status) status.Status {
 	switch {
 	case s.Success():
 		return status.New(250, "2.0.0", "Saved")
-	case s.Code == "5.2.2" || s.Code == "4.2.2":
+	case s.Code == "5.2.2":
 		return srv.full("Mailbox is full")
+	case s.Code == "4.2.2", s.Code == "4.3.1":
+		return status.New(452, s.Code, "Message could not be saved: no space")
 	case s.Permanent():
 		return status.New(554, s.Code, s.Text)
 	}

@@ -32,6 +32,7 @@ type params struct {
 	Myhostname    string `param:"myhostname"`
 	FullTempfail  bool   `param:"quota_full_tempfail"`
 	Delimiter     string `param:"recipient_delimiter"`
+	VirtualBase   string `param:"virtual_mailbox_base"`
 	MinimumUID    int    `param:"virtual_minimum_uid"`
 }
 
@@ -47,6 +48,7 @@ const (
 // directory is what deposit asks authd.
 type directory interface {
 	Recipient(ctx context.Context, address string) (*authclient.Recipient, error)
+	SetQuota(ctx context.Context, login string, over bool) error
 }
 
 // runner is a worker.Pool.

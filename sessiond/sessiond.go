@@ -160,22 +160,12 @@ func cleanDir(path string) bool {
 
 // identity is with which rights a user's sessions run.
 func (p *parent) identity(u *authclient.User) worker.Identity {
-	id := worker.Identity{UID: u.UID, GID: u.GID}
-	home, mail := u.Home, filepath.Clean(u.MailDir)
 	base := p.VirtualBase
-	if p.Scope == "uid" && cleanDir(base) && below(mail, base) && (home == "" || below(home, base)) {
-		// Users of one uid are served by one process.
-		id.Dirs = append([]string{filepath.Clean(base)}, p.shared()...)
-		return id
+	if p.Scope != "uid" {
+		base = ""
 	}
-	if home != "" {
-		id.Dirs = append(id.Dirs, filepath.Clean(home))
-	}
-	if home == "" || !below(mail, home) {
-		id.Dirs = append(id.Dirs, mail)
-	}
-	id.Dirs = append(id.Dirs, p.shared()...)
-	return id
+	dirs := worker.UserDirs(u.Home, u.MailDir, base)
+	return worker.Identity{UID: u.UID, GID: u.GID, Dirs: append(dirs, p.shared()...)}
 }
 
 // shared returns the directories of shared folders. What a user may do there
@@ -188,12 +178,6 @@ func (p *parent) shared() []string {
 		}
 	}
 	return dirs
-}
-
-// below reports whether path is dir or in it.
-func below(path, dir string) bool {
-	path, dir = filepath.Clean(path), filepath.Clean(dir)
-	return path == dir || strings.HasPrefix(path, dir+"/")
 }
 
 // run gives the session to a worker and waits for its end.

@@ -148,6 +148,7 @@ local unix - n n - - local
 virtual unix - n n - - virtual
 smtp unix - - n - - smtp
 relay unix - - n - - smtp
+lmtp unix - - n - - lmtp
 anvil unix - - n - 1 anvil
 postlog unix-dgram n - n - 1 postlogd
 `
