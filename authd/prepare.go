@@ -40,6 +40,7 @@ type params struct {
 	DomainAliases []string      `param:"domain_alias_maps"`
 	DebugLogin    int           `param:"debug_login"`
 	Hostname      string        `param:"myhostname"`
+	OAuth         oauthParams
 }
 
 // server is the state of the process.
@@ -55,7 +56,7 @@ type server struct {
 	tickets   *tickets
 	quotas    *quotas
 	domains   *lookup.Maps // nil: no aliases of domains
-	tokens    tokenChecker // nil: no OAuth
+	tokens    *tokens      // nil: no OAuth
 	trusted   map[int]bool // uids that may redeem tickets
 	mailUID   int          // of users without one, -1 = none
 	mailGID   int
@@ -103,6 +104,9 @@ func newServer(p params, log *maillog.Logger) (*server, error) {
 	rand.Read(key) // never fails: crypto/rand ends the program first
 	if s.checker, err = password.NewChecker(parallel, p.Scheme, key); err != nil {
 		return nil, fmt.Errorf("password_scheme: %w", err)
+	}
+	if s.tokens, err = openTokens(p.OAuth); err != nil {
+		return nil, err
 	}
 	s.verified = newVerified(p.CacheSize, p.CacheTime)
 	s.gate = newGate(parallel)
