@@ -67,14 +67,17 @@ func (v *verified) add(key [32]byte, at time.Time) {
 	v.now[key] = at
 }
 
-// gate lets suspect attempts through one at a time per two processors, and has
-// it rest afterwards for as long as it took, so that a flood of bad passwords
-// leaves most of the processor to others.
+// gate lets suspect attempts through one at a time per two processors, and
+// rests afterwards for some times as long as it took, so that a flood of bad
+// passwords takes a tenth of the processors.
 type gate struct {
 	slots   chan struct{}
 	mu      sync.Mutex
 	waiting int
 }
+
+// gateRest is how long the gate rests, in times of what a verification took.
+const gateRest = 4
 
 // maxAtGate bounds the suspect attempts that wait for a verification.
 const maxAtGate = 1000
@@ -108,7 +111,7 @@ func (g *gate) pass(ctx context.Context, f func() (bool, error)) (bool, error) {
 		return right, err
 	}
 	// The answer need not wait for the rest.
-	time.AfterFunc(min(time.Since(start), time.Second), func() { <-g.slots })
+	time.AfterFunc(min(gateRest*time.Since(start), time.Second), func() { <-g.slots })
 	return right, err
 }
 

@@ -188,6 +188,10 @@ func TestAuth(t *testing.T) {
 	time.Sleep(2 * time.Second)
 	flooded, slow := loginRate(t, socket)
 	close(stop)
+	guesses := wait()
+	again, _ := loginRate(t, socket)
+	t.Logf("again:  %6.0f logins/s", again)
+	alone = (alone + again) / 2
 	t.Logf("flood:  %6.0f logins/s, 99%% within %v, beside %d guesses; %.0f%% of alone; %d MB of memory",
-		flooded, slow, wait(), 100*flooded/alone, rss(t, pid)/1024)
+		flooded, slow, guesses, 100*flooded/alone, rss(t, pid)/1024)
 }
