@@ -176,7 +176,7 @@ func (c *Conn) HandOver(ctx context.Context, step authclient.Step, tag string, p
 		login = step.User.Login
 	}
 	c.srv.Log.Info("", "%s-login: Login: user=<%s>, method=%s, rip=%s, lip=%s%s, session=<%s>",
-		c.srv.Protocol, printable.Text(login), c.method, c.Peer.RemoteIP, c.Peer.LocalIP, c.tlsWord(), c.Peer.SessionID)
+		c.srv.Protocol, logName(login), c.method, c.Peer.RemoteIP, c.Peer.LocalIP, c.tlsWord(), c.Peer.SessionID)
 	c.over = true
 	c.stop() // the session says goodbye itself
 	c.srv.leave(c)
@@ -233,6 +233,12 @@ func (c *Conn) tlsWord() string {
 }
 
 // logEnd logs how a connection ended that did not get to a session, in the
+// logName is a login for the log. Without brackets it cannot end the field
+// that it stands in, by which whoever guesses would hide from fail2ban.
+func logName(login string) string {
+	return strings.NewReplacer("<", "?", ">", "?").Replace(printable.Text(login))
+}
+
 // words of Dovecot's login processes.
 func (c *Conn) logEnd() {
 	if c.over {
@@ -250,7 +256,7 @@ func (c *Conn) logEnd() {
 		why = fmt.Sprintf("no auth attempts in %d secs", secs)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s-login: %s (%s): user=<%s>,", c.srv.Protocol, what, why, printable.Text(c.login))
+	fmt.Fprintf(&b, "%s-login: %s (%s): user=<%s>,", c.srv.Protocol, what, why, logName(c.login))
 	if c.method != "" {
 		fmt.Fprintf(&b, " method=%s,", printable.Text(c.method))
 	}
