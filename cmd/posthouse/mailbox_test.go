@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/posthouse-mail/posthouse/pkg/mailstore"
@@ -14,6 +15,8 @@ import (
 // run runs a command as the user who owns the mailbox, with input.
 func run(t *testing.T, input string, args ...string) (string, error) {
 	t.Helper()
+	mask := syscall.Umask(0o022) // commands set it; the next test may build programs
+	t.Cleanup(func() { syscall.Umask(mask) })
 	in, err := os.CreateTemp(t.TempDir(), "in")
 	if err != nil {
 		t.Fatal(err)
