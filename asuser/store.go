@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
 	"github.com/posthouse-mail/posthouse/pkg/mailstore"
@@ -18,8 +19,13 @@ func (w *worker) store(req ipc.List, file *os.File) ipc.List {
 	if err != nil {
 		return refusal(err)
 	}
-	s, err := mailstore.Open(mailstore.Options{Shared: w.shared, Root: filepath.Clean(req.Value("path")),
-		Host: req.Value("host"), Quota: req.Value("quota")})
+	o := mailstore.Options{Shared: w.shared, Root: filepath.Clean(req.Value("path")), Host: req.Value("host"), User: req.Value("user")}
+	err = o.SetQuota(mailstore.QuotaOptions{Quota: req.Value("quota"), Rules: strings.Fields(req.Value("quota_rules")),
+		Levels: strings.Fields(req.Value("quota_warning_levels")), Hostname: o.Host})
+	if err != nil {
+		return failure("4.3.5", err)
+	}
+	s, err := mailstore.Open(o)
 	if err != nil {
 		return failure(mailboxCode(err), fmt.Errorf("mail delivery failed: %w", err))
 	}

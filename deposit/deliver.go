@@ -137,6 +137,7 @@ func (d *delivery) store(ctx context.Context, rcpt string, t target) status.Stat
 	req := worker.Store(mail, worker.StoreOptions{
 		Path: t.user.MailDir, Folder: t.folder, Create: d.srv.Autocreate, Subscribe: d.srv.Autosubscribe,
 		Quota: t.user.Quota, Host: d.srv.Myhostname, Plain: true,
+		User: t.user.Login, Rules: d.srv.QuotaRules, Warn: d.srv.QuotaLevels,
 	})
 	id := worker.Identity{UID: t.user.UID, GID: t.user.GID, Dirs: worker.Confine(t.user.MailDir, t.user.Home)}
 	reply, err := d.srv.workers.Do(ctx, id, worker.Job{Request: req, File: file, Timeout: deliveryTime})

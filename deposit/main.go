@@ -27,8 +27,8 @@
 //
 // daemon_directory, data_directory, lda_mailbox_autocreate,
 // lda_mailbox_autosubscribe, lmtp_save_to_detail_mailbox, message_size_limit,
-// myhostname, quota_full_tempfail, recipient_delimiter, virtual_mailbox_base,
-// virtual_minimum_uid.
+// myhostname, quota_full_tempfail, quota_rules, quota_warning_levels,
+// recipient_delimiter, virtual_mailbox_base, virtual_minimum_uid.
 //
 // # See also
 //

@@ -23,17 +23,19 @@ import (
 
 // params are the parameters that deposit obeys.
 type params struct {
-	DaemonDir     string `param:"daemon_directory"`
-	DataDir       string `param:"data_directory"`
-	Autocreate    bool   `param:"lda_mailbox_autocreate"`
-	Autosubscribe bool   `param:"lda_mailbox_autosubscribe"`
-	Detail        bool   `param:"lmtp_save_to_detail_mailbox"`
-	SizeLimit     int64  `param:"message_size_limit"`
-	Myhostname    string `param:"myhostname"`
-	FullTempfail  bool   `param:"quota_full_tempfail"`
-	Delimiter     string `param:"recipient_delimiter"`
-	VirtualBase   string `param:"virtual_mailbox_base"`
-	MinimumUID    int    `param:"virtual_minimum_uid"`
+	DaemonDir     string   `param:"daemon_directory"`
+	DataDir       string   `param:"data_directory"`
+	Autocreate    bool     `param:"lda_mailbox_autocreate"`
+	Autosubscribe bool     `param:"lda_mailbox_autosubscribe"`
+	Detail        bool     `param:"lmtp_save_to_detail_mailbox"`
+	SizeLimit     int64    `param:"message_size_limit"`
+	Myhostname    string   `param:"myhostname"`
+	FullTempfail  bool     `param:"quota_full_tempfail"`
+	QuotaRules    []string `param:"quota_rules"`
+	QuotaLevels   []string `param:"quota_warning_levels"`
+	Delimiter     string   `param:"recipient_delimiter"`
+	VirtualBase   string   `param:"virtual_mailbox_base"`
+	MinimumUID    int      `param:"virtual_minimum_uid"`
 }
 
 const (

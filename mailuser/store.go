@@ -27,7 +27,19 @@ func (u *user) store(c *client) (*mailstore.Store, error) {
 			o.Trees = append(o.Trees, mailstore.Tree{Prefix: prefix, Root: root})
 		}
 	}
-	return mailstore.Open(o)
+	err := o.SetQuota(mailstore.QuotaOptions{Quota: c.User.Quota, Rules: strings.Fields(c.Settings["quota_rules"]),
+		Levels: strings.Fields(c.Settings["quota_warning_levels"]), Hostname: c.Settings["myhostname"]})
+	if err != nil {
+		return nil, err
+	}
+	s, err := mailstore.Open(o)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.ExpireRules(strings.Fields(c.Settings["mail_expire"])); err != nil {
+		c.log("warn", "expire old messages: %v", err)
+	}
+	return s, nil
 }
 
 // number returns a parameter that is a number, or 0. sessiond has checked it.

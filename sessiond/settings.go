@@ -20,6 +20,9 @@ type sessionParams struct {
 	AppendLimit int64         `param:"imap_append_limit"`
 	Special     []string      `param:"mail_special_folders"`
 	Shared      []string      `param:"mail_shared_folders"`
+	Expire      []string      `param:"mail_expire"`
+	QuotaRules  []string      `param:"quota_rules"`
+	QuotaLevels []string      `param:"quota_warning_levels"`
 
 	POP3Expire string        `param:"pop3_expire"`
 	POP3Idle   time.Duration `param:"pop3_idle_timeout"`
@@ -46,6 +49,9 @@ func sessionSettings(cfg *config.Config) (map[string]string, error) {
 		"imap_idle_notify_interval": seconds(p.IdleNotify),
 		"imap_max_line_length":      strconv.Itoa(p.MaxLine),
 		"imap_append_limit":         strconv.FormatInt(p.AppendLimit, 10),
+		"mail_expire":               strings.Join(p.Expire, " "),
+		"quota_rules":               strings.Join(p.QuotaRules, " "),
+		"quota_warning_levels":      strings.Join(p.QuotaLevels, " "),
 		"mail_shared_folders":       strings.Join(p.Shared, " "),
 		"mail_special_folders":      strings.Join(p.Special, " "),
 

@@ -17,7 +17,7 @@
 // its tables has are asked of authd(8), which gives the Maildir, the uid and
 // gid, and the quota of a user; virtual_mailbox_base and the other tables do
 // not matter then. A message that does not fit is returned, or kept for
-// another try with quota_full_tempfail, and authd is told.
+// another try with quota_full_tempfail, quota_rules, quota_warning_levels, and authd is told.
 //
 // A message is on disk, its name included, before the recipient counts as
 // done. A message that passed the recipient before, as its Delivered-To
@@ -35,7 +35,8 @@
 // # Parameters
 //
 // deliver_lock_attempts, deliver_lock_delay, enable_original_recipient,
-// quota_full_tempfail, recipient_delimiter, stale_lock_time, strict_mailbox_ownership,
+// quota_full_tempfail, quota_rules, quota_warning_levels, recipient_delimiter,
+// stale_lock_time, strict_mailbox_ownership,
 // virtual_gid_maps, virtual_mailbox_base, virtual_mailbox_limit,
 // virtual_mailbox_lock, virtual_mailbox_maps, virtual_minimum_uid,
 // virtual_uid_maps; and those of each delivery agent.

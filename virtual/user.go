@@ -74,5 +74,6 @@ func (a *agent) userRequest(d *deliver.Delivery, rcpt *envelope.Recipient, u *au
 	if u.Quota == "" {
 		return worker.Maildir(a.mail(d, rcpt), u.MailDir+"/", a.Myhostname)
 	}
-	return worker.Store(a.mail(d, rcpt), worker.StoreOptions{Path: u.MailDir, Quota: u.Quota, Host: a.Myhostname})
+	return worker.Store(a.mail(d, rcpt), worker.StoreOptions{Path: u.MailDir, Quota: u.Quota, Host: a.Myhostname,
+		User: u.Login, Rules: a.QuotaRules, Warn: a.QuotaLevels})
 }

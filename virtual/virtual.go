@@ -41,6 +41,8 @@ type params struct {
 	Lock              []string      `param:"virtual_mailbox_lock"`
 	MailboxMaps       []string      `param:"virtual_mailbox_maps"`
 	FullTempfail      bool          `param:"quota_full_tempfail"`
+	QuotaRules        []string      `param:"quota_rules"`
+	QuotaLevels       []string      `param:"quota_warning_levels"`
 	MinimumUID        int           `param:"virtual_minimum_uid"`
 	UIDMaps           []string      `param:"virtual_uid_maps"`
 }

@@ -35,6 +35,9 @@ func rowsMailAccess() []row {
 			"The TLS versions of the servers for mail users, in the notation of smtpd_tls_protocols."},
 		{"login_tls_wrappermode", Bool, "no", "", "imapd pop3d", 'O',
 			"TLS from the first byte on, as on the ports imaps and pop3s. Set it with -o in master.cf."},
+		{"mail_expire", List, "", "", "sessiond", 'O',
+			"Folders from which old messages are removed when the user logs in, at most once a day, each with the number of days " +
+				"since the message came there: \"Trash=30, Spam=60\". `posthouse mailbox expire` does it at any time."},
 		{"mail_shared_folders", List, "", "", "sessiond", 'O',
 			"Maildirs that all users see as folders, each as name=path: \"shared/sales=/srv/mail/sales\". Who may do what there is " +
 				"in their access lists, which IMAP clients set; the files must be accessible to the users' uid or gid."},
@@ -43,6 +46,13 @@ func rowsMailAccess() []row {
 				"not their name: \"Drafts, Sent, Trash, Spam=Junk\". Special uses are Archive, Drafts, Flagged, Junk, Sent, Trash."},
 		{"mail_max_userip_connections", Int, "10", "0", "sessiond", 'O',
 			"How many sessions of one protocol a user may have from one address. 0 is no limit."},
+		{"quota_rules", List, "Trash:ignore", "", "deposit sessiond virtual", 'O',
+			"Rules for folders and those below them, in the form of Dovecot's quota_rule: \"Trash:ignore\" does not count what is there, " +
+				"\"Trash:storage=+100M\" lets so much more in. The default is what Courier does. All programs that keep a maildirsize " +
+				"should have the same."},
+		{"quota_warning_levels", List, "", "", "deposit sessiond virtual", 'O',
+			"How many percent of the quota are used when the user gets a message about that, such as \"80, 95\"; each at most " +
+				"once a day."},
 		{"session_minimum_uid", Int, "$virtual_minimum_uid", "1", "sessiond", 'O',
 			"The lowest uid of a mail user. Nobody with a lower one has a session."},
 		{"session_scope", Enum, "uid", "uid user", "sessiond", 'O',

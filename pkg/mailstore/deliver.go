@@ -25,6 +25,7 @@ type Delivery struct {
 	Flags             Flags
 	Keywords          []string
 	NoQuota           bool // also when it does not fit
+	quiet             bool // is itself a warning
 }
 
 // Delivered tells where a message is.
@@ -103,6 +104,9 @@ func (s *Store) deliverNew(p place, d Delivery) (Delivered, error) {
 		return Delivered{}, temporary(err)
 	}
 	size, _ := maildir.Sizes(name)
+	if d.quiet {
+		return Delivered{Folder: p.name, Path: filepath.Join(p.dir, name), Size: size}, nil
+	}
 	s.quotaChange(&folder{dir: p.dir, root: p.root}, size, 1)
 	return Delivered{Folder: p.name, Path: filepath.Join(p.dir, name), Size: size}, nil
 }

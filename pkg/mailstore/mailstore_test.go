@@ -512,6 +512,72 @@ func TestQuota(t *testing.T) {
 	}
 }
 
+// TestQuotaByParameters: rules and warnings as the parameters have them.
+func TestQuotaByParameters(t *testing.T) {
+	root := newRoot(t)
+	o := Options{User: "ann@example.com"}
+	if err := o.SetQuota(QuotaOptions{Quota: "1000S", Rules: []string{"Trash:storage=+2000"}, Levels: []string{"50%"}, Hostname: "mx.example.com"}); err != nil {
+		t.Fatal(err)
+	}
+	s := openWith(t, root, o)
+	if err := s.Create("Trash"); err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		folder string
+		want   error
+	}{{"INBOX", nil}, {"INBOX", ErrOverQuota}, {"Trash", nil}, {"Trash", ErrOverQuota}} {
+		_, err := s.Append(tc.folder, []Incoming{{Content: strings.NewReader(strings.Repeat("x", 900))}})
+		if !errors.Is(err, tc.want) || tc.want == nil && err != nil {
+			t.Errorf("%s: %v, want %v", tc.folder, err, tc.want)
+		}
+	}
+	m := selectBox(t, s, "INBOX")
+	if m.Len() != 2 {
+		t.Fatalf("%d messages", m.Len())
+	}
+	c, err := m.Open(2)
+	if err != nil || !strings.Contains(string(c.Bytes()), "To: <ann@example.com>\r\n") || !strings.Contains(string(c.Bytes()), "Subject: Your mailbox is 50% full\r\n") {
+		t.Errorf("%v, %s", err, c.Bytes())
+	}
+	for _, bad := range []QuotaOptions{{Rules: []string{"x"}}, {Levels: []string{"0"}}, {Levels: []string{"x"}}} {
+		if err := new(Options).SetQuota(bad); err == nil {
+			t.Errorf("%+v is fine", bad)
+		}
+	}
+}
+
+func TestExpire(t *testing.T) {
+	root := newRoot(t)
+	s := open(t, root)
+	for _, err := range []error{s.Create("Trash"), s.Create("Trash/Old")} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	old := time.Now().AddDate(0, 0, -40).Unix()
+	for i, at := range []int64{old, time.Now().Unix(), old} {
+		dir := []string{".Trash", ".Trash", ".Trash.Old"}[i]
+		if err := os.WriteFile(filepath.Join(root, dir, "cur", fmt.Sprintf("%d.x%d.h:2,S", at, i)), []byte("x\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		if err := s.ExpireRules([]string{"Trash=30", "None=1"}); err != nil {
+			t.Fatal(err)
+		}
+		a, b := selectBox(t, s, "Trash"), selectBox(t, s, "Trash/Old")
+		if a.Len() != 1 || b.Len() != 0 {
+			t.Errorf("%d and %d messages", a.Len(), b.Len())
+		}
+	}
+	for _, rule := range []string{"Trash", "Trash=0", "Trash=x", "../x=3"} {
+		if _, _, err := ParseExpire(rule); err == nil {
+			t.Errorf("rule %q", rule)
+		}
+	}
+}
+
 func TestQuotaRules(t *testing.T) {
 	for text, want := range map[string]QuotaRule{
 		"Trash:ignore":       {Folder: "Trash", Ignore: true},

@@ -149,7 +149,7 @@ func (s *Store) quotaChange(f *folder, bytes, messages int64) {
 		s.sh.log.Warn("quota is not counted", "folder", f.root, "reason", err)
 		return
 	}
-	if s.o.Warn == nil || len(s.o.WarnLevels) == 0 || bytes <= 0 {
+	if len(s.o.WarnLevels) == 0 || bytes <= 0 {
 		return
 	}
 	now, err := d.Usage(line)
@@ -159,7 +159,7 @@ func (s *Store) quotaChange(f *folder, bytes, messages int64) {
 	before := maildirsize.Usage{Bytes: now.Bytes - bytes, Messages: now.Messages - messages}
 	for _, level := range s.o.WarnLevels {
 		if before.Percent(q) < level && now.Percent(q) >= level && s.warnDue(level) {
-			s.o.Warn(QuotaWarning{Percent: level, Usage: Usage{Bytes: now.Bytes, Messages: now.Messages}, Limit: q})
+			s.warn(QuotaWarning{Percent: level, Usage: Usage{Bytes: now.Bytes, Messages: now.Messages}, Limit: q})
 		}
 	}
 }

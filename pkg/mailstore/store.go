@@ -89,9 +89,11 @@ type Options struct {
 	// QuotaRules are for single folders; nil for Courier's, by which Trash
 	// does not count.
 	QuotaRules []QuotaRule
-	// Warn is called when the mailbox becomes WarnLevels percent full.
+	// Warn is called when the mailbox becomes WarnLevels percent full. Without
+	// it the user gets a message from postmaster@WarnFrom, if that is set.
 	Warn       func(QuotaWarning)
 	WarnLevels []int
+	WarnFrom   string
 	// CacheVersion is that of the fields that callers put in the cache: another
 	// one makes a cache worthless.
 	CacheVersion uint32

@@ -93,17 +93,21 @@ func Outcome(reply ipc.List) status.Status {
 
 // StoreOptions are where and how a message goes into a user's store.
 type StoreOptions struct {
-	Path      string // the Maildir of the inbox
-	Folder    string // "" is the inbox
-	Create    bool   // make the folder where it is missing; else the inbox is used
-	Subscribe bool   // subscribe to a folder that was made
-	Quota     string // in the form of Maildir++; "" is none
-	Host      string // for file names
-	Plain     bool   // the file is the bare message with LF line ends, no queue file
+	Path      string   // the Maildir of the inbox
+	Folder    string   // "" is the inbox
+	Create    bool     // make the folder where it is missing; else the inbox is used
+	Subscribe bool     // subscribe to a folder that was made
+	Quota     string   // in the form of Maildir++; "" is none
+	Host      string   // for file names
+	Plain     bool     // the file is the bare message with LF line ends, no queue file
+	User      string   // the login
+	Rules     []string // quota_rules
+	Warn      []string // quota_warning_levels
 }
 
 // Store asks for delivery into a user's store.
 func Store(m Mail, o StoreOptions) ipc.List {
 	return m.request("store").Str("path", o.Path).Str("folder", o.Folder).Bool("create", o.Create).
-		Bool("subscribe", o.Subscribe).Str("quota", o.Quota).Str("host", o.Host).Bool("plain", o.Plain)
+		Bool("subscribe", o.Subscribe).Str("quota", o.Quota).Str("host", o.Host).Bool("plain", o.Plain).
+		Str("user", o.User).Str("quota_rules", strings.Join(o.Rules, " ")).Str("quota_warning_levels", strings.Join(o.Warn, " "))
 }
