@@ -184,17 +184,28 @@ func (c *change) update(r index.Record, flags index.Flags, keywords uint64) erro
 	return nil
 }
 
+// otherNames is how often a file is looked for that another program keeps
+// renaming.
+const otherNames = 10
+
 // remove removes a message and its file. One that is gone already is fine.
 func (c *change) remove(r index.Record) error {
 	path := c.f.filePath(&r)
-	c.f.expect(c.f.relative(path))
-	if err := c.f.sh.fs.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	} else if err != nil {
-		if _, there, err := c.f.locate(&r); err != nil {
+	for try := 0; ; try++ {
+		c.f.expect(c.f.relative(path))
+		err := c.f.sh.fs.Remove(path)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, os.ErrNotExist) || try == otherNames {
 			return err
-		} else if there {
-			return fmt.Errorf("%w: %s was renamed", ErrTemporary, r.Base)
+		}
+		there := false
+		if path, there, err = c.f.locate(&r); err != nil {
+			return err
+		}
+		if !there {
+			break
 		}
 	}
 	c.files = true

@@ -161,20 +161,21 @@ func (c *change) get(uid uint32) (index.Record, bool, error) {
 // updateFile is update that looks for a file which another program has
 // renamed meanwhile.
 func (c *change) updateFile(r index.Record, flags Flags, keywords uint64) error {
-	err := c.update(r, flags, keywords)
-	if !errors.Is(err, errNotThere) {
-		return err
+	for try := 0; ; try++ {
+		err := c.update(r, flags, keywords)
+		if !errors.Is(err, errNotThere) || try == otherNames {
+			return err
+		}
+		path, there, err := c.f.locate(&r)
+		if err != nil {
+			return err
+		}
+		if !there {
+			return ErrExpunged
+		}
+		c.f.odd[r.UID] = c.f.relative(path)
+		r.Flags |= index.OddName
 	}
-	path, there, err := c.f.locate(&r)
-	if err != nil {
-		return err
-	}
-	if !there {
-		return ErrExpunged
-	}
-	c.f.odd[r.UID] = strings.TrimPrefix(path, c.f.dir+"/")
-	r.Flags |= index.OddName
-	return c.update(r, flags, keywords)
 }
 
 // Expunge removes those of the messages that have \Deleted, or all of them if

@@ -385,7 +385,8 @@ func (m *Mailbox) claim(st *state) (*state, error) {
 			return err
 		}
 		for _, r := range fresh {
-			if err := c.update(r, r.Flags&index.Kept, r.Keywords); err != nil && !errors.Is(err, errNotThere) {
+			err := c.updateFile(r, r.Flags&index.Kept, r.Keywords)
+			if err != nil && !errors.Is(err, ErrExpunged) {
 				return err
 			}
 		}
