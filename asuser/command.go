@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -16,14 +17,39 @@ import (
 // maxOutput is how much of a command's output is kept for the sender.
 const maxOutput = 4096
 
-// command runs a command with the message as its input, a file. Attributes: command,
-// shell, dir, env (several), seconds, prefix. Reply: exit, or signal, or
-// timeout; output.
+// command runs a command of an alias or .forward file, by way of a shell where
+// it needs one. Attributes: command, shell, and those of run.
 func (w *worker) command(req ipc.List, file *os.File) ipc.List {
+	argv := []string{"/bin/sh", "-c", req.Value("command")}
+	if words, plain := splitCommand(req.Value("command")); plain && req.Value("shell") == "" {
+		argv = words
+	} else if shell := req.Value("shell"); shell != "" {
+		argv = append(strings.Fields(shell), req.Value("command"))
+	}
 	fill, err := message(req, file)
 	if err != nil {
 		return failure("4.3.0", err)
 	}
+	return w.run(req, argv, fill)
+}
+
+// pipe runs the command of a pipe(8) transport, without a shell. Attributes:
+// argv (several), those of run, and those of [format].
+func (w *worker) pipe(req ipc.List, file *os.File) ipc.List {
+	argv := req.All("argv")
+	if len(argv) == 0 {
+		return failure("4.3.5", errors.New("no command"))
+	}
+	fill, err := message(req, file)
+	if err != nil {
+		return failure("4.3.0", err)
+	}
+	return w.run(req, argv, formatted(req, fill))
+}
+
+// run runs a program with what fill writes as its input, a file. Attributes:
+// dir, env (several), seconds. Reply: exit, or signal, or timeout; output.
+func (w *worker) run(req ipc.List, argv []string, fill func(io.Writer) error) ipc.List {
 	seconds, err := req.GetInt("seconds")
 	if err != nil {
 		return failure("4.3.0", err)
@@ -35,20 +61,8 @@ func (w *worker) command(req ipc.List, file *os.File) ipc.List {
 	defer stdin.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(seconds)*time.Second)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", req.Value("command"))
-	if argv, plain := splitCommand(req.Value("command")); plain && req.Value("shell") == "" {
-		cmd = exec.CommandContext(ctx, argv[0], argv[1:]...)
-	} else if shell := req.Value("shell"); shell != "" {
-		argv := append(strings.Fields(shell), req.Value("command"))
-		cmd = exec.CommandContext(ctx, argv[0], argv[1:]...)
-	}
-	cmd.Dir = req.Value("dir")
-	cmd.Env = []string{}
-	for _, a := range req {
-		if a.Name == "env" {
-			cmd.Env = append(cmd.Env, a.Value)
-		}
-	}
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.Dir, cmd.Env = req.Value("dir"), req.All("env")
 	out := &limitedBuffer{left: maxOutput}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, out, out
 	// A group of its own, so that what the command started ends with it.

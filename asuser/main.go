@@ -97,6 +97,8 @@ func (w *worker) do(req ipc.List, file *os.File) ipc.List {
 		return w.mbox(req, file)
 	case "command":
 		return w.command(req, file)
+	case "pipe":
+		return w.pipe(req, file)
 	case "targets":
 		return w.targets(req)
 	case "scan":

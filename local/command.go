@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -11,8 +10,6 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/config"
 	"github.com/posthouse-mail/posthouse/pkg/deliver"
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
-	"github.com/posthouse-mail/posthouse/pkg/printable"
-	"github.com/posthouse-mail/posthouse/pkg/status"
 	"github.com/posthouse-mail/posthouse/pkg/worker"
 )
 
@@ -38,6 +35,10 @@ func (j *job) toCommandTarget(ctx context.Context, p place, command string) {
 // "$EXTENSION" and the like from the environment, whose values have passed
 // command_expansion_filter.
 func (j *job) run1(ctx context.Context, p place, command string, u account, name, ext string) {
+	if j.d.ProbeOnly() {
+		j.report(ctx, p, j.result("2.0.0", "delivers to command: "+command))
+		return
+	}
 	dir, err := j.expand(j.ExecDirectory, j.macros(u, p, name, ext), j.CommandFilter)
 	if err != nil {
 		j.log.Warn(string(j.d.QueueID), "command_execution_directory: %v", err)
@@ -46,7 +47,7 @@ func (j *job) run1(ctx context.Context, p place, command string, u account, name
 		dir = "/"
 	}
 	req := ipc.List{}.Str("op", "command").Str("queue_id", string(j.d.QueueID)).
-		Str("prefix", fmt.Sprintf("From %s  %s\n", fromLine(p.sender), time.Now().Format(time.ANSIC))+j.prefix(p, "command")).
+		Str("prefix", fmt.Sprintf("From %s  %s\n", worker.FromLine(p.sender), time.Now().Format(time.ANSIC))+j.prefix(p, "command")).
 		Str("command", command).Str("shell", j.CommandShell).Str("dir", dir).
 		Int("seconds", int64(j.CommandTimeLimit/time.Second))
 	for _, v := range j.environment(u, p, name, ext) {
@@ -58,79 +59,7 @@ func (j *job) run1(ctx context.Context, p place, command string, u account, name
 		j.fail(ctx, p, "4.3.0", "delivery process failed")
 		return
 	}
-	j.report(ctx, p, deliver.Result{Relay: "local", Status: commandStatus(command, reply, "delivered to command: "+command)})
-}
-
-func fromLine(sender string) string {
-	if sender == "" {
-		return "MAILER-DAEMON"
-	}
-	return strings.Map(func(r rune) rune {
-		if r <= ' ' || r == 0x7f {
-			return '-'
-		}
-		return r
-	}, sender)
-}
-
-// exitTexts are the meanings of exit statuses, as sysexits.h has them.
-var exitTexts = map[int64]status.Status{
-	64: status.New(0, "5.3.0", "command line usage error"),
-	65: status.New(0, "5.6.0", "data format error"),
-	66: status.New(0, "5.3.0", "cannot open input"),
-	67: status.New(0, "5.1.1", "user unknown"),
-	68: status.New(0, "5.1.2", "host name unknown"),
-	69: status.New(0, "5.3.0", "service unavailable"),
-	70: status.New(0, "5.3.0", "internal software error"),
-	71: status.New(0, "4.3.0", "system resource problem"),
-	72: status.New(0, "5.3.0", "critical OS file missing"),
-	73: status.New(0, "5.2.0", "can't create user output file"),
-	74: status.New(0, "5.3.0", "input/output error"),
-	75: status.New(0, "4.3.0", "temporary failure"),
-	76: status.New(0, "5.5.0", "remote error in protocol"),
-	77: status.New(0, "5.7.0", "permission denied"),
-	78: status.New(0, "5.3.5", "local configuration error"),
-}
-
-// commandStatus turns the end of a command into a status. A status code at
-// the beginning of its output counts before its exit status.
-func commandStatus(command string, reply ipc.List, sent string) status.Status {
-	if s := worker.Outcome(reply); !s.Success() {
-		return s
-	}
-	output := strings.TrimSpace(printable.Text(strings.ReplaceAll(reply.Value("output"), "\n", " ")))
-	if on, err := reply.GetBool("timeout"); err == nil && on {
-		return status.New(0, "5.3.0", fmt.Sprintf("Command time limit exceeded: \"%s\"", command))
-	}
-	if n, err := reply.GetInt("signal"); err == nil {
-		return status.New(0, "4.3.0", fmt.Sprintf("Command died with signal %d: \"%s\"", n, command)+outputText(output))
-	}
-	exit, err := reply.GetInt("exit")
-	if err != nil {
-		return status.New(0, "4.3.0", "malformed reply of a delivery process")
-	}
-	if exit == 0 {
-		return status.New(0, "2.0.0", sent)
-	}
-	if s := status.Parse(output, ""); s.Permanent() || s.Temporary() {
-		return status.New(0, s.Code, s.Text)
-	}
-	if s, ok := exitTexts[exit]; ok {
-		return status.New(0, s.Code, s.Text+outputText(output))
-	}
-	if exit == 126 || exit == 127 {
-		// The program is missing or not executable: the site's mistake,
-		// which the next try may find mended.
-		return status.New(0, "4.3.5", fmt.Sprintf("Command died with status %d: \"%s\"", exit, command)+outputText(output))
-	}
-	return status.New(0, "5.3.0", fmt.Sprintf("Command died with status %d: \"%s\"", exit, command)+outputText(output))
-}
-
-func outputText(output string) string {
-	if output == "" {
-		return ""
-	}
-	return ". Command output: " + output
+	j.report(ctx, p, deliver.Result{Relay: "local", Status: worker.CommandOutcome(command, reply, "delivered to command: "+command)})
 }
 
 // macros are the values that parameters with $name forms may use.
@@ -195,19 +124,5 @@ func (j *job) environment(u account, p place, name, ext string) []string {
 	if id := j.d.Sender.EnvID; id != "" {
 		env = append(env, "ENVID="+filtered(id, j.CommandFilter))
 	}
-	return append(env, j.exported()...)
-}
-
-// exported are the variables of export_environment: name=value, or a name
-// whose value is this process's.
-func (j *job) exported() []string {
-	var env []string
-	for _, v := range j.ExportEnvironment {
-		if strings.Contains(v, "=") {
-			env = append(env, v)
-		} else if value, ok := os.LookupEnv(v); ok && v != "PATH" {
-			env = append(env, v+"="+value)
-		}
-	}
-	return env
+	return append(env, worker.Exported(j.ExportEnvironment)...)
 }

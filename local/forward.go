@@ -53,6 +53,10 @@ func (j *job) forwardTo(p place, addr string) {
 // flushForwards queues the new messages.
 func (j *job) flushForwards(ctx context.Context) {
 	for _, f := range j.forwards {
+		if j.d.ProbeOnly() {
+			j.report(ctx, f.place, j.result("2.0.0", "forwards to "+f.recipients[0].Address))
+			continue
+		}
 		reply, err := j.workers.Do(ctx, j.owner, worker.Job{Request: j.resendRequest(f), File: j.file, Timeout: time.Hour})
 		if err != nil {
 			j.log.Warn(string(j.d.QueueID), "%v", err)

@@ -223,6 +223,10 @@ func (j *job) prefix(p place, which string) string {
 
 // finish has a worker make a delivery and reports on it.
 func (j *job) finish(ctx context.Context, p place, id worker.Identity, work worker.Job, text string) {
+	if j.d.ProbeOnly() {
+		j.report(ctx, p, j.result("2.0.0", strings.Replace(text, "delivered to", "delivers to", 1)))
+		return
+	}
 	reply, err := j.workers.Do(ctx, id, work)
 	if err != nil {
 		j.log.Warn(string(j.d.QueueID), "%v", err)

@@ -35,6 +35,9 @@ func (a *agent) toUser(ctx context.Context, d *deliver.Delivery, rcpt *envelope.
 		return status.New(0, "4.3.5", "mail system configuration error")
 	}
 	id := worker.Identity{UID: u.UID, GID: u.GID, Dirs: worker.Confine(u.MailDir, u.Home)}
+	if d.ProbeOnly() {
+		return status.New(0, "2.0.0", "delivers to maildir")
+	}
 	reply, err := a.workers.Do(ctx, id, worker.Job{Request: a.userRequest(d, rcpt, u), File: file, Timeout: deliveryTime})
 	if err != nil {
 		a.log.Warn(string(d.QueueID), "%v", err)

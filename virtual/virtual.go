@@ -154,6 +154,9 @@ func (a *agent) toRecipient(ctx context.Context, d *deliver.Delivery, rcpt *enve
 		return status.New(0, "4.3.5", "mail system configuration error")
 	}
 	req, text := a.request(d, rcpt, path)
+	if d.ProbeOnly() {
+		return status.New(0, "2.0.0", "delivers to "+text)
+	}
 	reply, err := a.workers.Do(ctx, id, worker.Job{Request: req, File: file, Timeout: deliveryTime})
 	if err != nil {
 		a.log.Warn(string(d.QueueID), "%v", err)

@@ -73,6 +73,17 @@ func (l List) Get(name string) (string, bool) {
 	return "", false
 }
 
+// All returns the values of all attributes of a name.
+func (l List) All(name string) []string {
+	var all []string
+	for _, a := range l {
+		if a.Name == name {
+			all = append(all, a.Value)
+		}
+	}
+	return all
+}
+
 // Value returns the first value with the given name, or "".
 func (l List) Value(name string) string {
 	v, _ := l.Get(name)

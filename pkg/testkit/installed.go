@@ -39,7 +39,9 @@ func Installed(t testing.TB) *Instance {
 			i.Set(t, line)
 		}
 	}
-	i.Must(t, "postconf", "-F", "smtp/inet/service=127.0.0.1:"+strconv.Itoa(i.Port))
+	for n, service := range []string{"smtp", "submission", "submissions", "imap", "imaps", "pop3", "pop3s"} {
+		i.Must(t, "postconf", "-F", service+"/inet/service=127.0.0.1:"+strconv.Itoa(i.Port+n))
+	}
 	i.Must(t, "posthouse", "set-permissions")
 	return i
 }

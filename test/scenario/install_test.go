@@ -127,8 +127,9 @@ func TestInstalled(t *testing.T) {
 	t.Parallel()
 	mail := testkit.Installed(t)
 	user := testkit.NewAccount(t, mail.Dir, "phuser")
-	mail.Set(t, "transport_maps = inline:{ discard.test=discard:, {error.test=error:5.1.1 no} }", "relay_domains = discard.test, error.test",
+	mail.Set(t, "transport_maps = inline:{ discard.test=discard:, {error.test=error:5.1.1 no}, pipe.test=pp: }", "relay_domains = discard.test, error.test, pipe.test",
 		"smtpd_client_event_limit_exceptions =", "defer_transports = later")
+	mail.Service(t, "pp unix - n n - 1 pipe user=nobody argv=/bin/true")
 	mail.Service(t, mail.LMTPAddr()+" inet n - y - 1 lmtpd")
 	control(t, mail, 0, "", "check")
 	mail.Start(t)

@@ -111,7 +111,7 @@ var forbidden = []struct {
 	packages []string
 	reason   string
 }{
-	{[]string{"qmgr", "cleanup", "bounce", "pickup", "showq", "anvil", "flush", "error", "discard", "trivial-rewrite", "local", "virtual", "deposit", "asuser", "master", "postlogd"},
+	{[]string{"qmgr", "cleanup", "bounce", "pickup", "showq", "anvil", "flush", "error", "discard", "trivial-rewrite", "local", "virtual", "pipe", "deposit", "asuser", "master", "postlogd"},
 		[]string{"crypto/tls", "net/http", "database/sql", "github.com/emersion/go-smtp"},
 		"it neither speaks TLS nor to a database, and holds all mail"},
 	{[]string{"master", "smtpd", "smtp", "tlsmgr"},
