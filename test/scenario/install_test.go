@@ -126,6 +126,7 @@ func TestInstalled(t *testing.T) {
 	testkit.NeedRoot(t)
 	t.Parallel()
 	mail := testkit.Installed(t)
+	mail.UserDB(t, "secret", []string{"you"})
 	user := testkit.NewAccount(t, mail.Dir, "phuser")
 	mail.Set(t, "transport_maps = inline:{ discard.test=discard:, {error.test=error:5.1.1 no}, pipe.test=pp: }", "relay_domains = discard.test, error.test, pipe.test",
 		"smtpd_client_event_limit_exceptions =", "defer_transports = later")
