@@ -36,7 +36,7 @@ func TestPipe(t *testing.T) {
 	mail.Start(t)
 	s := session(t, mail)
 
-	id := s.Message("a@sender.test", "u1@keep.test,u2+ext@keep.test", "Subject: both\n\nFrom here\n.dot\n")
+	id := s.Message("a@sender.test", "u1@keep.test,u2+ext@keep.test", "Subject: both\n\nFrom here\n..dot\n")
 	mail.WaitLog(t, id+`: to=<u1@keep\.test>, relay=many, .*dsn=2\.0\.0, status=sent \(delivered via many service\)`)
 	mail.WaitLog(t, id+`: to=<u2\+ext@keep\.test>, relay=many, .*status=sent`)
 	if got := read(t, out+".args"); got != "[-f]\n[a@sender.test]\n[]\n[ext]\n[--]\n[u1@keep.test]\n[u2+ext@keep.test]\n" {
@@ -45,14 +45,14 @@ func TestPipe(t *testing.T) {
 	if got := read(t, out+".id"); got != "phpipe\n"+mail.Spool("")+"\n" && got != "phpipe\n"+strings.TrimSuffix(mail.Spool(""), "/")+"\n" {
 		t.Errorf("ran as %s", got)
 	}
-	if got := read(t, out+".msg"); !strings.HasPrefix(got, "Received: ") || !strings.HasSuffix(got, "\n\nFrom here\n.dot\n") {
+	if got := read(t, out+".msg"); !strings.HasPrefix(got, "Received: ") || !strings.Contains(got, "\n\nFrom here\n.dot\n") {
 		t.Errorf("message\n%s", got)
 	}
 	if env := read(t, out+".env"); strings.Contains(env, "MAIL_CONFIG="+mail.Etc("")+"x") || !strings.Contains(env, "PATH=/usr/bin:/bin") {
 		t.Errorf("environment\n%s", env)
 	}
 
-	id = s.Message("Send.Er@sender.test", "Some.One@One.test", "Subject: one\n\nFrom here\n.dot\n")
+	id = s.Message("Send.Er@sender.test", "Some.One@One.test", "Subject: one\n\nFrom here\n..dot\n")
 	mail.WaitLog(t, id+`: to=<Some\.One@One\.test>, relay=one, .*status=sent`)
 	if got := read(t, out+".args"); got != "[some.one@hop.test]\n[some.one@one.test]\n" {
 		t.Errorf("arguments\n%s", got)
