@@ -42,7 +42,7 @@ func (w *worker) pipe(req ipc.List, file *os.File) ipc.List {
 	}
 	fill, err := message(req, file)
 	if err != nil {
-		return failure("4.3.0", err)
+		return refusal(err)
 	}
 	return w.run(req, argv, formatted(req, fill))
 }
