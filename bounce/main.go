@@ -49,6 +49,7 @@ func main() {
 		Kind:    service.Stream,
 		Jail:    jail.QueueOnly,
 		Inner:   true,
+		Brief:   true,
 		Prepare: prepare,
 	})
 }

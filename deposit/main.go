@@ -41,5 +41,5 @@ import (
 )
 
 func main() {
-	service.Main(service.Daemon{Name: "deposit", Kind: service.Stream, Jail: jail.Parent, Prepare: prepare})
+	service.Main(service.Daemon{Name: "deposit", Kind: service.Stream, Jail: jail.Parent, Brief: true, Prepare: prepare})
 }

@@ -35,6 +35,7 @@ func main() {
 		Kind:    service.Stream,
 		Jail:    jail.QueueOnly,
 		Inner:   true,
+		Brief:   true,
 		Prepare: prepare,
 	})
 }

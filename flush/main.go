@@ -45,6 +45,7 @@ func main() {
 		Name:    "flush",
 		Kind:    service.Stream,
 		Jail:    jail.QueueOnly,
+		Brief:   true,
 		Prepare: prepare,
 	})
 }

@@ -61,6 +61,7 @@ func main() {
 		Kind:    service.Stream,
 		Jail:    jail.Parent,
 		Inner:   true,
+		Brief:   true,
 		Prepare: prepare,
 	})
 }

@@ -103,6 +103,7 @@ func (m *master) start() error {
 	if err := m.dropRights(); err != nil {
 		return err
 	}
+	m.relaxTimers()
 	m.env = childEnvironment(m.plan.set.Import, m.opts.configDir, os.LookupEnv)
 	var err error
 	if m.poll, err = newPoller(); err != nil {

@@ -50,6 +50,7 @@ func main() {
 		Kind:     service.Trigger,
 		Jail:     jail.QueueOnly,
 		Solitary: true,
+		Brief:    true,
 		Prepare:  prepare,
 	})
 }

@@ -47,6 +47,7 @@ func main() {
 		Jail:      jail.LogWriter,
 		Solitary:  true,
 		Permanent: true,
+		Brief:     true,
 		Prepare:   prepare,
 	})
 }

@@ -68,6 +68,7 @@ func main() {
 		Jail:      jail.QueueOnly,
 		Solitary:  true,
 		Permanent: true,
+		Brief:     true,
 		Prepare:   prepare,
 	})
 }

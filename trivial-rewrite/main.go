@@ -63,6 +63,7 @@ func main() {
 		Name:    "trivial-rewrite",
 		Kind:    service.Stream,
 		Jail:    jail.QueueOnly,
+		Brief:   true,
 		Prepare: prepare,
 	})
 }

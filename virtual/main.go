@@ -57,6 +57,7 @@ func main() {
 		Kind:    service.Stream,
 		Jail:    jail.Parent,
 		Inner:   true,
+		Brief:   true,
 		Prepare: prepare,
 	})
 }

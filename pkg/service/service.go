@@ -25,6 +25,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"runtime"
 
 	"github.com/posthouse-mail/posthouse/pkg/config"
 	"github.com/posthouse-mail/posthouse/pkg/jail"
@@ -51,6 +52,9 @@ type Daemon struct {
 	Solitary bool
 	// Permanent: never retires because of max_use or max_idle.
 	Permanent bool
+	// Brief: what it does for a request is too short to be worth a second
+	// processor, which would be woken for it again and again.
+	Brief bool
 	// Inner: processes that talk to strangers are refused as clients, since
 	// this one would read mail from the queue for them.
 	Inner bool
@@ -123,6 +127,9 @@ func Main(d Daemon) {
 
 // run is Main with an exit status.
 func run(d Daemon, argv []string) int {
+	if d.Brief {
+		runtime.GOMAXPROCS(1)
+	}
 	p := &process{daemon: d, env: &Env{Program: d.Name}}
 	if err := p.start(argv); err != nil {
 		p.env.Log.Fatal("", "%v", err)
