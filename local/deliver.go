@@ -51,7 +51,7 @@ type place struct {
 // deliver handles a request of the queue manager.
 func (a *agent) deliver(ctx context.Context, d *deliver.Delivery) error {
 	// Workers get the message read-only, on an open file of their own.
-	file, err := os.Open(d.Message.File().Name())
+	file, err := d.Message.Reopen()
 	if err != nil {
 		return fmt.Errorf("open for workers: %w", err)
 	}

@@ -173,6 +173,12 @@ func newMessage(f *os.File, fs *safefile.FS, queueName string, id ID, st *unix.S
 // File returns the open file, to be passed to another process.
 func (m *Message) File() *os.File { return m.f }
 
+// Reopen opens the file once more, for a process that must only read it.
+func (m *Message) Reopen() (*os.File, error) {
+	f, _, err := m.fs.Open(m.f.Name(), os.O_RDONLY, safefile.Check{Owner: safefile.AnyOwner})
+	return f, err
+}
+
 // Close closes the file, which gives up the lock.
 func (m *Message) Close() error { return m.f.Close() }
 

@@ -184,7 +184,7 @@ func (q *Queue) Scan(queueName string) iter.Seq2[Entry, error] {
 }
 
 func (q *Queue) scanDir(queueName, dir string, depth int, yield func(Entry, error) bool) bool {
-	d, err := os.Open(dir)
+	d, err := q.fs.OpenDir(dir)
 	if err != nil {
 		return yield(Entry{Queue: queueName, Path: dir}, err)
 	}

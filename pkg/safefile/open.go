@@ -52,6 +52,20 @@ func (fs *FS) Open(path string, flag int, c Check) (*os.File, *unix.Stat_t, erro
 	return newRegular(fd, path, flag), &st, nil
 }
 
+// OpenDir opens a directory, which may be a symbolic link, to read its names.
+// os.Open would try the poller on it, with five system calls more.
+func (fs *FS) OpenDir(path string) (*os.File, error) {
+	for {
+		fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err == nil {
+			return os.NewFile(uintptr(fd), path), nil
+		}
+		if err != unix.EINTR {
+			return nil, &os.PathError{Op: "open", Path: path, Err: err}
+		}
+	}
+}
+
 // newRegular wraps the descriptor of a regular file, for which O_NONBLOCK has
 // no effect: it is taken off only so that os.File does not try the poller.
 func newRegular(fd int, path string, flag int) *os.File {
