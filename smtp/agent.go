@@ -36,6 +36,7 @@ type agent struct {
 	policyMaps  *table.Maps
 	discardMaps *table.Maps
 	out         outgoing
+	login       *login // nil without
 	passClient  *deliver.Client
 }
 
@@ -52,8 +53,11 @@ func prepare(env *service.Env) (*service.Hooks, error) {
 		Session: func(ctx context.Context, conn net.Conn) error {
 			return a.reports.Serve(ctx, conn, a.deliver)
 		},
-		Changed: func() bool { return a.policyMaps.Changed() || a.discardMaps.Changed() || a.out.changed() },
-		Drain:   a.cache.close,
+		Changed: func() bool {
+			return a.policyMaps.Changed() || a.discardMaps.Changed() || a.out.changed() ||
+				a.login != nil && a.login.passwords.Changed()
+		},
+		Drain: a.cache.close,
 	}, nil
 }
 
@@ -86,6 +90,9 @@ func newAgent(env *service.Env) (*agent, error) {
 		return nil, fmt.Errorf("discard_ehlo_keyword_address_maps: %w", err)
 	}
 	if err := a.openOutgoing(o); err != nil {
+		return nil, err
+	}
+	if err := a.openLogin(o); err != nil {
 		return nil, err
 	}
 	if a.p.BestMXTransport != "" {

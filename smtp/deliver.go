@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -118,7 +119,7 @@ func (j *job) tryKept(ctx context.Context, site string) (done bool, err error) {
 	if !j.mayReuse(site) {
 		return false, nil
 	}
-	s := j.cache.get(site)
+	s := j.cache.get(j.cacheKey(site, j.d.Sender.Address))
 	if s == nil {
 		return false, nil
 	}
@@ -148,7 +149,14 @@ func (j *job) tryTarget(ctx context.Context, site string, t target, policy *tlsp
 		if fail != nil {
 			return j.fail(ctx, s, fail, final)
 		}
-		s.key = site
+		if err := j.authenticate(ctx, s, site, j.d.Sender.Address); err != nil {
+			if !errors.As(err, &fail) {
+				return err
+			}
+			j.cache.quit(s)
+			return j.fail(ctx, s, fail, final)
+		}
+		s.site, s.key = site, j.cacheKey(site, j.d.Sender.Address)
 		return j.transfer(ctx, s, final)
 	}
 }
@@ -204,7 +212,7 @@ func (j *job) message(ctx context.Context) (*smtpclient.Message, error) {
 
 // finish keeps a session for the next message or ends it.
 func (j *job) finish(ctx context.Context, s *session) {
-	keep := s.Usable() && j.wantsStore(s.key) &&
+	keep := s.Usable() && j.wantsStore(s.site) &&
 		time.Since(s.opened) < j.p.ReuseTimeLimit &&
 		(j.p.ReuseCountLimit == 0 || s.Uses < j.p.ReuseCountLimit)
 	if keep {

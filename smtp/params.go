@@ -73,6 +73,12 @@ type protocolParams struct {
 	MIMEHeaderChecks      []string      `param:"smtp_mime_header_checks"`
 	NestedHeaderChecks    []string      `param:"smtp_nested_header_checks"`
 	BodyChecks            []string      `param:"smtp_body_checks"`
+	SASLEnable            bool          `param:"smtp_sasl_auth_enable"`
+	SASLPasswords         []string      `param:"smtp_sasl_password_maps"`
+	SASLOptions           []string      `param:"smtp_sasl_security_options"`
+	SASLTLSOptions        []string      `param:"smtp_sasl_tls_security_options"`
+	SASLFilter            []string      `param:"smtp_sasl_mechanism_filter"`
+	SASLSoftBounce        bool          `param:"smtp_sasl_auth_soft_bounce"`
 }
 
 // lmtpParams has the fields of protocolParams, with LMTP's names. The types
@@ -142,12 +148,20 @@ type lmtpParams struct {
 	MIMEHeaderChecks      []string      `param:"lmtp_mime_header_checks"`
 	NestedHeaderChecks    []string      `param:"lmtp_nested_header_checks"`
 	BodyChecks            []string      `param:"lmtp_body_checks"`
+	SASLEnable            bool          `param:"lmtp_sasl_auth_enable"`
+	SASLPasswords         []string      `param:"lmtp_sasl_password_maps"`
+	SASLOptions           []string      `param:"lmtp_sasl_security_options"`
+	SASLTLSOptions        []string      `param:"lmtp_sasl_tls_security_options"`
+	SASLFilter            []string      `param:"lmtp_sasl_mechanism_filter"`
+	SASLSoftBounce        bool          `param:"lmtp_sasl_auth_soft_bounce"`
 }
 
 // smtpOnly are parameters that LMTP does not have.
 type smtpOnly struct {
 	AlwaysEHLO bool `param:"smtp_always_send_ehlo"`
 	NeverEHLO  bool `param:"smtp_never_send_ehlo"`
+	// SenderLogin makes logins depend on the sender.
+	SenderLogin bool `param:"smtp_sender_dependent_authentication"`
 }
 
 // lmtpOnly are parameters that SMTP does not have.

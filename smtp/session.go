@@ -20,6 +20,7 @@ import (
 type session struct {
 	*smtpclient.Conn
 	target target
+	site   string // the next hop that it was opened for
 	key    string // what it is kept under for reuse
 	opened time.Time
 	reused bool

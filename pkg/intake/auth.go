@@ -12,6 +12,7 @@ import (
 
 	"github.com/posthouse-mail/posthouse/pkg/anvilclient"
 	"github.com/posthouse-mail/posthouse/pkg/authclient"
+	"github.com/posthouse-mail/posthouse/pkg/sasl"
 	"github.com/posthouse-mail/posthouse/pkg/service"
 	"github.com/posthouse-mail/posthouse/pkg/smtpserver"
 	"github.com/posthouse-mail/posthouse/pkg/status"
@@ -42,7 +43,7 @@ type auth struct {
 	back       backend
 	filter     *table.MatchList
 	exceptions *table.MatchList
-	plain, tls securityOptions
+	plain, tls sasl.Options
 
 	mu     sync.Mutex
 	listed map[listKey]listed
@@ -85,11 +86,11 @@ func (srv *Server) openAuth(env *service.Env, o table.Options) (err error) {
 		return fmt.Errorf("%v: smtpd_sasl_type: unsupported SASL server implementation: %s", env.Config.Position("smtpd_sasl_type"), srv.SASLType)
 	}
 	for _, x := range []struct {
-		dst   *securityOptions
+		dst   *sasl.Options
 		words []string
 		name  string
 	}{{&a.plain, srv.SASLOptions, "smtpd_sasl_security_options"}, {&a.tls, srv.SASLTLSOptions, "smtpd_sasl_tls_security_options"}} {
-		if *x.dst, err = parseSecurity(x.words); err != nil {
+		if *x.dst, err = sasl.ParseOptions(x.words); err != nil {
 			return fmt.Errorf("%v: %s: %w", env.Config.Position(x.name), x.name, err)
 		}
 	}
@@ -102,38 +103,6 @@ func (srv *Server) openAuth(env *service.Env, o table.Options) (err error) {
 	}
 	srv.auth = a
 	return nil
-}
-
-// securityOptions are the properties that a mechanism must have.
-type securityOptions map[string]bool
-
-func parseSecurity(words []string) (securityOptions, error) {
-	o := securityOptions{}
-	for _, w := range words {
-		switch w = strings.ToLower(w); w {
-		case "noplaintext", "noactive", "nodictionary", "noanonymous", "forward_secrecy", "mutual_auth":
-			o[w] = true
-		default:
-			return nil, fmt.Errorf("bad value %q", w)
-		}
-	}
-	return o, nil
-}
-
-// allow reports whether a mechanism has the wanted properties.
-func (o securityOptions) allow(mechanism string) bool {
-	m := strings.ToUpper(mechanism)
-	scram := strings.HasPrefix(m, "SCRAM-")
-	clear := m == "PLAIN" || m == "LOGIN" || m == "OAUTHBEARER" || m == "XOAUTH2"
-	challenge := m == "CRAM-MD5" || m == "DIGEST-MD5"
-	switch {
-	case o["noanonymous"] && m == "ANONYMOUS":
-		return false
-	case (o["noplaintext"] || o["noactive"]) && clear, o["nodictionary"] && (clear || challenge || scram),
-		o["forward_secrecy"] && m != "EXTERNAL", o["mutual_auth"] && !scram && m != "GSSAPI":
-		return false
-	}
-	return true
 }
 
 // Mechanisms implements smtpserver.Authenticator.
@@ -178,7 +147,7 @@ func (a *auth) list(ctx context.Context, p authclient.Peer, loopback bool) ([]st
 		if err != nil {
 			return nil, err
 		}
-		if listed && need.allow(n) && !slices.Contains(names, n) {
+		if listed && need.Allow(n) && !slices.Contains(names, n) {
 			names = append(names, strings.ToUpper(n))
 		}
 	}

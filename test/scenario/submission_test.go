@@ -327,3 +327,29 @@ func TestSubmissionByMasterCf(t *testing.T) {
 		t.Errorf("without login:\n%s", out)
 	}
 }
+
+// TestRelayOnly: an agent in front of another mail system, to which it logs in.
+func TestRelayOnly(t *testing.T) {
+	home := testkit.New(t, testkit.Users("you", "other"))
+	submissionUsers(t, home, "you")
+	home.Set(t, "auth_failure_delay = 0")
+	home.Start(t)
+	i := testkit.New(t, testkit.Users("you"))
+	submissionUsers(t, i, "you")
+	next := fmt.Sprintf("[127.0.0.1]:%d", home.Port+1)
+	i.Set(t, "virtual_mailbox_domains =", "relayhost = "+next, "smtp_tls_security_level = encrypt", "smtp_sasl_auth_enable = yes",
+		"smtp_sasl_tls_security_options = noanonymous", "smtp_sasl_password_maps = texthash:"+i.Etc("passwords"), "queue_run_delay = 1s", "minimal_backoff_time = 1s")
+	i.Write(t, "passwords", next+" you@example.test:wrong\n")
+	os.Chmod(i.Etc("passwords"), 0o600)
+	i.Start(t)
+	c := dialSubmission(t, i)
+	c.want("235", submitLogin)
+	c.message("250", "you@example.test", "other@example.test", "Subject: x\n\nx\n")
+	i.WaitLog(t, `status=deferred \(SASL authentication failed; server 127\.0\.0\.1\[127\.0\.0\.1\] said: 535 5\.7\.8 `)
+	i.Write(t, "passwords", next+" you@example.test:secret\n")
+	text := home.WaitMailbox(t, "other", 1)[0]
+	if strings.Count(text, "with ESMTPSA id") != 2 {
+		t.Error(text)
+	}
+	home.WaitLog(t, `sasl_method=SCRAM-SHA-256, sasl_username=you@example.test|sasl_method=SCRAM-SHA-256-PLUS, sasl_username=you@example.test`)
+}
