@@ -24,7 +24,8 @@
 //	                   its query returns columns that are named as the fields
 //	                   of userdb, or password, user
 //	ldap:FILE          a directory: attributes, and a bind where it shows no hash
-//	pam, pam:SERVICE   accounts in /etc/passwd whose password PAM checks
+//	saslauthd:SOCKET   passwords that Cyrus's saslauthd checks, by PAM or others;
+//	                   it knows no users, and so must be the last source
 //
 // A login is made lower case, must consist of the characters in
 // auth_username_chars, and is tried as it is and then with auth_default_realm.
@@ -61,6 +62,9 @@
 // auth_sources, auth_mechanisms, auth_cleartext_networks, auth_username_chars,
 // auth_default_realm, auth_failure_delay, auth_failure_delay_limit,
 // auth_cache_time, auth_cache_size, auth_verify_limit, auth_owner,
+// auth_oauth_keys, auth_oauth_issuers, auth_oauth_audiences,
+// auth_oauth_login_claims, auth_oauth_introspection_url,
+// auth_oauth_introspection_credentials,
 // userdb_path, password_scheme, mail_uid, mail_gid, mail_home,
 // virtual_minimum_uid, recipient_delimiter, domain_alias_maps, debug_login, myhostname
 //

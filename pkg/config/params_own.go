@@ -24,7 +24,7 @@ func rowsOwn() []row {
 				"user can use with what is stored."},
 		{"auth_sources", List, "userdb", "", "authd", 'O',
 			"Where users are, in this order: userdb, passwd, passwd-file:FILE, pgsql:FILE, mysql:FILE, sqlite:FILE, " +
-				"ldap:FILE, pam, pam:SERVICE. The first that knows a login decides."},
+				"ldap:FILE, saslauthd:SOCKET. The first that knows a login decides."},
 		{"auth_username_chars", String, "abcdefghijklmnopqrstuvwxyz0123456789.-_@+", "", "authd", 'O',
 			"The characters of which logins consist, in lower case; a login with another one is unknown. Empty allows " +
 				"all that can be printed."},

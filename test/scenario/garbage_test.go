@@ -46,6 +46,10 @@ func garbage() [][]byte {
 		[]byte("queue_name\x00active\x00queue_id\x00ABC\x00recipient_count\x004294967295\x00\x00"),
 		[]byte(strings.Repeat("a\x00b\x00", 10000)),
 		[]byte("flags\x000\x00\x00N\xff\xff\xff\xff\x7fXXXX"),
+		[]byte("request\x00begin\x00mechanism\x00PLAIN\x00tls\x001\x00initial\x00" + strings.Repeat("QUFB", 10000) + "\x00\x00request\x00next\x00\x00"),
+		[]byte("request\x00plain\x00login\x00x\x00password\x00!\x00\x00"), []byte("request\x00redeem\x00ticket\x00x\x00\x00"),
+		[]byte("VERSION\t1\t1\nAUTH\t1\tLOGIN\tservice=x\nCONT\t1\t%%%\nAUTH\t4294967295999\tx\n" + strings.Repeat("CONT\t1\tQQ==\n", 1000)),
+		[]byte("AUTH 4294967296\nimap\nlogin\n"), []byte("PRE . imap " + strings.Repeat("x", 1000) + "\n"),
 	}
 }
 

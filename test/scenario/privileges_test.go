@@ -67,6 +67,7 @@ func expected() map[string]rights {
 		"showq":           daemon,
 		"flush":           daemon,
 		"tlsmgr":          with(tls, `/etc/tls/(cert|key)\.pem`),
+		"authgate":        daemon,
 		"authd":           with(auth, `/etc/userdb`),
 		"proxymap":        with(unjailed, `/etc/aliases|/etc/passwd`),
 		"postlogd":        with(unjailed, `/log/mail\.log`),
@@ -144,6 +145,11 @@ func startAll(t *testing.T, mail *testkit.Instance) *testkit.SMTP {
 	lmtp.Cmd("250", "LHLO c.test")
 	lmtp.Cmd("250", "MAIL FROM:<>")
 	lmtp.Cmd("", "RCPT TO:<you@example.test>")
+	if c, err := net.Dial("unix", mail.Spool("private/auth")); err == nil {
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(time.Minute))
+		c.Read(make([]byte, 100))
+	}
 	s.Cmd("220", "STARTTLS")
 	conn := tls.Client(s.Conn, &tls.Config{InsecureSkipVerify: true})
 	conn.SetDeadline(time.Now().Add(time.Minute))
@@ -243,7 +249,7 @@ func compare(t *testing.T, mail *testkit.Instance, p process, want rights) {
 			t.Fatal(err)
 		}
 		check("groups", strings.TrimSpace(p.status["Groups"]), u.Gid+" "+owner.Gid)
-	case p.name == "smtpd" || p.name == "lmtpd" || p.name == "postlogd":
+	case p.name == "smtpd" || p.name == "lmtpd" || p.name == "authgate" || p.name == "postlogd":
 		// Its siblings know it by this group and tell it less.
 		group := strconv.Itoa(jail.StrangersGID)
 		check("gid", p.status["Gid"], four(group))
