@@ -12,6 +12,10 @@ func playRole(role string, args []string) int {
 	switch role {
 	case "ask":
 		return askPrivate(args[0])
+	case "forge":
+		return forgeTicket(args[0])
+	case "worker":
+		return capturedWorker(args[0], args[1], args[2])
 	}
 	fmt.Fprintln(os.Stderr, "unknown role", role)
 	return 2
