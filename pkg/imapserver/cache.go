@@ -2,6 +2,9 @@ package imapserver
 
 import (
 	"bytes"
+	"runtime"
+	"sync"
+	"sync/atomic"
 
 	"github.com/posthouse-mail/posthouse/pkg/mailstore"
 	"github.com/posthouse-mail/posthouse/pkg/mime/structure"
@@ -79,56 +82,120 @@ func keptFields(header []byte) (kept []byte, ok bool) {
 	return kept, ok
 }
 
+// needs are what a FETCH wants of messages that their files must tell, where
+// the cache does not have it.
+type needs struct{ body, envelope, fields, preview bool }
+
+func (n needs) any() bool { return n.body || n.envelope || n.fields || n.preview }
+
+// lacking returns what an entry of the cache lacks for the items.
+func (r *fetchRequest) lacking(entry mailstore.Entry) (n needs) {
+	lacks := func(id uint16) bool {
+		_, ok := entry.Get(id)
+		return !ok
+	}
+	for i := range r.items {
+		switch it := &r.items[i]; it.kind {
+		case itemBodyStructure, itemBody:
+			n.body = n.body || lacks(cacheBodyStructure)
+		case itemEnvelope:
+			n.envelope = n.envelope || lacks(cacheEnvelope)
+		case itemPreview:
+			n.preview = n.preview || lacks(cachePreview)
+		case itemSection:
+			n.fields = n.fields || it.section.cachedOnly() && lacks(cacheFields)
+		}
+	}
+	return n
+}
+
+// find finds in a message what is lacking.
+func (n needs) find(content *mailstore.Content) ([]mailstore.Field, error) {
+	header, err := readHeader(content)
+	if err != nil {
+		return nil, err
+	}
+	put := headerFacts(header)
+	if !n.body && !n.preview {
+		return put, nil
+	}
+	root, err := parseContent(content)
+	if err != nil {
+		return nil, err
+	}
+	put = append(put, mailstore.Field{ID: cacheBodyStructure, Data: root.AppendBody(nil, true)},
+		mailstore.Field{ID: cacheBody, Data: root.AppendBody(nil, false)})
+	if n.preview {
+		put = append(put, mailstore.Field{ID: cachePreview, Data: []byte(previewOf(content, root))})
+	}
+	return put, nil
+}
+
 // fill finds what the items need of a message and the cache does not have.
 func (f *fetching) fill(msg *mailstore.Message) error {
-	needs := func(k itemKind, id uint16) bool {
-		for i := range f.req.items {
-			if f.req.items[i].kind == k {
-				_, ok := f.get(id)
-				return !ok
-			}
-		}
-		return false
-	}
-	body := needs(itemBodyStructure, cacheBodyStructure) || needs(itemBody, cacheBody)
-	envelope := needs(itemEnvelope, cacheEnvelope)
-	preview := needs(itemPreview, cachePreview)
-	fields := false
-	for i := range f.req.items {
-		if it := &f.req.items[i]; it.kind == itemSection && it.section.cachedOnly() {
-			_, ok := f.get(cacheFields)
-			fields = fields || !ok
-		}
-	}
-	if !body && !envelope && !fields && !preview {
+	n := f.req.lacking(f.entry)
+	if !n.any() {
 		return nil
 	}
-	if err := f.open(msg); err != nil {
-		return err
-	}
-	var put []mailstore.Field
-	header, err := readHeader(f.content)
-	if err != nil {
-		return err
-	}
-	if envelope || fields || body {
-		put = append(put, headerFacts(header)...)
-	}
-	if body || preview {
-		root, err := parseContent(f.content)
-		if err != nil {
+	put, ok := f.ahead[msg.UID]
+	if !ok {
+		if err := f.open(msg); err != nil {
 			return err
 		}
-		put = append(put, mailstore.Field{ID: cacheBodyStructure, Data: root.AppendBody(nil, true)},
-			mailstore.Field{ID: cacheBody, Data: root.AppendBody(nil, false)})
-		if preview {
-			put = append(put, mailstore.Field{ID: cachePreview, Data: []byte(previewOf(f.content, root))})
+		var err error
+		if put, err = n.find(f.content); err != nil {
+			return err
 		}
 	}
 	f.c.mb.PutCache(msg.UID, put)
-	f.entry = f.c.mb.Cached(msg.UID)
-	f.found = put // the cache does not take what is too long
+	f.found = put
 	return nil
+}
+
+// Messages of which the cache lacks something are looked at in bunches, on all
+// cores, before they are told of.
+const (
+	aheadBunch = 128
+	aheadLeast = 8
+)
+
+// lookAhead finds what is lacking of the messages of a bunch. What goes wrong
+// is found again, and told, when it is their turn.
+func (f *fetching) lookAhead(bunch []numbered) {
+	clear(f.ahead)
+	var todo []int
+	for i := range bunch {
+		if f.req.lacking(f.c.mb.Cached(bunch[i].msg.UID)).any() {
+			todo = append(todo, i)
+		}
+	}
+	if len(todo) < aheadLeast {
+		return
+	}
+	found := make([][]mailstore.Field, len(todo))
+	var next atomic.Int32
+	var wg sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), 8) {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for n := int(next.Add(1)) - 1; n < len(todo); n = int(next.Add(1)) - 1 {
+				msg := &bunch[todo[n]].msg
+				content, err := f.c.mb.Open(msg.UID)
+				if err != nil {
+					continue
+				}
+				found[n], _ = f.req.lacking(mailstore.Entry{}).find(content)
+				content.Close()
+			}
+		}()
+	}
+	wg.Wait()
+	for n, i := range todo {
+		if found[n] != nil {
+			f.ahead[bunch[i].msg.UID] = found[n]
+		}
+	}
 }
 
 // get returns what is known of the message.

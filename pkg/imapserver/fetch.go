@@ -95,8 +95,15 @@ type fetching struct {
 	failed  error
 	entry   mailstore.Entry
 	found   []mailstore.Field // beside entry
+	ahead   map[uint32][]mailstore.Field // found by lookAhead
 	content *mailstore.Content
 	scratch []byte
+}
+
+// numbered is a message with its number.
+type numbered struct {
+	seq int
+	msg mailstore.Message
 }
 
 func (c *conn) doFetch(ranges []imapwire.Range, req *fetchRequest) error {
@@ -106,17 +113,7 @@ func (c *conn) doFetch(ranges []imapwire.Range, req *fetchRequest) error {
 	if req.changedSince > 0 {
 		want = func(s *mailstore.Summary) bool { return s.MaxModSeq >= req.changedSince }
 	}
-	n := 0
-	err := c.eachIf(ranges, want, func(seq int, msg *mailstore.Message) bool {
-		if msg.ModSeq < req.changedSince {
-			return true
-		}
-		f.message(seq, msg)
-		if n++; n&0xff == 0 && c.ctx.Err() != nil {
-			return false
-		}
-		return f.failed == nil && c.enc.Err() == nil
-	})
+	err := f.each(ranges, want)
 	c.mb.FlushCache()
 	switch {
 	case err == nil && f.failed != nil:
@@ -138,6 +135,48 @@ func (c *conn) doFetch(ranges []imapwire.Range, req *fetchRequest) error {
 	}
 	c.okNow("Fetch completed.")
 	return nil
+}
+
+// each answers for the messages of ranges.
+func (f *fetching) each(ranges []imapwire.Range, want func(*mailstore.Summary) bool) error {
+	c := f.c
+	ahead := f.req.lacking(mailstore.Entry{}).any()
+	if ahead {
+		f.ahead = make(map[uint32][]mailstore.Field)
+	}
+	var bunch []numbered
+	flush := func() bool {
+		if len(bunch) >= aheadLeast {
+			f.lookAhead(bunch)
+		}
+		for i := range bunch {
+			f.message(bunch[i].seq, &bunch[i].msg)
+			if f.failed != nil || c.enc.Err() != nil {
+				return false
+			}
+		}
+		bunch = bunch[:0]
+		return c.ctx.Err() == nil
+	}
+	n := 0
+	err := c.eachIf(ranges, want, func(seq int, msg *mailstore.Message) bool {
+		if msg.ModSeq < f.req.changedSince {
+			return true
+		}
+		if ahead {
+			bunch = append(bunch, numbered{seq, *msg})
+			return len(bunch) < aheadBunch || flush()
+		}
+		f.message(seq, msg)
+		if n++; n&0xff == 0 && c.ctx.Err() != nil {
+			return false
+		}
+		return f.failed == nil && c.enc.Err() == nil
+	})
+	if err == nil && len(bunch) > 0 && f.failed == nil && c.enc.Err() == nil {
+		flush()
+	}
+	return err
 }
 
 // markSeen sets \Seen on what was read.
