@@ -94,7 +94,7 @@ type fetching struct {
 	missing bool     // some messages are gone
 	failed  error
 	entry   mailstore.Entry
-	found   []mailstore.Field // beside entry
+	found   []mailstore.Field            // beside entry
 	ahead   map[uint32][]mailstore.Field // found by lookAhead
 	content *mailstore.Content
 	scratch []byte
