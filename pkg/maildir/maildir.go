@@ -71,7 +71,7 @@ func (d *Deliverer) Deliver(dir string, fill func(io.Writer) error) (string, err
 }
 
 // write fills the file and returns the name that it must have. The content is
-// on its way to the disk then, and synced by the caller together with the name.
+// in its place then, and synced by the caller together with the name.
 func (d *Deliverer) write(f *os.File, fill func(io.Writer) error) (string, error) {
 	dev, ino, err := safefile.Inode(f)
 	if err != nil {
@@ -86,7 +86,7 @@ func (d *Deliverer) write(f *os.File, fill func(io.Writer) error) (string, error
 			return "", err
 		}
 	}
-	safefile.StartWriteback(f)
+	safefile.WriteBack(f)
 	now := d.now()
 	return BaseName(now.Unix(), now.Nanosecond()/1000, dev, ino, d.Host, w.size, w.size+w.bare), nil
 }

@@ -132,7 +132,7 @@ func (a *Appending) fill(m *incoming, in *Incoming) error {
 	if in.Limit > 0 && n > in.Limit {
 		return ErrTooBig
 	}
-	safefile.StartWriteback(m.file)
+	safefile.WriteBack(m.file)
 	now := a.f.now()
 	at := in.Internal
 	if at.IsZero() {

@@ -38,7 +38,7 @@ func (m *Mailbox) openFile(uid uint32) (*os.File, error) {
 	}
 	r, err := m.view.At(i)
 	if err != nil {
-		m.failed = err
+		m.fail(err)
 		return nil, temporary(err)
 	}
 	return m.f.openMessage(&r)
@@ -107,7 +107,10 @@ func (m *Mailbox) Facts(msg *Message) (Facts, error) {
 	if facts.Size != Unknown && facts.Internal != Unknown {
 		return facts, nil
 	}
-	if f, ok := m.found[msg.UID]; ok {
+	m.mu.Lock()
+	f, ok := m.found[msg.UID]
+	m.mu.Unlock()
+	if ok {
 		return f, nil
 	}
 	if facts.Size != Unknown {
@@ -153,11 +156,14 @@ func (m *Mailbox) keepFacts(uid uint32, facts Facts) error {
 	if facts.Saved == Unknown {
 		facts.Saved = facts.Internal
 	}
+	m.mu.Lock()
 	if m.found == nil {
 		m.found = make(map[uint32]Facts)
 	}
 	m.found[uid] = facts
-	if len(m.found) < manyFacts {
+	many := len(m.found) >= manyFacts
+	m.mu.Unlock()
+	if !many {
 		return nil
 	}
 	return m.flushFacts()
@@ -166,11 +172,13 @@ func (m *Mailbox) keepFacts(uid uint32, facts Facts) error {
 // flushFacts writes looked-up facts to the log. Another session that looked
 // them up as well does no harm.
 func (m *Mailbox) flushFacts() error {
-	if len(m.found) == 0 {
-		return nil
-	}
+	m.mu.Lock()
 	found := m.found
 	m.found = nil
+	m.mu.Unlock()
+	if len(found) == 0 || m.readOnly && !m.rights.Has(RightsAll) {
+		return nil
+	}
 	return m.f.change(func(c *change) error {
 		for uid, facts := range found {
 			r, ok, err := c.get(uid)

@@ -32,7 +32,7 @@ func (m *Mailbox) Copy(uids []uint32, name string) (Copied, error) {
 	for _, uid := range uids {
 		i, ok, err := m.view.Search(uid)
 		if err != nil {
-			m.failed = err
+			m.fail(err)
 			return res, temporary(err)
 		}
 		if !ok {
@@ -40,7 +40,7 @@ func (m *Mailbox) Copy(uids []uint32, name string) (Copied, error) {
 		}
 		r, err := m.view.At(i)
 		if err != nil {
-			m.failed = err
+			m.fail(err)
 			return res, temporary(err)
 		}
 		err = a.addCopy(m, &r)

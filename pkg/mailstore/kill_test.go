@@ -31,7 +31,11 @@ func TestMain(m *testing.M) {
 // busy changes a store until the process is killed, and tells on its standard
 // output what was acknowledged: "made" or "gone", UIDVALIDITY, UID, body.
 func busy(root, id string) {
-	s, err := Open(Options{Root: root, Host: "h"})
+	sh := NewShared(new(safefile.FS), nil)
+	if boot := os.Getenv("POSTHOUSE_TEST_BOOT"); boot != "" {
+		sh.boot = boot
+	}
+	s, err := Open(Options{Root: root, Host: "h", Shared: sh})
 	if err != nil {
 		panic(err)
 	}

@@ -102,31 +102,44 @@ func (f *folder) useLog(file *os.File, h changelog.Header) {
 	f.log, f.logIno, f.logOff, f.gen = file, ino, changelog.HeaderSize, h.Generation
 }
 
-// load reads the index and the log behind it.
-func (f *folder) load() error {
+// readIndex reads the index, whose file stays open as long as it is used.
+func (f *folder) readIndex() (st *state, gen uint64, err error) {
 	file, _, err := f.sh.fs.Open(f.path(fileIndex), os.O_RDONLY, safefile.Check{Owner: safefile.AnyOwner})
 	if err != nil {
-		return err
+		return nil, 0, err
 	}
+	defer func() {
+		if err != nil {
+			file.Close()
+		}
+	}()
 	table, meta, err := index.Read(file)
 	if err != nil {
-		return err
+		return nil, 0, err
 	}
-	st, gen, err := stateOf(table, meta)
-	if err != nil {
-		return err
+	if st, gen, err = stateOf(table, meta); err != nil {
+		return nil, 0, err
 	}
 	if table.Len() <= readAtOnce {
 		// Damage is found now, and not when a client asks.
 		if err := table.Load(); err != nil {
-			return err
+			return nil, 0, err
 		}
 	}
 	info, err := file.Stat()
 	if err != nil {
-		return err
+		return nil, 0, err
 	}
 	f.index, f.indexLen = file, info.Size()
+	return st, gen, nil
+}
+
+// load reads the index and the log behind it.
+func (f *folder) load() error {
+	st, gen, err := f.readIndex()
+	if err != nil {
+		return err
+	}
 	log, h, err := f.openLog()
 	if err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, changelog.ErrDamaged) {
 		return err
@@ -230,14 +243,15 @@ func (f *folder) mergeList() (map[string]uidlist.Entry, error) {
 	return known, nil
 }
 
-// unknownTo returns the entries of the list that are newer than the state.
+// unknownTo returns the entries of the list that are newer than the state's
+// messages. The next UID does not tell, as it may have been set higher.
 func (f *folder) unknownTo(list *uidlist.List) map[string]uidlist.Entry {
 	known := make(map[string]uidlist.Entry)
 	if list == nil || list.Validity != f.st.validity {
 		return known
 	}
 	for _, e := range list.Entries {
-		if e.UID >= f.st.next {
+		if e.UID > f.st.table.Summary().Last {
 			known[e.Base] = e
 		}
 	}

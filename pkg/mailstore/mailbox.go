@@ -37,7 +37,9 @@ type Message = index.Record
 type Summary = index.Summary
 
 // Mailbox is what one session sees of a folder. Its methods are called by one
-// goroutine at a time, apart from [Mailbox.Watch].
+// goroutine at a time, apart from those that only look: Message, Find, Range,
+// Facts, Open, Cached and PutCache may run side by side, as in a search that
+// uses all cores.
 type Mailbox struct {
 	store    *Store
 	f        *folder
@@ -45,10 +47,12 @@ type Mailbox struct {
 	readOnly bool
 	rights   Rights
 
-	st     *state // at the last sync
-	found  map[uint32]Facts
+	st     *state       // at the last sync
 	view   *index.Table // what the client knows
 	recent []uidRange
+
+	mu     sync.Mutex
+	found  map[uint32]Facts // not written so far
 	failed error
 
 	once sync.Once
@@ -183,9 +187,15 @@ func (m *Mailbox) RangeIf(from, to int, want func(*Summary) bool, f func(seq int
 // note keeps an error of the index for the next Sync.
 func (m *Mailbox) note(err error) bool {
 	if err != nil {
-		m.failed = err
+		m.fail(err)
 	}
 	return err == nil
+}
+
+func (m *Mailbox) fail(err error) {
+	m.mu.Lock()
+	m.failed = err
+	m.mu.Unlock()
 }
 
 // FirstUnseen returns the sequence number of the first message without \Seen,
@@ -257,9 +267,12 @@ func (c *Changes) Any() bool {
 // that the mailbox is not the one any more that the client knows.
 func (m *Mailbox) Sync(o SyncOptions) (Changes, error) {
 	var c Changes
-	if m.failed != nil {
+	m.mu.Lock()
+	failed := m.failed
+	m.failed = nil
+	m.mu.Unlock()
+	if failed != nil {
 		// The index could not be read: the folder makes a new one.
-		m.failed = nil
 		m.f.mu.Lock()
 		m.f.drop()
 		m.f.mu.Unlock()
@@ -285,7 +298,7 @@ func (m *Mailbox) Sync(o SyncOptions) (Changes, error) {
 		if err != nil {
 			// What the client knows cannot be found out any more, or the
 			// new index is damaged too. The session has to begin anew.
-			m.failed = err
+			m.fail(err)
 			return Changes{}, fmt.Errorf("%w: %w", ErrReplaced, err)
 		}
 		m.view = view

@@ -42,9 +42,8 @@ func (f *folder) needsScan() bool {
 
 // found is a message file.
 type found struct {
-	name   maildir.Name
-	inNew  bool
-	record index.Record
+	name  maildir.Name
+	inNew bool
 }
 
 // readNames reads the names in new and cur. Of a message that is in both, or
