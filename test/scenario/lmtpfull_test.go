@@ -138,3 +138,48 @@ func TestLMTPNewMailbox(t *testing.T) {
 	c.login("fresh")
 	c.cmd("+OK 2 ", "STAT")
 }
+
+// TestPOP3FullDisk: who has a full disk can still read and delete mail.
+func TestPOP3FullDisk(t *testing.T) {
+	testkit.NeedRoot(t)
+	mail := testkit.New(t)
+	dir := mail.Maildir("small")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	uid, gid := testkit.BoxOwner(t)
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", fmt.Sprintf("size=256k,uid=%d,gid=%d,mode=700", uid, gid), "tmpfs", dir).CombinedOutput(); err != nil {
+		t.Skipf("SKIPPED: cannot mount a small file system: %v %s", err, out)
+	}
+	t.Cleanup(func() { exec.Command("umount", "-l", dir).Run() })
+	mail.UserDB(t, "secret", []string{"small"})
+	mail.Start(t)
+	for range 2 {
+		if got := lmtpSend(t, mail, "small", 20000); !strings.HasPrefix(got, "250") {
+			t.Fatal(got)
+		}
+	}
+	// A mailbox that was in use before; one that is opened for the first time
+	// needs room for its UIDVALIDITY.
+	first := dialPOP3(t, pop3Addr(mail, 5), false)
+	first.login("small")
+	first.cmd("+OK", "QUIT")
+	// Fill it to the last byte.
+	fill := exec.Command("sh", "-c", "cat /dev/zero >"+filepath.Join(dir, "filling"))
+	fill.Run()
+	c := dialPOP3(t, pop3Addr(mail, 5), false)
+	c.login("small")
+	c.cmd("+OK 2 ", "STAT")
+	c.cmd("+OK", "UIDL")
+	ids := c.lines()
+	c.cmd("+OK", "RETR 1")
+	if n := len(c.lines()); n < 250 {
+		t.Errorf("RETR: %d lines", n)
+	}
+	c.cmd("+OK", "DELE 1")
+	c.cmd("+OK Logging out, messages deleted.", "QUIT")
+	c = dialPOP3(t, pop3Addr(mail, 5), false)
+	c.login("small")
+	c.cmd("+OK 1 ", "STAT")
+	c.cmd("+OK 1 "+strings.TrimPrefix(ids[1], "2 "), "UIDL 1")
+}
