@@ -87,7 +87,7 @@ func (s *Server) Hooks(serve func(ctx context.Context, c *Conn) error) *service.
 	var leaving context.Context
 	return &service.Hooks{
 		Ready: func(ctx context.Context) error {
-			leaving = stopping(ctx)
+			leaving = service.UntilStopping(ctx)
 			return nil
 		},
 		Session: func(ctx context.Context, conn net.Conn) error {
@@ -109,20 +109,6 @@ func (s *Server) Hooks(serve func(ctx context.Context, c *Conn) error) *service.
 			return err
 		},
 	}
-}
-
-// stopping returns a context that is done when the process must end now. It is
-// one for all connections, of which thousands may be idle.
-func stopping(ctx context.Context) context.Context {
-	done, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	go func() {
-		defer cancel()
-		select {
-		case <-service.Stopping(ctx):
-		case <-ctx.Done():
-		}
-	}()
-	return done
 }
 
 // conn makes the state of a new connection.

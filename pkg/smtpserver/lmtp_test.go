@@ -1,6 +1,7 @@
 package smtpserver
 
 import (
+	"bytes"
 	"context"
 	"strings"
 	"testing"
@@ -12,8 +13,9 @@ import (
 // eachTaker answers for the recipients of a message by their addresses.
 type eachTaker struct {
 	taker
-	to    []string
-	short bool // one answer too few
+	to       []string
+	short    bool // one answer too few
+	answered int
 }
 
 func (h *eachTaker) Rcpt(ctx context.Context, s *Session, r *Rcpt) status.Status {
@@ -34,6 +36,7 @@ func (h *eachTaker) EndEach(ctx context.Context, s *Session, info smtpwire.Conte
 		}
 		results = append(results, status.New(250, "2.0.0", "<"+to+"> saved"))
 	}
+	h.answered += len(results)
 	if h.short {
 		results = results[1:]
 	}
@@ -75,4 +78,27 @@ func TestEachRecipientIsAnswered(t *testing.T) {
 			}
 		})
 	}
+}
+
+// FuzzLMTP feeds an LMTP session with anything. For each message that the
+// handler got, each recipient has a reply of its own.
+func FuzzLMTP(f *testing.F) {
+	f.Add([]byte("LHLO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<one@d>\r\nRCPT TO:<full@d>\r\nDATA\r\nx\r\n.\r\nQUIT\r\n"))
+	f.Add([]byte("LHLO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<one@d>\r\nRCPT TO:<two@d>\r\nBDAT 3\r\nabcBDAT 30\r\nxBDAT 0 LAST\r\nMAIL FROM:<>\r\n"))
+	opts := testOptions()
+	opts.LMTP, opts.SizeLimit, opts.ErrorSleep = true, 1000, 0
+	f.Fuzz(func(t *testing.T, in []byte) {
+		conn := &memConn{in: bytes.NewReader(in)}
+		h := &eachTaker{taker: taker{t: t}}
+		Serve(context.Background(), conn, opts, h)
+		out := conn.out.String()
+		if got := strings.Count(out, "> saved\r\n") + strings.Count(out, "> mailbox full\r\n"); got != h.answered {
+			t.Errorf("%d results of %d recipients in\n%s", got, h.answered, out)
+		}
+		for line := range strings.Lines(out) {
+			if len(line) < 6 || !strings.HasSuffix(line, "\r\n") || strings.Trim(line[:3], "0123456789") != "" {
+				t.Errorf("reply line %q", line)
+			}
+		}
+	})
 }
