@@ -114,7 +114,7 @@ var forbidden = []struct {
 	{[]string{"qmgr", "cleanup", "bounce", "pickup", "showq", "anvil", "flush", "error", "discard", "trivial-rewrite", "local", "virtual", "pipe", "deposit", "asuser", "master", "postlogd"},
 		[]string{"crypto/tls", "net/http", "database/sql", "github.com/emersion/go-smtp"},
 		"it neither speaks TLS nor to a database, and holds all mail"},
-	{[]string{"master", "smtpd", "smtp", "tlsmgr"},
+	{[]string{"master", "smtpd", "submission", "smtp", "tlsmgr"},
 		// proxymap is not in the list: go-ldap imports it for a way to log in
 		// that nobody uses.
 		[]string{"net/http"}, "nothing here speaks HTTP"},
