@@ -178,8 +178,10 @@ func logins(t testing.TB, s popSystem) float64 {
 			t.Fatalf("%s: %v", s.name, err)
 		}
 		fmt.Fprint(c, "STAT\r\nQUIT\r\n")
-		if c.ok() != nil || c.ok() != nil {
-			t.Fatalf("%s: no STAT", s.name)
+		for _, what := range []string{"STAT", "QUIT"} {
+			if err := c.ok(); err != nil {
+				t.Fatalf("%s: %s: %v", s.name, what, err)
+			}
 		}
 		c.Close()
 	}
