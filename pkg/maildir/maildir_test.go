@@ -102,3 +102,16 @@ func TestRefusesLinkedParts(t *testing.T) {
 		})
 	}
 }
+
+func FuzzParseName(f *testing.F) {
+	f.Add("1.x.h,S=5,W=6:2,FS")
+	f.Fuzz(func(t *testing.T, name string) {
+		n := ParseName(name)
+		if n.Plain && n.Info != "" && n.Base+":2,"+n.Info != name {
+			t.Errorf("%q is %+v", name, n)
+		}
+		if s, w := Sizes(n.Base); s < -1 || w < -1 || Seconds(n.Base) < 0 {
+			t.Errorf("%q: %d, %d", name, s, w)
+		}
+	})
+}

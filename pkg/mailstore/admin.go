@@ -192,6 +192,9 @@ func (s *Store) CleanTemp(name string) (removed int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	if p.root != s.o.Root {
+		return 0, nil // somebody else's
+	}
 	f := &folder{sh: s.sh, dir: p.dir, root: p.root}
 	names, err := f.names("tmp")
 	if err != nil {

@@ -144,16 +144,12 @@ func (f *folder) locked(fn func() error) error {
 	if f.gone {
 		return ErrReplaced
 	}
-	if f.lock == nil {
-		file, err := f.openLock()
-		if err != nil {
-			return err
-		}
-		f.lock = file
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), lockPatience)
 	defer cancel()
-	if err := lockSoon(ctx, f.lock); err != nil {
+	if err := f.takeLock(ctx); err != nil {
+		if errors.Is(err, ErrNoMailbox) && f.st != nil {
+			return ErrReplaced // another process has deleted it
+		}
 		return err
 	}
 	defer func() { _ = safefile.UnlockOFD(f.lock) }()
@@ -161,6 +157,30 @@ func (f *folder) locked(fn func() error) error {
 		return err
 	}
 	return fn()
+}
+
+// takeLock takes the lock of the folder that is at f.dir now: another process
+// may have deleted the one that was, and made one of the same name.
+func (f *folder) takeLock(ctx context.Context) error {
+	for range 10 {
+		if f.lock == nil {
+			file, err := f.openLock()
+			if err != nil {
+				return err
+			}
+			f.lock = file
+		}
+		if err := lockSoon(ctx, f.lock); err != nil {
+			return err
+		}
+		_, ino, err := safefile.Inode(f.lock)
+		if err == nil && sameInode(f.path(fileLock), ino) {
+			return nil
+		}
+		f.lock.Close() // which gives the lock up
+		f.lock = nil
+	}
+	return fmt.Errorf("%w: %s is replaced all the time", ErrTemporary, f.path(fileLock))
 }
 
 func (f *folder) openLock() (*os.File, error) {

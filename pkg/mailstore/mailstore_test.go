@@ -337,6 +337,36 @@ func TestFolders(t *testing.T) {
 	}
 }
 
+// TestDeletedByAnotherProcess: a session of a folder that is gone, or is
+// another one by now, is told so, and changes keep each other out.
+func TestDeletedByAnotherProcess(t *testing.T) {
+	root := newRoot(t)
+	s1, s2 := open(t, root), open(t, root)
+	if err := s1.Create("X"); err != nil {
+		t.Fatal(err)
+	}
+	first := appendTo(t, s1, "X", 1, 0)
+	m1, m2 := selectBox(t, s1, "X"), selectBox(t, s2, "X")
+	if err := s1.Delete("X"); err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range []*Mailbox{m1, m2} {
+		if _, err := m.Sync(SyncOptions{}); !errors.Is(err, ErrReplaced) {
+			t.Errorf("deleted: %v", err)
+		}
+	}
+	if err := s1.Create("X"); err != nil {
+		t.Fatal(err)
+	}
+	a, b := appendTo(t, s1, "X", 2, 0), appendTo(t, s2, "X", 3, 0)
+	if a.UIDValidity == first.UIDValidity || a.UIDValidity != b.UIDValidity || a.UID != 1 || b.UID != 2 {
+		t.Errorf("%+v, %+v, %+v", first, a, b)
+	}
+	if _, err := m2.Sync(SyncOptions{}); !errors.Is(err, ErrReplaced) {
+		t.Errorf("replaced: %v", err)
+	}
+}
+
 func TestCache(t *testing.T) {
 	root := newRoot(t)
 	s := open(t, root)

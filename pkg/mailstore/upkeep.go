@@ -95,11 +95,9 @@ const fileExpired = "posthouse-expired"
 const expireEvery = 24 * time.Hour
 
 // ExpireRules removes old messages by rules such as "Trash=30", which is a
-// folder and a number of days, at most once a day.
+// folder and a number of days, and what killed deliveries left in tmp. It does
+// so at most once a day.
 func (s *Store) ExpireRules(rules []string) error {
-	if len(rules) == 0 {
-		return nil
-	}
 	path := filepath.Join(s.o.Root, fileExpired)
 	now := s.sh.now()
 	if info, err := os.Lstat(path); err == nil && now.Sub(info.ModTime()) < expireEvery {
@@ -114,6 +112,15 @@ func (s *Store) ExpireRules(rules []string) error {
 	}
 	if err != nil {
 		return temporary(err)
+	}
+	names, err := s.Folders()
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if _, err := s.CleanTemp(name); err != nil && !errors.Is(err, ErrNoMailbox) {
+			return err
+		}
 	}
 	for _, rule := range rules {
 		name, days, err := ParseExpire(rule)
