@@ -261,14 +261,16 @@ func (d *Decoder) Mailbox() string {
 func (d *Decoder) DecodeMailbox(s string) (string, bool) {
 	name := s
 	if !d.UTF8 {
-		// A name with '&' is taken for UTF-8 if it is no modified UTF-7 but
-		// has bytes that only UTF-8 has.
+		// Clients that saw IMAP4rev2 send UTF-8 without having enabled it;
+		// some of them write '&' as modified UTF-7 does.
 		decoded, err := mutf7.Decode(s)
-		if err != nil && isASCII(s) {
-			return "", false
-		}
-		if err == nil {
+		switch {
+		case err == nil:
 			name = decoded
+		case isASCII(s):
+			return "", false
+		default:
+			name = strings.ReplaceAll(s, "&-", "&")
 		}
 	}
 	if !utf8.ValidString(name) {

@@ -205,6 +205,7 @@ var thirdParty = map[string][]string{
 	"github.com/go-ldap/ldap":        {"pkg/table/ldaptable"},
 	"golang.org/x/text":              {"pkg/sasl", "pkg/imapserver"},
 	"github.com/emersion/go-message": {"bounce"},
+	"github.com/emersion/go-imap":    {},
 	"github.com/emersion/go-msgauth": {"pkg/dkim"},
 	"golang.org/x/sys":               {""},
 	"github.com/google/go-cmp":       {},
