@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/posthouse-mail/posthouse/pkg/imapserver"
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
 	"github.com/posthouse-mail/posthouse/pkg/mailstore"
 	"github.com/posthouse-mail/posthouse/pkg/pop3server"
@@ -40,6 +41,7 @@ type user struct {
 	ctx         context.Context // done when sessiond is gone
 	shared      *mailstore.Shared
 	pop3Buffers pop3server.Buffers
+	deflaters   imapserver.Deflaters
 }
 
 func newUser(ctx context.Context) *user {

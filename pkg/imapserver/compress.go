@@ -2,6 +2,8 @@ package imapserver
 
 import (
 	"compress/flate"
+	"io"
+	"sync"
 
 	"github.com/posthouse-mail/posthouse/pkg/inflate"
 )
@@ -29,23 +31,39 @@ func (c *conn) compress() error {
 	}
 	rest := c.dec.SetReader(c.in)
 	c.in.inflate(inflate.NewReader(c.in.raw(rest)))
-	w, err := flate.NewWriter(deadlineWriter{c.net}, flate.DefaultCompression)
-	if err != nil {
-		return err
-	}
-	c.enc.SetWriter(deflater{w})
+	c.enc.SetWriter(deflater{out: deadlineWriter{c.net}, pool: c.o.Deflaters})
 	c.compressed = true
 	c.setCapabilities()
 	return nil
 }
 
-// deflater flushes after each write: a write is a whole answer.
-type deflater struct{ w *flate.Writer }
+// deflater flushes after each write: a write is a whole answer. A flush ends
+// at a whole byte, so that another compressor may go on from there. A
+// connection has none for itself, which would cost it most of a megabyte while
+// its client waits.
+type deflater struct {
+	out  io.Writer
+	pool *Deflaters
+}
+
+// Deflaters are compressors that the sessions of a process share. The zero
+// value is ready.
+type Deflaters struct{ pool sync.Pool }
 
 func (d deflater) Write(p []byte) (int, error) {
-	n, err := d.w.Write(p)
-	if err == nil {
-		err = d.w.Flush()
+	w, ok := d.pool.pool.Get().(*flate.Writer)
+	if !ok {
+		var err error
+		if w, err = flate.NewWriter(d.out, flate.DefaultCompression); err != nil {
+			return 0, err
+		}
 	}
+	w.Reset(d.out)
+	n, err := w.Write(p)
+	if err == nil {
+		err = w.Flush()
+	}
+	w.Reset(io.Discard)
+	d.pool.pool.Put(w)
 	return n, err
 }

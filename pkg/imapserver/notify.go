@@ -2,6 +2,7 @@ package imapserver
 
 import (
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/posthouse-mail/posthouse/pkg/mailstore"
@@ -16,6 +17,38 @@ type notification struct {
 	known    map[string]mailstore.Status // what the client was told of others
 	names    map[string]bool             // folders, for MailboxName
 	subs     map[string]bool
+	boxes    map[string]*mailstore.Mailbox // that are watched
+	missed   []string                      // changed, and not told yet
+}
+
+// close ends watching.
+func (n *notification) close() {
+	if n == nil {
+		return
+	}
+	for _, mb := range n.boxes {
+		mb.Close()
+	}
+	n.boxes = nil
+}
+
+// watched returns a mailbox that is watched; nil if it cannot be.
+func (n *notification) watched(c *conn, name string) *mailstore.Mailbox {
+	if mb := n.boxes[name]; mb != nil {
+		return mb
+	}
+	if len(n.boxes) >= maxWatched {
+		return nil
+	}
+	mb, err := c.store.Mailbox(name, true)
+	if err != nil {
+		return nil
+	}
+	if n.boxes == nil {
+		n.boxes = make(map[string]*mailstore.Mailbox)
+	}
+	n.boxes[name] = mb
+	return mb
 }
 
 // eventGroup are events of some mailboxes.
@@ -82,6 +115,7 @@ func (c *conn) setNotify() error {
 			return err
 		}
 	}
+	c.notify.close()
 	c.notify = n
 	return c.ok("Notify completed.")
 }
@@ -181,6 +215,7 @@ func (n *notification) covers(name, event string, subscribed bool) bool {
 
 // startNotify learns how things are now, and tells it if asked to.
 func (c *conn) startNotify(n *notification, tell bool) error {
+	n.close()
 	n.known, n.names, n.subs = map[string]mailstore.Status{}, map[string]bool{}, map[string]bool{}
 	folders, err := c.store.List()
 	if err != nil {
@@ -222,6 +257,13 @@ func (c *conn) waitNotify() error {
 	if err := c.sync(c.notify.delayed); err != nil {
 		return err
 	}
+	missed := c.notify.missed
+	c.notify.missed = nil
+	for _, name := range missed {
+		if err := c.tellOther(name); err != nil {
+			return err
+		}
+	}
 	if err := c.enc.Flush(); err != nil {
 		return err
 	}
@@ -237,23 +279,32 @@ func (c *conn) watchOthers() (<-chan string, func()) {
 	}
 	out := make(chan string)
 	end := make(chan struct{})
-	var opened []*mailstore.Mailbox
+	missed := make(chan string, len(n.known)+1)
+	var running sync.WaitGroup
+	watch := func(changes <-chan struct{}, name string) {
+		running.Add(1)
+		go func() {
+			defer running.Done()
+			if relay(changes, name, out, end) {
+				missed <- name
+			}
+		}()
+	}
 	for name := range n.known {
-		if c.mb != nil && c.mb.Name() == name || len(opened) >= maxWatched {
+		if c.mb != nil && c.mb.Name() == name {
 			continue
 		}
-		mb, err := c.store.Mailbox(name, true)
-		if err != nil {
-			continue
+		if mb := n.watched(c, name); mb != nil {
+			watch(mb.Watch(), name)
 		}
-		opened = append(opened, mb)
-		go relay(mb.Watch(), name, out, end)
 	}
 	go n.watchFolders(out, end)
 	return out, func() {
 		close(end)
-		for _, mb := range opened {
-			mb.Close()
+		running.Wait()
+		close(missed)
+		for name := range missed {
+			n.missed = append(n.missed, name)
 		}
 	}
 }
@@ -261,18 +312,19 @@ func (c *conn) watchOthers() (<-chan string, func()) {
 // maxWatched bounds the mailboxes that one session watches.
 const maxWatched = 1000
 
-// relay passes on that something changed, until end is closed.
-func relay(changes <-chan struct{}, name string, out chan<- string, end <-chan struct{}) {
+// relay passes on that something changed, until end is closed. It returns
+// whether a change was left then.
+func relay(changes <-chan struct{}, name string, out chan<- string, end <-chan struct{}) bool {
 	for {
 		select {
 		case <-changes:
 		case <-end:
-			return
+			return false
 		}
 		select {
 		case out <- name:
 		case <-end:
-			return
+			return true
 		}
 	}
 }
@@ -334,6 +386,10 @@ func (c *conn) tellFolders() error {
 			}
 			delete(n.names, name)
 			delete(n.known, name)
+			if mb := n.boxes[name]; mb != nil {
+				mb.Close()
+				delete(n.boxes, name)
+			}
 		}
 	}
 	return nil

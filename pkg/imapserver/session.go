@@ -38,6 +38,7 @@ type Options struct {
 	MaxLine      int           // imap_max_line_length
 	MessageLimit int64         // imap_append_limit; 0: none
 	Name         string        // of the software, for ID
+	Deflaters    *Deflaters    // nil for some of its own
 }
 
 // Limits.
@@ -103,6 +104,9 @@ func Serve(ctx context.Context, nc net.Conn, start *session.Start, store *mailst
 	if o.Log == nil {
 		o.Log = func(string, string, ...any) {}
 	}
+	if o.Deflaters == nil {
+		o.Deflaters = new(Deflaters)
+	}
 	if o.Name == "" {
 		o.Name = "Posthouse"
 	}
@@ -114,6 +118,7 @@ func Serve(ctx context.Context, nc net.Conn, start *session.Start, store *mailst
 	c.enc = imapwire.NewEncoder(deadlineWriter{nc})
 	c.setCapabilities()
 	defer c.closeMailbox()
+	defer func() { c.notify.close() }()
 	stop := context.AfterFunc(ctx, func() { nc.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	c.tag = start.Tag
