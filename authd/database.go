@@ -19,6 +19,7 @@ type sqlSource struct {
 	kind       string
 	users      *sqltable.DB
 	recipients *sqltable.DB // recipient_query; nil if there is none
+	more       *sqltable.DB // user_query, with further fields; nil if there is none
 	scheme     string
 }
 
@@ -32,9 +33,15 @@ func openSQL(kind, path string) (source, error) {
 		return nil, err
 	}
 	s.scheme = defaultScheme(s.users.File())
-	if s.users.File().Has("recipient_query") {
-		if s.recipients, err = sqltable.OpenQuery(kind, path, "recipient_query"); err != nil {
-			s.users.Close()
+	for _, q := range []struct {
+		name string
+		db   **sqltable.DB
+	}{{"recipient_query", &s.recipients}, {"user_query", &s.more}} {
+		if !s.users.File().Has(q.name) {
+			continue
+		}
+		if *q.db, err = sqltable.OpenQuery(kind, path, q.name); err != nil {
+			s.close()
 			return nil, err
 		}
 	}
@@ -48,8 +55,10 @@ func (s *sqlSource) serves(string) bool { return false }
 
 func (s *sqlSource) close() {
 	s.users.Close()
-	if s.recipients != nil {
-		s.recipients.Close()
+	for _, db := range []*sqltable.DB{s.recipients, s.more} {
+		if db != nil {
+			db.Close()
+		}
 	}
 }
 
@@ -68,29 +77,42 @@ func (s *sqlSource) resolve(ctx context.Context, address, _ string) (*found, err
 
 var errTwoUsers = errors.New("more than one user")
 
+// row makes a record of the row for a key, and of what user_query adds to it.
 func (s *sqlSource) row(ctx context.Context, db *sqltable.DB, key string) (*found, error) {
-	var r *userdb.Record
-	err := db.Query(ctx, key, func(columns, values []string) error {
-		if r != nil {
+	b := builder{login: key, scheme: s.scheme}
+	n, err := b.query(ctx, db, key)
+	if err != nil {
+		return nil, err
+	}
+	if n == 0 {
+		return nil, userdb.ErrUnknown
+	}
+	if s.more != nil {
+		if _, err := b.query(ctx, s.more, b.login); err != nil {
+			return nil, err
+		}
+	}
+	r, err := b.record()
+	if err != nil {
+		return nil, err
+	}
+	return &found{rec: r}, nil
+}
+
+// query adds the columns of the one row that there may be.
+func (b *builder) query(ctx context.Context, db *sqltable.DB, key string) (rows int, err error) {
+	err = db.Query(ctx, key, func(columns, values []string) error {
+		if rows++; rows > 1 {
 			return errTwoUsers
 		}
-		b := builder{login: key, scheme: s.scheme}
 		for i, c := range columns {
 			if err := b.add(c, values[i]); err != nil {
 				return err
 			}
 		}
-		var err error
-		r, err = b.record()
-		return err
+		return nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	if r == nil {
-		return nil, userdb.ErrUnknown
-	}
-	return &found{rec: r}, nil
+	return rows, err
 }
 
 // builder makes a record of the columns of a row, or of the attributes of an

@@ -123,6 +123,19 @@ func TestMySQLUsers(t *testing.T) {
 	}, "hosts = "+d.Addr, "user = test", "dbname = test", "password = testpw")
 }
 
+// TestTwoQueries: fields that another query has, as with Dovecot.
+func TestTwoQueries(t *testing.T) {
+	d := testkit.Postgres(t, sqlUsers(t))
+	r := withSource(t, "pgsql", "hosts = "+d.Addr, "user = test", "dbname = test", "query = SELECT username AS \"user\", password FROM users WHERE username = '%s'",
+		"user_query = SELECT home, uid, gid FROM users WHERE username = '%s'")
+	if u := r.plain(peer("smtp"), "ann@d.test", "secret").User; u == nil || u.Home != "/home/ann" || u.UID != 2000 {
+		t.Errorf("%+v", u)
+	}
+	if s := r.plain(peer("smtp"), "none@d.test", "secret"); s.Outcome != authclient.Failed {
+		t.Errorf("%+v", s)
+	}
+}
+
 // TestDatabaseAway: nobody is unknown because a database is.
 func TestDatabaseAway(t *testing.T) {
 	for kind, lines := range map[string][]string{

@@ -80,6 +80,8 @@
 //	user delete ADDRESS     the mail stays where it is
 //	user hold | release ADDRESS        it may not send; it may again
 //	user import passwd [FILE] | dovecot FILE | userdb PATH
+//	user import dovecot-sql FILE   prints settings for authd, for users that
+//	                        stay in the database
 //	                        --domain D, --shadow F, --min-uid N, --mail PATH
 //	                        (with %u %n %d %h), --replace, --dry-run
 //

@@ -11,7 +11,7 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/usertool"
 )
 
-const importUsage = "import passwd [FILE] | dovecot FILE | userdb PATH [--domain D] [--shadow FILE] [--min-uid N] [--mail PATH] [--replace] [--dry-run]"
+const importUsage = "import passwd [FILE] | dovecot FILE | dovecot-sql FILE | userdb PATH [--domain D] [--shadow FILE] [--min-uid N] [--mail PATH] [--replace] [--dry-run]"
 
 // importOptions are those of "user import".
 type importOptions struct {
@@ -44,6 +44,8 @@ func (u *users) importFrom(args []string) error {
 		records, err = importPasswd(path, o)
 	case kind == "dovecot" && path != "":
 		records, err = u.importDovecot(path)
+	case kind == "dovecot-sql" && path != "":
+		return importDovecotSQL(u.out, path)
 	case kind == "userdb" && path != "":
 		records, err = u.importUserdb(path)
 	default:

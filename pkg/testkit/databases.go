@@ -63,6 +63,7 @@ func program(t testing.TB, pattern string) string {
 func (d *Database) command(name string, args ...string) *exec.Cmd {
 	cmd := exec.Command(name, args...)
 	cmd.Dir = d.Dir
+	cmd.Env = append(os.Environ(), "TMPDIR="+d.Dir)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: d.cred}
 	return cmd
 }
@@ -141,8 +142,8 @@ func MySQL(t testing.TB, sql string) *Database {
 	NeedTool(t, "mariadb-install-db")
 	d := newDatabase(t, "mysql")
 	data, socket := filepath.Join(d.Dir, "data"), filepath.Join(d.Dir, "sock")
-	d.must(t, "mariadb-install-db", "--no-defaults", "--datadir="+data, "--auth-root-authentication-method=normal", "--skip-test-db")
-	d.serve(t, server, "--no-defaults", "--datadir="+data, "--socket="+socket, "--bind-address=127.0.0.1", "--port="+d.Port,
+	d.must(t, "mariadb-install-db", "--no-defaults", "--datadir="+data, "--tmpdir="+d.Dir, "--auth-root-authentication-method=normal", "--skip-test-db")
+	d.serve(t, server, "--no-defaults", "--datadir="+data, "--tmpdir="+d.Dir, "--socket="+socket, "--bind-address=127.0.0.1", "--port="+d.Port,
 		"--pid-file="+filepath.Join(d.Dir, "pid"), "--innodb-flush-log-at-trx-commit=0")
 	d.must(t, "mariadb", "--no-defaults", "-S", socket, "-u", "root", "-e",
 		"CREATE DATABASE test; CREATE USER test@'%' IDENTIFIED BY 'testpw'; CREATE USER test@localhost IDENTIFIED BY 'testpw'; GRANT ALL ON test.* TO test@'%'; GRANT ALL ON test.* TO test@localhost; USE test; "+sql)
