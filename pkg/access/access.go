@@ -46,7 +46,8 @@ const (
 	kindPlain   kind = iota
 	kindTable        // takes type:table
 	kindNumber       // takes a number of seconds
-	kindDomain       // takes a DNS list's domain
+	kindList         // takes a DNS list's domain
+	kindDomain       // takes a word, and is not done yet
 	kindPolicy       // takes the address of a policy server
 	kindClass        // a list of its own (smtpd_restriction_classes)
 	kindMissing      // known, but not done yet; takes nothing
@@ -62,6 +63,7 @@ type Item struct {
 	kind  kind
 	maps  *table.Maps
 	class *List
+	list  *dnsList
 	sleep time.Duration
 }
 
@@ -113,7 +115,7 @@ func (p *Parser) Parse(param string, stage Stage, words []string) (*List, error)
 		item.kind = p.kindOf(item.Name)
 		if item.kind == kindTable && isTable(item.Name) {
 			item.Arg, item.Name = item.Name, bareName(stage)
-		} else if item.kind == kindTable || item.kind == kindNumber || item.kind == kindDomain || item.kind == kindPolicy {
+		} else if item.kind == kindTable || item.kind == kindNumber || item.kind == kindList || item.kind == kindDomain || item.kind == kindPolicy {
 			if i++; i == len(words) {
 				return nil, fmt.Errorf("%w: %s: restriction %q needs an argument", ErrSyntax, param, item.Name)
 			}
@@ -143,6 +145,10 @@ func (p *Parser) prepare(l *List, item *Item) (err error) {
 		item.sleep = time.Duration(n) * time.Second
 	case kindClass:
 		item.class, err = p.classList(item.Name, l.Stage)
+	case kindList:
+		if item.list, err = parseDNSList(item.Arg); err != nil {
+			return fmt.Errorf("%w: %s: %s: %w", ErrSyntax, l.Param, item.Name, err)
+		}
 	case kindUnknown:
 		p.warn("%s: unknown smtpd restriction: %q", l.Param, item.Name)
 	case kindMissing, kindDomain, kindPolicy:

@@ -53,7 +53,7 @@ func TestEval(t *testing.T) {
 		{"ours", "reject_unauth_destination, permit", Relay, func(f *Facts) { f.Recipient = "x@ours.test" }, OK, ""},
 		{"mynetworks fails", "permit_mynetworks", Relay, func(f *Facts) { f.MyNetworks = fail }, Reject, "451 4.3.0 <192.0.2.1>: Temporary lookup failure"},
 		{"unknown", "reject_unauth_pipeling", Recipient, nil, Reject, "451 4.3.5 Server configuration error"},
-		{"not there yet", "reject_rbl_client zen.test permit", Recipient, nil, Reject, "451 4.3.5 Server configuration error"},
+		{"not there yet", "reject_unverified_recipient permit", Recipient, nil, Reject, "451 4.3.5 Server configuration error"},
 		{"warn_if_reject", "warn_if_reject reject permit", Recipient, nil, OK, ""},
 		{"warn_if_reject of unknown", "warn_if_reject nonsense permit", Recipient, nil, Reject, "451 4.3.5 Server configuration error"},
 		{"helo literal", "reject_invalid_helo_hostname", Helo, func(f *Facts) { f.Helo = "[1.2.3]" }, Reject, "501 5.5.2 <[1.2.3]>: Helo command rejected: invalid ip address"},

@@ -19,6 +19,7 @@ type Codes struct {
 	InvalidHelo, NonFQDN                        int // 501, 504
 	UnknownClient, UnknownAddress, RelayDomains int // 450, 450, 554
 	MultiBounce, Plaintext                      int // 550, 450
+	RBL                                         int // maps_rbl_reject_code 554
 }
 
 func code(n, fallback int) int {
@@ -56,6 +57,11 @@ type Facts struct {
 	Owners func(ctx context.Context, sender string) (owners []string, found bool, err error)
 	// MailDomain reports whether mail can be sent to a domain.
 	MailDomain func(ctx context.Context, domain string) error
+	// Resolve asks the DNS, for lists in it; nil where there is none.
+	Resolve func(ctx context.Context, name string, t dns.Type) (*dns.Answer, error)
+	// ListReply makes the reply about a list's entry from the site's text;
+	// nil gives the usual one.
+	ListReply func(ctx context.Context, list string, values map[string]string) (string, error)
 }
 
 // Verdict is what a list says.
@@ -209,6 +215,8 @@ func (e *Eval) one(ctx context.Context, item *Item) (Verdict, status.Status) {
 		return e.table(ctx, item)
 	case kindClass:
 		return e.Run(ctx, item.class)
+	case kindList:
+		return e.dnsList(ctx, item)
 	case kindNumber:
 		select {
 		case <-time.After(item.sleep):

@@ -53,6 +53,9 @@ func (p *Parser) kindOf(name string) kind {
 		return kindTable
 	case "sleep":
 		return kindNumber
+	case "reject_rbl_client", "reject_rhsbl_client", "reject_rhsbl_reverse_client", "reject_rhsbl_helo",
+		"reject_rhsbl_sender", "reject_rhsbl_recipient", "permit_dnswl_client", "permit_rhswl_client":
+		return kindList
 	case "check_policy_service":
 		return kindPolicy
 	}
@@ -63,9 +66,6 @@ func (p *Parser) kindOf(name string) kind {
 // words behind them are not taken for restrictions.
 func kindOfMissing(name string) kind {
 	switch name {
-	case "reject_rbl_client", "reject_rhsbl_client", "reject_rhsbl_reverse_client", "reject_rhsbl_helo",
-		"reject_rhsbl_sender", "reject_rhsbl_recipient", "permit_dnswl_client", "permit_rhswl_client":
-		return kindDomain
 	case "check_client_a_access", "check_client_mx_access", "check_client_ns_access",
 		"check_reverse_client_hostname_a_access", "check_reverse_client_hostname_mx_access", "check_reverse_client_hostname_ns_access",
 		"check_helo_a_access", "check_helo_mx_access", "check_helo_ns_access",

@@ -22,6 +22,8 @@ func (h *Session) facts(s *smtpserver.Session, command string, sender, rcpt *str
 		MyNetworks: func(ctx context.Context) (bool, error) { return h.srv.nets.Match(ctx, s.Client.Name, s.Client.Addr) },
 		OwnAddress: func() bool { return h.srv.own[h.addr] },
 		MailDomain: h.srv.mailDomain,
+		Resolve:    h.resolve,
+		ListReply:  h.srv.listReply,
 	}
 	if sender != nil {
 		f.HaveSender, f.Sender = true, *sender
@@ -51,7 +53,7 @@ func (h *Session) evaluator(s *smtpserver.Session, f *access.Facts) *access.Eval
 		Facts: f, Keys: h.srv.access, NullKey: p.NullKey,
 		Codes: access.Codes{Reject: p.CodeReject, Defer: p.CodeDefer, InvalidHelo: p.CodeHelo, NonFQDN: p.CodeFQDN,
 			UnknownClient: p.CodeClient, UnknownAddress: p.CodeAddress, RelayDomains: p.CodeRelay,
-			MultiBounce: p.CodeBounce, Plaintext: p.CodePlaintext},
+			MultiBounce: p.CodeBounce, Plaintext: p.CodePlaintext, RBL: p.CodeRBL},
 		Classes: h.srv.parser.Class,
 		Note:    func(action, text string) { h.logAction(s, f, action, text) },
 		ConfigError: func(format string, args ...any) {

@@ -29,6 +29,8 @@ type Session struct {
 	user    *authclient.User
 
 	msg message
+	// lists are answers of DNS lists.
+	lists map[string]resolved
 }
 
 // Open learns who the client is.

@@ -46,6 +46,7 @@ type Server struct {
 	access  keys.Options
 	auth    *auth // nil without AUTH
 
+	raw      func(parameter string) (string, bool)
 	resolver *dns.Resolver
 	rewrite  *rewrite.Client
 	cleanup  *inject.Client
@@ -65,7 +66,7 @@ type lists struct {
 
 // recipientMaps tell which addresses exist.
 type recipientMaps struct {
-	local, alias, mailbox, relay, canonical, rcptCanonical, senderCanonical, logins, full *table.Maps
+	local, alias, mailbox, relay, canonical, rcptCanonical, senderCanonical, logins, full, listReplies *table.Maps
 }
 
 // Setup is what a program has of its own.
@@ -146,6 +147,7 @@ func New(env *service.Env, setup Setup) (*Server, error) {
 			return nil, err
 		}
 	}
+	srv.raw = env.Config.Raw
 	if err := srv.openTables(env); err != nil {
 		return nil, err
 	}
@@ -208,6 +210,7 @@ func (srv *Server) openTables(env *service.Env) error {
 		{&srv.maps.rcptCanonical, srv.RcptCanonical, "recipient_canonical_maps"},
 		{&srv.maps.senderCanonical, srv.SenderCanonical, "sender_canonical_maps"},
 		{&srv.maps.logins, srv.LoginMaps, "smtpd_sender_login_maps"},
+		{&srv.maps.listReplies, srv.RBLReplyMaps, "rbl_reply_maps"},
 		{&srv.discard, srv.DiscardMaps, "smtpd_discard_ehlo_keyword_address_maps"},
 	} {
 		m, err := table.OpenMaps(t.specs, o)

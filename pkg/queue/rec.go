@@ -190,7 +190,10 @@ func UserAttr(name, value string) bool {
 	case AttrDSNRet:
 		return number(2)
 	case AttrTraceFlags:
-		return number(1 << 16)
+		// Those of -bv and -v. That of address probes would let users
+		// write to the cache of verify(8).
+		n, err := strconv.Atoi(value)
+		return err == nil && n >= 0 && n&^(1<<9|1<<10) == 0
 	}
 	return false
 }
