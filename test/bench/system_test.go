@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -110,9 +111,16 @@ func newPosthouse(t testing.TB, conf string) system {
 	return p
 }
 
+// pid is that of master. What runs in the foreground, to show the log on the
+// terminal, is no part of the mail system.
+func (p posthouse) pid() int {
+	text, _ := os.ReadFile(p.Spool("pid/master.pid"))
+	pid, _ := strconv.Atoi(strings.TrimSpace(string(text)))
+	return pid
+}
+
 func (p posthouse) name() string       { return "Posthouse" }
 func (p posthouse) addr() string       { return p.Addr() }
-func (p posthouse) pid() int           { return p.PID() }
 func (p posthouse) spool() string      { return p.Spool("") }
 func (p posthouse) mail() string       { return filepath.Join(p.Dir, "mail", testkit.Domain) }
 func (p posthouse) log() string        { return p.Log() }
