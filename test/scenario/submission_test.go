@@ -3,7 +3,9 @@ package scenario
 import (
 	"crypto/tls"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"net/textproto"
 	"os"
 	"os/exec"
@@ -352,4 +354,29 @@ func TestRelayOnly(t *testing.T) {
 		t.Error(text)
 	}
 	home.WaitLog(t, `sasl_method=SCRAM-SHA-256, sasl_username=you@example.test|sasl_method=SCRAM-SHA-256-PLUS, sasl_username=you@example.test`)
+}
+
+// TestAutoconf asks as Thunderbird does, over HTTP and TLS.
+func TestAutoconf(t *testing.T) {
+	i := testkit.New(t)
+	web, secure := fmt.Sprintf("127.0.0.1:%d", i.Port+8), fmt.Sprintf("127.0.0.1:%d", i.Port+9)
+	i.Service(t, web+" inet n - y - 1 autoconf", secure+" inet n - y - 1 autoconf -o smtpd_tls_wrappermode=yes")
+	i.Set(t, fmt.Sprintf("autoconf_submission_port = %d", i.Port+1))
+	i.Start(t)
+	client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{DisableKeepAlives: true,
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+	for _, url := range []string{"http://" + web + "/mail/config-v1.1.xml?emailaddress=you%40example.test",
+		"https://" + secure + "/.well-known/autoconfig/mail/config-v1.1.xml?emailaddress=you%40example.test"} {
+		reply, err := client.Get(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(reply.Body)
+		reply.Body.Close()
+		if err != nil || reply.StatusCode != http.StatusOK || !strings.Contains(string(text), "<hostname>mail.example.test</hostname>") ||
+			!strings.Contains(string(text), fmt.Sprintf("<port>%d</port>", i.Port+1)) {
+			t.Errorf("%s: %s %v\n%s", url, reply.Status, err, text)
+		}
+	}
+	i.WaitLog(t, `autoconf\[\d+\]: jail login`)
 }
