@@ -130,6 +130,9 @@ func (c *conn) prepareKey(k *key) error {
 		if c.uidOnly {
 			return &imapwire.SyntaxError{Text: "[UIDREQUIRED] Message numbers are not allowed once UIDONLY is enabled."}
 		}
+		if c.mb.Len() == 0 {
+			return nil
+		}
 		k.ranges = k.set.Fixed(uint32(c.mb.Len()))
 		for _, r := range k.ranges {
 			if r.To > uint32(c.mb.Len()) {

@@ -23,6 +23,9 @@ func (c *conn) uidRanges(set imapwire.NumSet) []imapwire.Range {
 func (c *conn) seqRanges(set imapwire.NumSet) ([]imapwire.Range, error) {
 	n := uint32(c.mb.Len())
 	if !c.isUID() && !set.Saved {
+		if n == 0 && set.HasStar() {
+			return nil, nil // 1:* of nothing; clients ask for it
+		}
 		ranges := set.Fixed(n)
 		for _, r := range ranges {
 			if r.From == 0 || r.To > n {

@@ -54,6 +54,16 @@ func (d *Decoder) setNumber() uint32 {
 	return n
 }
 
+// HasStar reports whether '*' is in the set.
+func (s NumSet) HasStar() bool {
+	for _, r := range s.Ranges {
+		if r.From == 0 || r.To == 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // Fixed returns the ranges with '*' replaced by the highest number, in order
 // and joined where they meet. RFC 9051 9: 4:2 is 2:4.
 func (s NumSet) Fixed(highest uint32) []Range {
