@@ -137,7 +137,7 @@ func newSite(t testing.TB, p plan) *site {
 		}
 	} else {
 		s.queue = newImage(t, filepath.Join(dir, "spool"), p.queueMB, p.queueOpt...)
-		s.boxes = newImage(t, filepath.Join(dir, "mail"), max(p.boxesMB, 96))
+		s.boxes = newImage(t, filepath.Join(dir, "mail"), max(p.boxesMB, 300))
 	}
 	s.mail = testkit.New(t, testkit.In(dir), testkit.Users(append(slices.Clone(maildirUsers), "team-a", "team-b", "list-a", "sender")...))
 	s.configure(p.settings)
