@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // bigBox makes a Maildir of n messages as a delivery agent would have.
@@ -144,4 +146,32 @@ func BenchmarkCached(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/100000, "ns/message")
+}
+
+// BenchmarkNotify is from a file in new to its message in a session's view.
+func BenchmarkNotify(b *testing.B) {
+	root := newRoot(b)
+	m := selectBox(b, open(b, root), "INBOX")
+	ch := m.Watch()
+	var all []time.Duration
+	for n := 0; b.Loop(); n++ {
+		tmp := filepath.Join(root, "tmp", fmt.Sprint(n))
+		if err := os.WriteFile(tmp, []byte("x\n\nbody\n"), 0o600); err != nil {
+			b.Fatal(err)
+		}
+		start := time.Now()
+		if err := os.Rename(tmp, filepath.Join(root, "new", fmt.Sprintf("%d.x%d.h", start.Unix(), n))); err != nil {
+			b.Fatal(err)
+		}
+		for m.Len() <= n {
+			<-ch
+			if _, err := m.Sync(SyncOptions{}); err != nil {
+				b.Fatal(err)
+			}
+		}
+		all = append(all, time.Since(start))
+	}
+	slices.Sort(all)
+	b.ReportMetric(float64(all[len(all)/2].Microseconds()), "p50-us")
+	b.ReportMetric(float64(all[len(all)*99/100].Microseconds()), "p99-us")
 }
