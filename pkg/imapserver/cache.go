@@ -67,7 +67,17 @@ func lower(s string) string {
 func keptFields(header []byte) (kept []byte, ok bool) {
 	kept, ok = make([]byte, 0, 1024), true
 	structure.EachRaw(header, func(field, name, _ []byte) {
-		if len(name) > 30 || !cachedField(lower(string(name))) {
+		var low [30]byte
+		if len(name) > len(low) {
+			return
+		}
+		for i, c := range name {
+			if c >= 'A' && c <= 'Z' {
+				c |= 0x20
+			}
+			low[i] = c
+		}
+		if !cachedField(string(low[:len(name)])) {
 			return
 		}
 		if len(field) > maxCachedField {
@@ -115,14 +125,14 @@ func (n needs) find(content *mailstore.Content) ([]mailstore.Field, error) {
 	if err != nil {
 		return nil, err
 	}
-	put := headerFacts(header)
 	if !n.body && !n.preview {
-		return put, nil
+		return headerFacts(header), nil
 	}
 	root, err := parseContent(content)
 	if err != nil {
 		return nil, err
 	}
+	put := factsOf(header, &root.Header.Envelope)
 	put = append(put, mailstore.Field{ID: cacheBodyStructure, Data: root.AppendBody(nil, true)},
 		mailstore.Field{ID: cacheBody, Data: root.AppendBody(nil, false)})
 	if n.preview {
@@ -211,7 +221,11 @@ func (f *fetching) get(id uint16) ([]byte, bool) {
 // headerFacts are what the cache keeps of a header.
 func headerFacts(header []byte) []mailstore.Field {
 	parsed := structure.ParseFields(header)
-	put := []mailstore.Field{{ID: cacheEnvelope, Data: parsed.Envelope.Append(nil)}}
+	return factsOf(header, &parsed.Envelope)
+}
+
+func factsOf(header []byte, envelope *structure.Envelope) []mailstore.Field {
+	put := []mailstore.Field{{ID: cacheEnvelope, Data: envelope.Append(make([]byte, 0, 512))}}
 	if kept, ok := keptFields(header); ok {
 		put = append(put, mailstore.Field{ID: cacheFields, Data: kept})
 	}
