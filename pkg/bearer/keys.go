@@ -142,6 +142,23 @@ func (k *Keys) addSet(b []byte) error {
 	return nil
 }
 
+// point makes the key of a point, which must be on the curve.
+func point(curve elliptic.Curve, x, y *big.Int) (any, error) {
+	size := (curve.Params().BitSize + 7) / 8
+	if x.BitLen() > 8*size || y.BitLen() > 8*size {
+		return nil, errKey
+	}
+	b := make([]byte, 1+2*size)
+	b[0] = 4 // uncompressed
+	x.FillBytes(b[1 : 1+size])
+	y.FillBytes(b[1+size:])
+	pub, err := ecdsa.ParseUncompressedPublicKey(curve, b)
+	if err != nil {
+		return nil, errKey
+	}
+	return pub, nil
+}
+
 // public makes the key; nil for kinds that are not used.
 func (j jwk) public() (any, error) {
 	number := func(s string) *big.Int {
@@ -163,12 +180,7 @@ func (j jwk) public() (any, error) {
 		if curve == nil {
 			return nil, nil
 		}
-		pub := &ecdsa.PublicKey{Curve: curve, X: number(j.X), Y: number(j.Y)}
-		// A point that is not on the curve is no key.
-		if _, err := pub.ECDH(); err != nil {
-			return nil, errKey
-		}
-		return pub, nil
+		return point(curve, number(j.X), number(j.Y))
 	case "OKP":
 		b, err := base64.RawURLEncoding.DecodeString(j.X)
 		if j.Crv != "Ed25519" {

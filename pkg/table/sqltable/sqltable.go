@@ -224,7 +224,6 @@ type sqlTable struct {
 	*DB
 	results dbfile.Results
 	fold    func(string) string
-	require bool // mysql: a query without a result set is an error
 }
 
 // OpenTable opens a table for package table.
