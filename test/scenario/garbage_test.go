@@ -90,6 +90,7 @@ func TestGarbage(t *testing.T) {
 	mail := testkit.New(t)
 	mail.Set(t, "transport_maps = inline:{ discard.test=discard:, {error.test=error:5.1.1 no} }", "relay_domains = discard.test, error.test",
 		"smtpd_client_event_limit_exceptions =")
+	mail.UserDB(t, "secret", []string{"you"})
 	mail.Start(t)
 	startAll(t, mail).Conn.Close()
 	before := pids(t, mail)
