@@ -57,9 +57,10 @@ const (
 
 type listKey struct {
 	tls, exporter, endpoint bool
-	// Clear-text mechanisms may be allowed on the loopback interface.
-	loopback bool
-	cert     string
+	// Without TLS, mechanisms that show the password are for some networks
+	// only.
+	clear string
+	cert  string
 }
 
 type listed struct {
@@ -115,7 +116,7 @@ func (h *Session) Mechanisms(ctx context.Context, s *smtpserver.Session) []strin
 		return nil
 	}
 	p := h.authPeer(s)
-	names, err := a.list(ctx, p, h.addr.IsLoopback())
+	names, err := a.list(ctx, p)
 	if err != nil {
 		h.srv.log.Warn("", "no SASL mechanisms for %s: %v", s.Peer(), err)
 		return nil
@@ -124,8 +125,11 @@ func (h *Session) Mechanisms(ctx context.Context, s *smtpserver.Session) []strin
 }
 
 // list returns the mechanisms for a peer.
-func (a *auth) list(ctx context.Context, p authclient.Peer, loopback bool) ([]string, error) {
-	key := listKey{p.TLS, p.TLSExporter != nil, p.TLSEndpoint != nil, loopback, p.CertName}
+func (a *auth) list(ctx context.Context, p authclient.Peer) ([]string, error) {
+	key := listKey{tls: p.TLS, exporter: p.TLSExporter != nil, endpoint: p.TLSEndpoint != nil, cert: p.CertName}
+	if !p.TLS {
+		key.clear = p.RemoteIP
+	}
 	now := time.Now()
 	a.mu.Lock()
 	l, ok := a.listed[key]
