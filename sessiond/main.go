@@ -33,10 +33,12 @@
 //
 // # Parameters
 //
-// imap_capability, imap_idle_notify_interval, imap_max_line_length, imap_timeout, login_owner,
-// mail_max_userip_connections, pop3_expire, pop3_idle_timeout, pop3_lock_session,
-// pop3_login_delay, pop3_no_flag_updates, pop3_uidl_format, session_minimum_uid, session_scope,
-// session_worker_idle, virtual_mailbox_base; see postconf(5).
+// login_owner, mail_max_userip_connections, session_minimum_uid,
+// session_scope, session_worker_idle, virtual_mailbox_base; and those of
+// sessions, which it passes on: imap_append_limit, imap_capability,
+// imap_idle_notify_interval, imap_max_line_length, imap_timeout,
+// mail_shared_folders, mail_special_folders, and pop3_* of pop3d(8); see
+// postconf(5).
 //
 // # See also
 //
