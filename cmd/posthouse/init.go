@@ -171,14 +171,21 @@ func (a *app) makeInstance(i *instance) error {
 		{"tls/key.pem", key, 0o600},
 		{"master.cf", i.masterCf(), 0o644},
 		{"aliases", etc.Aliases, 0o644},
-		{"mailboxes", i.mailboxes(), 0o644},
-		{"main.cf", i.mainCf(), 0o644}, // last: its presence means complete
+		{"hosteddomains", i.domain + "\n", 0o644},
+		{"hosteddomains.map", i.domain + "\t" + i.domain + "\n", 0o644},
 	} {
 		if err := os.WriteFile(i.etc(f.name), []byte(f.text), f.mode); err != nil {
 			return err
 		}
 	}
-	return i.makeMailboxes()
+	if err := i.makeMailboxes(); err != nil {
+		return err
+	}
+	if err := a.makeUsers(i); err != nil {
+		return err
+	}
+	// The last: its presence means that all is complete.
+	return os.WriteFile(i.etc("main.cf"), []byte(i.mainCf()), 0o644)
 }
 
 // masterCf is the installed master.cf with services on loopback ports.
@@ -225,9 +232,17 @@ mydestination = $myhostname, localhost
 alias_maps = hash:%[1]s/etc/aliases
 alias_database = $alias_maps
 
-# Mailboxes of %[6]s: a line each in "mailboxes", a Maildir each.
-virtual_mailbox_domains = %[6]s
-virtual_mailbox_maps = texthash:%[1]s/etc/mailboxes
+# Domains and users: "posthouse domain" and "posthouse user" show and edit them,
+# in the files hosteddomains and userdb.
+virtual_mailbox_domains = texthash:%[1]s/etc/hosteddomains.map
+domain_alias_maps = $virtual_mailbox_domains
+virtual_mailbox_maps = authd:mailbox
+virtual_alias_maps = authd:alias
+mail_uid = %[7]s
+mail_gid = %[8]s
+mail_home = %[1]s/mail/%%d/%%n
+
+# Mailboxes that other tables name, if you add some to virtual_mailbox_maps.
 virtual_mailbox_base = %[1]s/mail
 virtual_minimum_uid = 1
 virtual_uid_maps = static:%[7]s
@@ -239,15 +254,6 @@ smtpd_tls_key_file = %[1]s/etc/tls/key.pem
 smtpd_tls_security_level = may
 smtp_tls_security_level = may
 `, i.dir, i.daemonDir, i.owner.Username, i.tls.Username, i.group, i.domain, i.mail.Uid, i.mail.Gid, i.commandDir, i.login.Username, i.auth.Username)
-}
-
-func (i *instance) mailboxes() string {
-	var b strings.Builder
-	b.WriteString("# address             mailbox below virtual_mailbox_base; \"/\" at its end: Maildir\n")
-	for _, u := range i.users {
-		fmt.Fprintf(&b, "%s %s\n", strings.ToLower(u), i.maildir(u))
-	}
-	return b.String()
 }
 
 // maildir is where a user's mail goes, below DIR/mail.

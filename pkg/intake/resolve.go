@@ -87,8 +87,8 @@ func (srv *Server) unlisted(ctx context.Context, other, addr, class string) (sta
 		return srv.noSuch(addr, class, 550, "5.1.3", "Bad address syntax"), nil
 	}
 	if !sender && r.Class() == rewrite.ClassVirtual {
-		full, err := srv.overQuota(ctx, addr, r.Recipient)
-		if err != nil || full.Code != "" {
+		full, known, err := srv.overQuota(ctx, addr, r.Recipient)
+		if err != nil || full.Code != "" || known && r.Transport != "error" {
 			return full, err
 		}
 	}
@@ -135,19 +135,20 @@ func (srv *Server) unlisted(ctx context.Context, other, addr, class string) (sta
 }
 
 // overQuota refuses mail for a mailbox that is full, as far as authd knows.
-func (srv *Server) overQuota(ctx context.Context, addr, rcpt string) (status.Status, error) {
+// Whom it knows has a mailbox, and nobody else need be asked.
+func (srv *Server) overQuota(ctx context.Context, addr, rcpt string) (st status.Status, known bool, err error) {
 	if srv.maps.full.Empty() {
-		return status.Status{}, nil
+		return status.Status{}, false, nil
 	}
 	r, err := keys.Recipient(ctx, srv.maps.full, rcpt, keys.Options{Delimiters: srv.Delimiter})
-	if err != nil || !r.Found {
-		return status.Status{}, err
+	if err != nil || r.Value != "yes" {
+		return status.Status{}, r.Found, err
 	}
 	reply := 552
 	if srv.FullTempfail {
 		reply = 452
 	}
-	return srv.noSuch(addr, "Recipient address", reply, "5.2.2", "Mailbox is full"), nil
+	return srv.noSuch(addr, "Recipient address", reply, "5.2.2", "Mailbox is full"), true, nil
 }
 
 func (srv *Server) unknownUser(what string) string {

@@ -19,7 +19,8 @@ import (
 //	authd:gid
 //	authd:home
 //	authd:quota      in the form of Maildir++; users without one are not found
-//	authd:full       "full" for an address whose mailbox is over its quota
+//	authd:full       "yes" for an address whose mailbox is over its quota, "no" for
+//	                 that of another user
 //	authd:recipient  the login of the user, or the addresses of an alias
 //	authd:alias      what an address that is no login stands for: the addresses
 //	                 of an alias, or the login of the user
@@ -117,8 +118,9 @@ func (t *authdTable) value(key string, r *authclient.Recipient) string {
 		return r.User.Quota
 	case "full":
 		if r.OverQuota {
-			return "full"
+			return "yes"
 		}
+		return "no"
 	case "recipient", "login":
 		return r.User.Login
 	case "alias":

@@ -51,7 +51,11 @@ func (i *Instance) UserDB(t testing.TB, password string, names []string, fields 
 		}
 		b.WriteString("\n")
 	}
+	// The database that init made gives way.
 	path := i.Etc("userdb")
+	if err := os.RemoveAll(path); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.WriteFile(path, []byte(b.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}

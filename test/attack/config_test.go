@@ -28,7 +28,7 @@ func TestConfigurationFiles(t *testing.T) {
 	if out, code := check(); code != 0 {
 		t.Fatalf("a fresh instance: %d %s", code, out)
 	}
-	for _, name := range []string{"main.cf", "master.cf", "aliases", "mailboxes"} {
+	for _, name := range []string{"main.cf", "master.cf", "aliases", "hosteddomains.map"} {
 		path := mail.Etc(name)
 		for _, mode := range []os.FileMode{0o666, 0o664} {
 			os.Chmod(path, mode)

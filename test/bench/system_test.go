@@ -101,6 +101,13 @@ type posthouse struct{ *testkit.Instance }
 func newPosthouse(t testing.TB, conf string) system {
 	t.Helper()
 	p := posthouse{testkit.New(t, testkit.Users(boxes()...))}
+	// The same table as in the other's configuration: what is compared is how
+	// mail is delivered.
+	var maps strings.Builder
+	for _, b := range boxes() {
+		fmt.Fprintf(&maps, " {%s@example.test = example.test/%s/}", b, b)
+	}
+	p.Set(t, "virtual_mailbox_maps = inline:{"+maps.String()+"}", "virtual_alias_maps =", "virtual_mailbox_domains = example.test")
 	p.Set(t, conf)
 	// The listener of smtpd takes the idle connections of the memory scenario.
 	master, err := os.ReadFile(p.Etc("master.cf"))

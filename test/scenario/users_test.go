@@ -34,6 +34,7 @@ func addUser(t *testing.T, mail *testkit.Instance, login string, fields ...strin
 
 func userdbDir(t *testing.T, mail *testkit.Instance) {
 	t.Helper()
+	os.RemoveAll(mail.Etc("userdb"))
 	if err := os.Mkdir(mail.Etc("userdb"), 0o700); err != nil {
 		t.Fatal(err)
 	}
