@@ -235,9 +235,10 @@ alias_database = $alias_maps
 # Domains and users: "posthouse domain" and "posthouse user" show and edit them,
 # in the files hosteddomains and userdb.
 virtual_mailbox_domains = texthash:%[1]s/etc/hosteddomains.map
-domain_alias_maps = $virtual_mailbox_domains
+domain_alias_maps = texthash:%[1]s/etc/hosteddomains.map
 virtual_mailbox_maps = authd:mailbox
 virtual_alias_maps = authd:alias
+virtual_alias_domains =
 mail_uid = %[7]s
 mail_gid = %[8]s
 mail_home = %[1]s/mail/%%d/%%n

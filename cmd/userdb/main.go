@@ -11,7 +11,8 @@
 //
 // The database is userdb_path: a file, or a directory of files. path/name is
 // the record name in the file path below that directory, and "-f file" names
-// any file.
+// any file. In a directory, a name without a path is looked for in all files; a
+// new one goes to the file of its domain. (Courier's command wants the path.)
 //
 //	userdb example.com/you@example.com set uid=5000 gid=5000 home=/var/mail/you
 //	userdbpw | userdb example.com/you@example.com set systempw

@@ -94,11 +94,26 @@ func (c *command) run(args []string) error {
 		return err
 	}
 	if info, err := os.Stat(file); err == nil && info.IsDir() {
-		return fmt.Errorf("%s: not a file: name one as in path/%s", file, login)
+		if file, err = fileFor(site, file, login); err != nil {
+			return err
+		}
 	} else if errors.Is(err, fs.ErrNotExist) && c.verb != "set" {
 		return nil
 	}
 	return userdb.Edit(context.Background(), file, site.EditOptions(), change)
+}
+
+// fileFor finds the file of a login in the database, for a name without a path:
+// the one that has it, or else the one of its domain.
+func fileFor(site *usertool.Site, dir, login string) (string, error) {
+	if dir != site.Path {
+		return "", fmt.Errorf("%s: not a file", dir)
+	}
+	file, err := site.Find(login)
+	if errors.Is(err, userdb.ErrUnknown) {
+		return site.HomeOf(login)
+	}
+	return file, err
 }
 
 // change is what the verb does with the text of the file.

@@ -90,6 +90,10 @@ func TestNameForms(t *testing.T) {
 	}
 	must("", "example.com/you@example.com", "unset", "home", "systempw")
 	want(t, db+"/example.com", "you@example.com\tuid=5\n")
+	must("", "you@example.com", "set", "gid=7")
+	must("", "ann@example.net", "set", "uid=8")
+	want(t, db+"/example.com", "you@example.com\tuid=5|gid=7\n")
+	want(t, db+"/example.net", "ann@example.net\tuid=8\n")
 	must("", "example.com/you@example.com", "del")
 	want(t, db+"/example.com", "")
 }

@@ -80,8 +80,10 @@ func openAuthd(use string, o *Options) (Table, error) {
 }
 
 func (t *authdTable) Lookup(ctx context.Context, key string) (string, bool, error) {
-	// authd finds the catch-all of a domain by itself.
-	if strings.HasPrefix(key, "@") {
+	// authd finds the catch-all of a domain by itself. A domain alone is asked
+	// for where virtual_alias_domains or virtual_mailbox_domains are not set.
+	at := strings.IndexByte(key, '@')
+	if at == 0 || at < 0 && (t.use == "alias" || t.use == "mailbox") {
 		return "", false, nil
 	}
 	r, err := t.client.Recipient(ctx, key)
