@@ -68,7 +68,6 @@ func expected() map[string]rights {
 		"flush":           daemon,
 		"tlsmgr":          with(tls, `/etc/tls/(cert|key)\.pem`),
 		"authgate":        daemon,
-		"authd":           with(auth, `/etc/userdb`),
 		"authd":           with(auth, `/etc/userdb|/etc/hosteddomains\.map`),
 		"proxymap":        with(unjailed, `/etc/aliases|/etc/passwd`),
 		"postlogd":        with(unjailed, `/log/mail\.log`),
