@@ -96,11 +96,6 @@ func (m *message) checkTime() {
 
 // copy sends the three parts of the file.
 func (m *message) copy() error {
-	if m.ContentFilter != "" {
-		if err := m.s.RecString(queue.RecFilt, m.ContentFilter); err != nil {
-			return err
-		}
-	}
 	envelope, extract := queue.PostEnvelopeRecords+"T", queue.PostExtractRecords
 	if m.requeued {
 		envelope, extract = queue.EnvelopeRecords, queue.ExtractRecords
@@ -112,6 +107,12 @@ func (m *message) copy() error {
 		return fmt.Errorf("%w: uid=%d: no envelope sender", queue.ErrCorrupt, m.st.Uid)
 	}
 	m.logIt()
+	// Not before the time, which cleanup wants to see first.
+	if m.ContentFilter != "" {
+		if err := m.s.RecString(queue.RecFilt, m.ContentFilter); err != nil {
+			return err
+		}
+	}
 	if err := m.content(); err != nil {
 		return err
 	}

@@ -98,6 +98,9 @@ func (h *Session) begin(ctx context.Context, s *smtpserver.Session) status.Statu
 		h.srv.log.Warn(h.msg.id, "%v", err)
 		return CleanupGone()
 	}
+	if f := h.srv.ContentFilter; f != "" {
+		sub.RecString(queue.RecFilt, f)
+	}
 	if v := s.Mail().VERP; v != "" {
 		sub.RecString(queue.RecVerp, v)
 	}

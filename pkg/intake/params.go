@@ -93,6 +93,8 @@ type Params struct {
 	NewTLSRate   int      `param:"smtpd_client_new_tls_session_rate_limit"`
 	LimitsExcept []string `param:"smtpd_client_event_limit_exceptions"`
 
+	ContentFilter string `param:"content_filter"`
+
 	CodeRBL      int      `param:"maps_rbl_reject_code"`
 	RBLReply     string   `param:"default_rbl_reply"`
 	RBLReplyMaps []string `param:"rbl_reply_maps"`
