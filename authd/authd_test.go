@@ -282,6 +282,14 @@ func TestMechanisms(t *testing.T) {
 	if _, step, _ := r.Begin(ctx, p, "EXTERNAL", []byte("eve@d.test")); step.Outcome != authclient.Failed {
 		t.Errorf("EXTERNAL as another: %+v", step)
 	}
+	// A captured login server could name anybody, and open the mailbox.
+	for _, service := range []string{"imap", "pop3", "sieve"} {
+		captured := p
+		captured.Service = service
+		if _, step, _ := r.Begin(ctx, captured, "EXTERNAL", []byte{}); step.Outcome != authclient.Failed || step.Ticket != "" {
+			t.Errorf("EXTERNAL for %s: %+v", service, step)
+		}
+	}
 	if _, step, _ := r.Begin(ctx, p, "PLAIN", []byte("eve@d.test\x00ann@d.test\x00secret")); step.Outcome != authclient.Failed {
 		t.Errorf("PLAIN as another: %+v", step)
 	}

@@ -53,7 +53,9 @@ func (s *server) offers(m string, p authclient.Peer) bool {
 	case sasl.Cleartext(m) && !p.TLS && !s.cleartextAllowed(p):
 		return false
 	case m == sasl.External:
-		return (auto || named) && p.CertName != ""
+		// The proof is the word of a server that talks to strangers. It may
+		// vouch for a client of its own, and gets no ticket for it.
+		return (auto || named) && p.CertName != "" && !s.tickets.wants(serviceOf(p))
 	case m == sasl.OAuthBearer || m == sasl.XOAuth2:
 		return (auto || named) && s.tokens != nil
 	case m == sasl.Plain || m == sasl.Login:
