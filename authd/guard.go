@@ -15,7 +15,7 @@ type guard struct {
 	mu       sync.Mutex
 	networks table
 	users    table
-	good     map[string]time.Time
+	good     map[string]int // attempts since the last success there
 	waiting  map[string]int
 	total    int
 	failed   [2]int // failures in this and in the last window
@@ -27,6 +27,7 @@ const (
 	maxEntries     = 100_000
 	maxWaiting     = 4000 // attempts that wait, of all
 	maxWaitingHere = 20   // of one network
+	maxSlips       = 20   // attempts without success in a place that a user was in before
 	forgetStep     = 10 * time.Minute
 	floodWindow    = 10 * time.Second
 	floodFailures  = 20
@@ -77,7 +78,7 @@ func (t table) put(key string, e *entry) {
 
 func newGuard(base, limit time.Duration) *guard {
 	return &guard{base: base, limit: max(base, limit), networks: table{}, users: table{},
-		good: map[string]time.Time{}, waiting: map[string]int{}}
+		good: map[string]int{}, waiting: map[string]int{}}
 }
 
 // networkOf is the key of an address: an IPv6 site has a /64 at least.
@@ -114,7 +115,13 @@ func (g *guard) begin(network, user string) (a attempt, wait time.Duration, ok b
 	now := time.Now()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	_, known := g.good[user+"\x00"+network]
+	// Counted here, and not when they have failed, lest many at once pass.
+	key := user + "\x00" + network
+	tries, known := g.good[key]
+	if known {
+		g.good[key] = min(tries+1, maxSlips)
+		known = tries < maxSlips
+	}
 	a = attempt{network: network, user: user, start: now, known: known}
 	n, u := &entry{}, g.users.get(user, now)
 	if network != "" {
@@ -177,6 +184,8 @@ func (g *guard) failure(a attempt, secret string) time.Time {
 	n.fails, n.last = min(n.fails+1, 30), now
 	if !repeated {
 		u.fails = min(u.fails+1, 30)
+	} else if key := a.user + "\x00" + a.network; a.known && g.good[key] > 0 {
+		g.good[key]--
 	}
 	u.last, u.same = now, same
 	d := max(g.delay(n.fails), g.delay(u.fails))
@@ -205,7 +214,6 @@ func (g *guard) delay(fails int) time.Duration {
 // success forgets the failures of a user, and remembers from where it was. The
 // network keeps its count, less one: who guesses may have an account.
 func (g *guard) success(a attempt) {
-	now := time.Now()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.users, a.user)
@@ -224,5 +232,5 @@ func (g *guard) success(a attempt) {
 			}
 		}
 	}
-	g.good[key] = now
+	g.good[key] = 0
 }

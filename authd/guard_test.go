@@ -100,6 +100,32 @@ func TestParallelGuesses(t *testing.T) {
 	})
 }
 
+// TestGuessesFromKnownPlace: a webmail's host, or a gateway of many, is a place
+// where each user was before. Who guesses from there has to wait in the end.
+func TestGuessesFromKnownPlace(t *testing.T) {
+	s := guarded(t)
+	synctest.Test(t, func(t *testing.T) {
+		guess(t, s, "192.0.2.1", "ann@d.test", "secret", authclient.OK)
+		done := make(chan authclient.Step)
+		for i := range 200 {
+			go func() {
+				p := authclient.Peer{Service: "imap", RemoteIP: "192.0.2.1", TLS: true}
+				time.Sleep(time.Duration(i) * time.Millisecond)
+				done <- s.login(context.Background(), s.plain(p, "PLAIN", "", "ann@d.test", fmt.Sprint(i)))
+			}()
+		}
+		putOff := 0
+		for range 200 {
+			if step := <-done; step.Outcome == authclient.Temporary {
+				putOff++
+			}
+		}
+		if putOff < 100 {
+			t.Errorf("only %d of 200 were put off", putOff)
+		}
+	})
+}
+
 // TestKnownPlace: a user who was there before is not slowed by others who
 // guess, nor by the program that still has the old password.
 func TestKnownPlace(t *testing.T) {

@@ -40,7 +40,8 @@
 // The answer to a wrong password takes auth_failure_delay, twice as long after
 // each further one from the same network or for the same user, up to
 // auth_failure_delay_limit. Until it is given, further attempts from there have
-// to wait. A user who logged in from a network before does not wait there.
+// to wait. A user who logged in from a network before does not wait there, until
+// twenty attempts in a row have failed.
 // Verifications of unlikely logins are done one at a time when many fail.
 //
 // A password that was right is remembered, as a keyed hash together with the
