@@ -1,6 +1,7 @@
 package ipc
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -9,10 +10,19 @@ import (
 )
 
 // SendFile passes an open file to the peer, with one byte of data. The caller
-// keeps its own descriptor.
+// keeps its own descriptor, whose mode stays: File.Fd would take a socket out of
+// non-blocking mode, also for the connection that it is a copy of, which would
+// then wait without regard to deadlines.
 func SendFile(conn *net.UnixConn, f *os.File) error {
-	oob := unix.UnixRights(int(f.Fd()))
-	if _, _, err := conn.WriteMsgUnix([]byte{0}, oob, nil); err != nil {
+	raw, err := f.SyscallConn()
+	if err == nil {
+		var werr error
+		err = raw.Control(func(fd uintptr) {
+			_, _, werr = conn.WriteMsgUnix([]byte{0}, unix.UnixRights(int(fd)), nil)
+		})
+		err = errors.Join(err, werr)
+	}
+	if err != nil {
 		return fmt.Errorf("pass %s: %w", f.Name(), err)
 	}
 	return nil
