@@ -42,44 +42,43 @@ var allQueues = []queueInfo{
 type job struct {
 	*super
 	queueInfo
-	depth                                      int // that hash directories should have
+	depth                                      int  // that hash directories should have
+	structure, purge                           bool // in this walk
 	remove, requeue, hold, free, expire, expFr bool
 }
 
-// allFiles does -p, -s and the operations on ALL. Files that got a new name
-// are finished in a second walk.
+// allFiles does -p, -s and the operations on ALL. Repair comes first, and all
+// of it: files that got a new name are finished in a second walk, and only
+// then is it known which names there are.
 func (s *super) allFiles() error {
-	ops := s.operations()
-	needed := s.purge || s.structure
-	for _, op := range ops {
-		needed = needed || op.all
-	}
-	if !needed {
-		return nil
-	}
-	if err := s.walkQueues(ops); err != nil {
-		return err
+	if s.purge || s.structure {
+		if err := s.walkQueues(nil); err != nil {
+			return err
+		}
 	}
 	if s.inodeMismatch > 0 {
-		return s.walkQueues(ops)
+		if err := s.walkQueues(nil); err != nil {
+			return err
+		}
 	}
-	return nil
+	ops := s.operations()
+	if !slices.ContainsFunc(ops, func(op operation) bool { return op.all }) {
+		return nil
+	}
+	return s.walkQueues(ops)
 }
 
+// walkQueues does the operations, or without any repairs.
 func (s *super) walkQueues(ops []operation) error {
 	for _, info := range allQueues {
 		if len(s.queues) > 0 && !slices.Contains(s.queues, info.name) {
 			continue
 		}
-		in := func(i int) bool {
-			return ops[i].all && (len(s.queues) > 0 || slices.Contains(ops[i].defaults, info.name))
-		}
-		j := job{super: s, queueInfo: info, remove: ops[0].all,
-			requeue: in(1) && info.message && info.name != queue.Maildrop,
-			hold:    in(2) && info.message && info.name != queue.Maildrop && info.name != queue.Hold,
-			free:    in(3) && info.name == queue.Hold,
-			expire:  in(4) && info.message && info.name != queue.Maildrop,
-			expFr:   in(5) && info.message && info.name != queue.Maildrop,
+		j := job{super: s, queueInfo: info}
+		if ops == nil {
+			j.structure, j.purge = s.options.structure, s.options.purge
+		} else {
+			j.operate(ops)
 		}
 		if slices.Contains(s.t.HashNames, info.name) {
 			j.depth = s.t.HashDepth
@@ -92,6 +91,19 @@ func (s *super) walkQueues(ops []operation) error {
 		}
 	}
 	return nil
+}
+
+// operate sets what is to be done to every message of this queue.
+func (j *job) operate(ops []operation) {
+	in := func(i int) bool {
+		return ops[i].all && (len(j.queues) > 0 || slices.Contains(ops[i].defaults, j.name))
+	}
+	j.remove = ops[0].all
+	j.requeue = in(1) && j.message && j.name != queue.Maildrop
+	j.hold = in(2) && j.message && j.name != queue.Maildrop && j.name != queue.Hold
+	j.free = in(3) && j.name == queue.Hold
+	j.expire = in(4) && j.message && j.name != queue.Maildrop
+	j.expFr = in(5) && j.message && j.name != queue.Maildrop
 }
 
 // walk visits a directory and those below it.
@@ -210,28 +222,30 @@ func (j *job) named(path string, id queue.ID, st *unix.Stat_t) error {
 			return err
 		}
 	}
-	// Names change in this run: what goes by file has to wait for the
-	// second pass, which sees the final names.
-	if j.inodeMismatch == 0 || j.inodeFixed > 0 {
-		if to, count := j.target(); to != "" {
-			if err := j.rename(path, to, id, j.q.Path(to, id)); err != nil {
-				return err
-			}
-			*count++
-			return j.afterMove(to, id, st)
+	if to, count := j.target(); to != "" {
+		if err := j.rename(path, to, id, j.q.Path(to, id)); err != nil {
+			return err
 		}
-		if (j.expire || j.expFr) && st.Mode&queue.ModeExpire == 0 {
-			if err := os.Chmod(path, os.FileMode(st.Mode&0o777)|queue.ModeExpire); err != nil {
-				return fmt.Errorf("expire file %s: cannot set permission: %s", path, queuetool.ErrnoText(err))
-			}
-			j.expired++
+		*count++
+		return j.afterMove(to, id, st)
+	}
+	if (j.expire || j.expFr) && expirable(st) {
+		if err := os.Chmod(path, os.FileMode(st.Mode&0o777)|queue.ModeExpire); err != nil {
+			return fmt.Errorf("expire file %s: cannot set permission: %s", path, queuetool.ErrnoText(err))
 		}
+		j.expired++
 	}
 	if wanted := j.q.Path(j.name, id); j.structure && filepath.Clean(path) != filepath.Clean(wanted) {
 		j.misplaced++
 		return j.rename(path, j.name, id, wanted)
 	}
 	return nil
+}
+
+// expirable reports whether a message is whole and not yet marked: the mode
+// of one that is still being written belongs to its writer.
+func expirable(st *unix.Stat_t) bool {
+	return st.Mode&unix.S_IRWXU == queue.ModeReady && st.Mode&queue.ModeExpire == 0
 }
 
 // target is the queue to which all messages of this one are to go.
@@ -252,7 +266,7 @@ func (j *job) afterMove(to string, id queue.ID, st *unix.Stat_t) error {
 	switch {
 	case to == queue.Maildrop:
 		return j.q.SetTime(to, id, time.Now())
-	case j.expFr && st.Mode&queue.ModeExpire == 0:
+	case j.expFr && expirable(st):
 		j.expired++
 		return j.q.Chmod(to, id, os.FileMode(st.Mode&0o777)|queue.ModeExpire)
 	}
