@@ -200,6 +200,9 @@ func (s *Store) Rename(from, to string) error {
 	if !q.rights.Has(RightCreate) {
 		return q.denied()
 	}
+	if p.isInbox() && p.root != s.o.Root {
+		return ErrNoPermission // the inbox of another tree is not to be emptied
+	}
 	if p.isInbox() {
 		return s.renameInbox(q)
 	}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/posthouse-mail/posthouse/pkg/maildir"
 	"github.com/posthouse-mail/posthouse/pkg/mailstore/changelog"
 	"github.com/posthouse-mail/posthouse/pkg/mailstore/index"
@@ -77,7 +79,7 @@ func (f *folder) sizeHint() int {
 }
 
 func (f *folder) names(sub string) ([]string, error) {
-	dir, err := os.Open(f.path(sub))
+	dir, err := os.OpenFile(f.path(sub), os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -74,7 +74,12 @@ func readStamps(dir string, now time.Time) (s stamps, err error) {
 func mtime(path string) (int64, error) {
 	var st unix.Stat_t
 	for {
-		err := unix.Stat(path, &st)
+		err := unix.Lstat(path, &st)
+		if err == nil && st.Mode&unix.S_IFMT != unix.S_IFDIR {
+			// A link would make any directory a folder, and opening the folder
+			// renames what is in new: others may have written into a shared one.
+			err = unix.ENOTDIR
+		}
 		if err == nil {
 			return st.Mtim.Nano(), nil
 		}

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"strings"
 
 	"github.com/posthouse-mail/posthouse/pkg/mailstore/index"
 )
@@ -229,6 +230,8 @@ func (d *decoder) op(op *Op) {
 			r.Size, r.Internal = d.varint(), d.varint()
 			copy(r.GUID[:], d.bytes(16))
 			r.Base = string(d.bytes(d.uvarint()))
+			// It is part of a path.
+			d.bad = d.bad || strings.IndexByte(r.Base, '/') >= 0
 		}
 	case Facts:
 		r.Size, r.Internal = d.varint(), d.varint()

@@ -47,6 +47,9 @@ func (p *place) read(c *Chunk) ([]Record, error) {
 	}
 	// One string holds all names of the chunk.
 	names := string(b[c.N*recordSize:])
+	if strings.IndexByte(names, '/') >= 0 { // they are parts of paths
+		return nil, fmt.Errorf("%w: %s: no file name at %d", ErrDamaged, p.file.Name(), p.off)
+	}
 	recs := make([]Record, c.N)
 	for i := range recs {
 		n := recs[i].decode(b[i*recordSize:])
