@@ -8,6 +8,7 @@
 package bearer
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -98,10 +99,18 @@ func (c claims) timely(now time.Time, needExpiry bool) error {
 
 // fits checks who made the token and for whom.
 func (r *Rules) fits(c claims) error {
+	return cmp.Or(r.issuer(c), r.audience(c))
+}
+
+func (r *Rules) issuer(c claims) error {
 	iss, _ := c["iss"].(string)
 	if !slices.Contains(r.Issuers, iss) {
 		return refuse("another issuer")
 	}
+	return nil
+}
+
+func (r *Rules) audience(c claims) error {
 	for _, aud := range c.words("aud") {
 		if slices.Contains(r.Audiences, aud) {
 			return nil

@@ -87,8 +87,14 @@ func (i *Introspector) judge(c claims, r *Rules, now time.Time) (string, error) 
 	}
 	_, hasIss := c["iss"]
 	_, hasAud := c["aud"]
-	if hasIss && hasAud {
-		if err := r.fits(c); err != nil {
+	both := hasIss && hasAud
+	if both || hasIss && len(r.Issuers) > 0 {
+		if err := r.issuer(c); err != nil {
+			return "", err
+		}
+	}
+	if both || hasAud && len(r.Audiences) > 0 {
+		if err := r.audience(c); err != nil {
 			return "", err
 		}
 	}

@@ -15,6 +15,8 @@ func TestIntrospection(t *testing.T) {
 		"text":     `{"active":"true","email":"ann@d.test"}`,
 		"old":      `{"active":true,"exp":1800000000,"email":"ann@d.test"}`,
 		"audience": `{"active":true,"iss":"https://id.test","aud":"web","email":"ann@d.test"}`,
+		"other":    `{"active":true,"aud":"web","email":"ann@d.test"}`,
+		"issuer":   `{"active":true,"iss":"https://evil.test","email":"ann@d.test"}`,
 		"nobody":   `{"active":true}`,
 	}
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -39,7 +41,7 @@ func TestIntrospection(t *testing.T) {
 	if login, err := i.Check(ctx, "good", rules(), now); login != "ann@d.test" || err != nil {
 		t.Errorf("%q %v", login, err)
 	}
-	for _, token := range []string{"off", "text", "old", "audience", "nobody"} {
+	for _, token := range []string{"off", "text", "old", "audience", "other", "issuer", "nobody"} {
 		if login, err := i.Check(ctx, token, rules(), now); !errors.Is(err, ErrRefused) {
 			t.Errorf("%s: %q %v", token, login, err)
 		}
