@@ -154,7 +154,7 @@ func (a *agent) run(ctx context.Context, d *deliver.Delivery) status.Status {
 		return status.New(0, "2.0.0", "delivers to command: "+a.argv[0].fill(nil))
 	}
 	// Workers get the message read-only, on an open file of their own.
-	file, err := os.Open(d.Message.File().Name())
+	file, err := d.Message.Reopen()
 	if err != nil {
 		a.log.Warn(string(d.QueueID), "open for workers: %v", err)
 		return status.New(0, "4.3.0", "mail system error")
