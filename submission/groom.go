@@ -40,7 +40,7 @@ func (o *outgoing) complete() {
 	if o.h.srv.Groom {
 		o.addMissing()
 	}
-	if list := h.find("from"); len(list) > 0 {
+	if list := h.find(o.authorFields()[0]); len(list) > 0 {
 		if all := address.ListAddresses(list[0].value(), 1); len(all) > 0 {
 			h.from = all[0]
 		}
@@ -80,17 +80,26 @@ func (o *outgoing) rewriteAddresses(f *field, fn func(string) (string, error)) e
 	return nil
 }
 
+// authorFields are the fields that say who answers for the message, and are
+// checked. The first names the domain that signs: by that of a From that nobody
+// has checked, a user could have mail signed for each domain here.
+func (o *outgoing) authorFields() []string {
+	if o.h.srv.Resent && o.checked() && o.header.has("resent-from") {
+		return []string{"resent-from", "resent-sender"}
+	}
+	return []string{"from", "sender"}
+}
+
+// checked reports whether the author must be the user.
+func (o *outgoing) checked() bool { return o.h.srv.Authorship != "off" && o.s.Authenticated() }
+
 // authorship checks that the fields which say who wrote the message have
 // addresses of the user.
 func (o *outgoing) authorship() {
-	if o.h.srv.Authorship == "off" || !o.s.Authenticated() {
+	if !o.checked() {
 		return
 	}
-	names := []string{"from", "sender"}
-	if o.h.srv.Resent && o.header.has("resent-from") {
-		names = []string{"resent-from", "resent-sender"}
-	}
-	for _, name := range names {
+	for _, name := range o.authorFields() {
 		for _, f := range o.header.find(name) {
 			o.author(f)
 			if o.h.Refused() {

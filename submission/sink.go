@@ -28,7 +28,7 @@ type header struct {
 	trace []string
 	// fields are the fields, folded lines joined by LF, without line end.
 	fields []field
-	// from is the address of the author.
+	// from is the address of the author, or of who passes the message on.
 	from string
 }
 

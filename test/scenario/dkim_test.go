@@ -24,7 +24,7 @@ func TestDKIM(t *testing.T) {
 	i := testkit.New(t, testkit.Users("you", "other"))
 	submissionUsers(t, i, "you")
 	out := i.Must(t, "posthouse", "dkim", "create", "example.test", "--selector", "one", "--also", "sub.test")
-	i.Set(t, "myorigin = example.test")
+	i.Set(t, "myorigin = example.test", "submission_resent = yes")
 	i.Start(t)
 	records := zone(out)
 	if len(records) != 2 {
@@ -39,6 +39,11 @@ func TestDKIM(t *testing.T) {
 	good(t, message, records, 2)
 	opendkim(t, i.Dir, message, records)
 	rspamd(t, i.Dir, message, records)
+
+	// Who passes a message on answers for it, and not the author, whom nobody
+	// has checked.
+	c.message("250", "you@example.test", "other@example.test", "From: friend@else.test\nResent-From: you@example.test\n\nx")
+	good(t, i.WaitMailbox(t, "other", 2)[1], records, 2)
 
 	// New keys: first they are only shown, then they sign.
 	out = i.Must(t, "posthouse", "dkim", "rotate", "example.test", "--selector", "two")
