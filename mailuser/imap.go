@@ -14,6 +14,6 @@ func (u *user) imap(ctx context.Context, c *client) error {
 	}
 	defer store.Close()
 	o := imapserver.OptionsFrom(c.Settings)
-	o.Log, o.Deflaters = c.log, &u.deflaters
+	o.Log, o.Parting, o.Deflaters = c.log, c.parting, &u.deflaters
 	return imapserver.Serve(ctx, c.conn, c.Start, store, o)
 }

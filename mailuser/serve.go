@@ -28,12 +28,22 @@ type client struct {
 // log sends a line to the log, by way of sessiond, which puts in front whose
 // session it is. Levels are info, warn, error and debug.
 func (c *client) log(level, format string, args ...any) {
+	c.task.Tell("log", logLine(level, format, args...))
+}
+
+// parting is log for the last line of a session, which leaves with the
+// session's end.
+func (c *client) parting(format string, args ...any) {
+	c.task.TellLast("log", logLine("info", format, args...))
+}
+
+func logLine(level, format string, args ...any) ipc.List {
 	text := fmt.Sprintf(format, args...)
 	if len(text) > 2000 {
 		text = text[:2000]
 	}
 	text = strings.ReplaceAll(text, "\x00", "?")
-	c.task.Tell("log", ipc.List{}.Str("level", level).Str("text", text))
+	return ipc.List{}.Str("level", level).Str("text", text)
 }
 
 // user is what the sessions of a process share.

@@ -53,6 +53,6 @@ import (
 func main() {
 	service.Main(service.Daemon{
 		Name: "sessiond", Kind: service.Stream, Jail: jail.Parent,
-		Solitary: false, Permanent: true, Login: true, LoginLog: true, Prepare: prepare,
+		Solitary: false, Permanent: true, Brief: true, Login: true, LoginLog: true, Prepare: prepare,
 	})
 }

@@ -95,13 +95,12 @@ func (p *parent) session(ctx context.Context, conn net.Conn) error {
 	if !p.peers[cred.UID] {
 		return fmt.Errorf("refused a session from process %d of uid %d, which is no login server", cred.PID, cred.UID)
 	}
-	ticket, start, file, err := session.Receive(conn)
+	reply := ipc.NewConn(conn)
+	ticket, start, file, err := session.Receive(reply)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
-	reply := ipc.NewConn(conn)
-	reply.Timeout = session.Timeout
 	refusal := p.redeem(ctx, ticket, start)
 	if refusal != nil {
 		return reply.Send(session.Refused(refusal))

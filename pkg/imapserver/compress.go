@@ -31,7 +31,7 @@ func (c *conn) compress() error {
 	}
 	rest := c.dec.SetReader(c.in)
 	c.in.inflate(inflate.NewReader(c.in.raw(rest)))
-	c.enc.SetWriter(deflater{out: deadlineWriter{c.net}, pool: c.o.Deflaters})
+	c.enc.SetWriter(deflater{out: deadlineWriter{c.fast}, pool: c.o.Deflaters})
 	c.compressed = true
 	c.setCapabilities()
 	return nil

@@ -25,6 +25,7 @@ import (
 
 	"github.com/posthouse-mail/posthouse/pkg/imapwire"
 	"github.com/posthouse-mail/posthouse/pkg/mailstore"
+	"github.com/posthouse-mail/posthouse/pkg/nowait"
 	"github.com/posthouse-mail/posthouse/pkg/session"
 )
 
@@ -39,6 +40,9 @@ type Options struct {
 	MessageLimit int64         // imap_append_limit; 0: none
 	Name         string        // of the software, for ID
 	Deflaters    *Deflaters    // nil for some of its own
+	// Parting writes the last line of a session, which is nothing to hurry
+	// with; nil for Log.
+	Parting func(format string, args ...any)
 }
 
 // Limits.
@@ -65,6 +69,7 @@ func OptionsFrom(set map[string]string) Options {
 type conn struct {
 	ctx   context.Context
 	net   net.Conn
+	fast  net.Conn // the same, for reads and writes
 	start *session.Start
 	store *mailstore.Store
 	o     Options
@@ -104,6 +109,9 @@ func Serve(ctx context.Context, nc net.Conn, start *session.Start, store *mailst
 	if o.Log == nil {
 		o.Log = func(string, string, ...any) {}
 	}
+	if o.Parting == nil {
+		o.Parting = func(format string, args ...any) { o.Log("info", format, args...) }
+	}
 	if o.Deflaters == nil {
 		o.Deflaters = new(Deflaters)
 	}
@@ -111,11 +119,12 @@ func Serve(ctx context.Context, nc net.Conn, start *session.Start, store *mailst
 		o.Name = "Posthouse"
 	}
 	c := &conn{ctx: ctx, net: nc, start: start, store: store, o: o, began: time.Now()}
-	c.in = &counter{ctx: ctx, conn: nc, limit: o.Timeout}
+	c.fast = nowait.Wrap(nc)
+	c.in = &counter{ctx: ctx, conn: c.fast, limit: o.Timeout}
 	c.dec = imapwire.NewDecoder(c.in, start.Pending)
 	c.dec.MaxLine = o.MaxLine
 	c.dec.Continue = c.askLiteral
-	c.enc = imapwire.NewEncoder(deadlineWriter{nc})
+	c.enc = imapwire.NewEncoder(deadlineWriter{c.fast})
 	c.setCapabilities()
 	defer c.closeMailbox()
 	defer func() { c.notify.close() }()
@@ -359,7 +368,7 @@ func (c *conn) leave(err error) {
 		c.net.SetWriteDeadline(time.Now().Add(2 * time.Second))
 		c.enc.Flush()
 	}
-	c.o.Log("info", "%s in=%d out=%d deleted=%d expunged=%d appended=%d", why, c.in.n, c.enc.Written(),
+	c.o.Parting("%s in=%d out=%d deleted=%d expunged=%d appended=%d", why, c.in.n, c.enc.Written(),
 		c.appended.deleted, c.appended.expunged, c.appended.n)
 }
 

@@ -1,7 +1,8 @@
 package ipc
 
 import (
-	"errors"
+	"bufio"
+	"bytes"
 	"fmt"
 	"net"
 	"os"
@@ -10,17 +11,54 @@ import (
 )
 
 // SendFile passes an open file to the peer, with one byte of data. The caller
-// keeps its own descriptor, whose mode stays: File.Fd would take a socket out of
-// non-blocking mode, also for the connection that it is a copy of, which would
-// then wait without regard to deadlines.
+// keeps its own descriptor.
 func SendFile(conn *net.UnixConn, f *os.File) error {
+	if _, err := sendRights(conn, f, []byte{0}); err != nil {
+		return fmt.Errorf("pass %s: %w", f.Name(), err)
+	}
+	return nil
+}
+
+// sendRights sends a descriptor with b, of which it may send a part only. The
+// descriptor's mode stays: File.Fd would take a socket out of non-blocking mode,
+// also for the connection that it is a copy of, which would then wait without
+// regard to deadlines.
+func sendRights(conn *net.UnixConn, f *os.File, b []byte) (n int, err error) {
 	raw, err := f.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	cerr := raw.Control(func(fd uintptr) {
+		n, _, err = conn.WriteMsgUnix(b, unix.UnixRights(int(fd)), nil)
+	})
 	if err == nil {
-		var werr error
-		err = raw.Control(func(fd uintptr) {
-			_, _, werr = conn.WriteMsgUnix([]byte{0}, unix.UnixRights(int(fd)), nil)
-		})
-		err = errors.Join(err, werr)
+		err = cerr
+	}
+	return n, err
+}
+
+// SendWithFile sends a file as [SendFile] does and the list l behind it, both
+// at once, so that the peer wakes once.
+func (c *Conn) SendWithFile(f *os.File, l List) error {
+	uc, ok := c.Conn.(*net.UnixConn)
+	if !ok {
+		return fmt.Errorf("pass %s: not a Unix socket", f.Name())
+	}
+	if err := c.Extend(); err != nil {
+		return err
+	}
+	var text bytes.Buffer
+	text.WriteByte(0)
+	w := bufio.NewWriterSize(&text, 1024)
+	if err := writeList(w, l); err != nil {
+		return err
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	n, err := sendRights(uc, f, text.Bytes())
+	if err == nil && n < text.Len() {
+		_, err = uc.Write(text.Bytes()[n:])
 	}
 	if err != nil {
 		return fmt.Errorf("pass %s: %w", f.Name(), err)

@@ -19,6 +19,7 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/authclient"
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
 	"github.com/posthouse-mail/posthouse/pkg/maillog"
+	"github.com/posthouse-mail/posthouse/pkg/nowait"
 	"github.com/posthouse-mail/posthouse/pkg/service"
 	"github.com/posthouse-mail/posthouse/pkg/session"
 	"github.com/posthouse-mail/posthouse/pkg/tlskeys"
@@ -113,7 +114,7 @@ func (s *Server) Hooks(serve func(ctx context.Context, c *Conn) error) *service.
 
 // conn makes the state of a new connection.
 func (s *Server) conn(raw net.Conn) *Conn {
-	c := &Conn{Conn: raw, raw: raw, srv: s, started: time.Now()}
+	c := &Conn{Conn: nowait.Wrap(raw), raw: raw, srv: s, started: time.Now()}
 	id := make([]byte, 9)
 	rand.Read(id)
 	c.Peer = authclient.Peer{Service: s.Protocol, SessionID: base64.RawStdEncoding.EncodeToString(id)}

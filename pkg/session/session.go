@@ -19,7 +19,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"slices"
 	"strings"
@@ -160,16 +159,9 @@ func HandOver(ctx context.Context, path, ticket string, s *Start, file *os.File)
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
-	uc, ok := conn.Conn.(*net.UnixConn)
-	if !ok {
-		return errors.New("sessiond's endpoint is no Unix socket")
-	}
-	// First, and with a byte of its own: a descriptor is lost to who reads
+	// The descriptor has a byte of its own, in front: it is lost to who reads
 	// the byte that it came with by an ordinary read.
-	if err := ipc.SendFile(uc, file); err != nil {
-		return fmt.Errorf("connection to sessiond: %w", err)
-	}
-	if err := conn.Send(s.Attributes(ipc.List{}.Str("ticket", ticket))); err != nil {
+	if err := conn.SendWithFile(file, s.Attributes(ipc.List{}.Str("ticket", ticket))); err != nil {
 		return fmt.Errorf("request to sessiond: %w", err)
 	}
 	reply, err := conn.Receive()
@@ -190,17 +182,18 @@ func HandOver(ctx context.Context, path, ticket string, s *Start, file *os.File)
 }
 
 // Receive reads a request of a login server. The caller closes the file.
-func Receive(conn net.Conn) (ticket string, s *Start, file *os.File, err error) {
-	mr, ok := conn.(ipc.MessageReader)
+func Receive(c *ipc.Conn) (ticket string, s *Start, file *os.File, err error) {
+	mr, ok := c.Conn.(ipc.MessageReader)
 	if !ok {
 		return "", nil, nil, errors.New("not a Unix socket")
 	}
-	conn.SetReadDeadline(time.Now().Add(Timeout))
+	c.Timeout = Timeout
+	if err := c.Extend(); err != nil {
+		return "", nil, nil, err
+	}
 	if file, err = ipc.ReceiveFile(mr, "client"); err != nil {
 		return "", nil, nil, err
 	}
-	c := ipc.NewConn(conn)
-	c.Timeout = Timeout
 	l, err := c.Receive()
 	if err == nil {
 		s, err = Read(l)

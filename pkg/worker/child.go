@@ -66,12 +66,23 @@ type Task struct {
 	Request ipc.List
 	File    *os.File // nil if none came; closed after the job
 	child   *Child
+	last    ipc.List // event that goes with the reply
 }
 
 // Tell sends an event of this job to the parent. It may be called from any
 // goroutine until the job is done.
 func (t *Task) Tell(event string, l ipc.List) {
-	t.child.send(append(ipc.List{}.Str("job", t.Request.Value("job")).Str("event", event), l...), nil)
+	t.child.send(t.event(event, l), nil, nil)
+}
+
+// TellLast is Tell for an event after which the job is done: it leaves with the
+// reply, so that the parent wakes once. Only the goroutine of the job calls it.
+func (t *Task) TellLast(event string, l ipc.List) {
+	t.last = t.event(event, l)
+}
+
+func (t *Task) event(event string, l ipc.List) ipc.List {
+	return append(ipc.List{}.Str("job", t.Request.Value("job")).Str("event", event), l...)
 }
 
 // Serve does jobs, up to max at once, until the parent closes the socket; it
@@ -117,14 +128,19 @@ func (c *Child) answer(task *Task, do func(*Task) ipc.List) {
 	}
 	job := ipc.List{}.Str("job", task.Request.Value("job"))
 	// If the reply itself is at fault, its job must not go unanswered.
-	c.send(append(job, do(task)...), job.Str("code", "4.3.0").Str("text", "reply of a delivery process is too long"))
+	reply := append(job, do(task)...)
+	c.send(reply, job.Str("code", "4.3.0").Str("text", "reply of a delivery process is too long"), task.last)
 }
 
-// send writes a list, or instead of one that cannot be written.
-func (c *Child) send(l, instead ipc.List) {
+// send writes a list, or instead of one that cannot be written, and in front
+// of it first if that is not nil.
+func (c *Child) send(l, instead, first ipc.List) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.conn.SetWriteDeadline(time.Now().Add(time.Minute))
+	if first != nil {
+		c.conn.WriteList(first)
+	}
 	if err := c.conn.WriteList(l); err != nil && instead != nil {
 		c.conn.WriteList(instead)
 	}

@@ -282,13 +282,17 @@ func (w *process) send(job Job) (int64, chan ipc.List, error) {
 	id := w.next
 	l := append(ipc.List{}.Str("job", strconv.FormatInt(id, 10)).Bool("file", job.File != nil), job.Request...)
 	w.conn.SetWriteDeadline(time.Now().Add(time.Minute))
-	err := w.conn.WriteList(l)
-	if err == nil {
-		err = w.conn.Writer().Flush()
-	}
-	if err == nil && job.File != nil {
+	var err error
+	if job.File != nil {
+		// Before the job, so that the worker has not to wait again for it.
 		w.files.SetWriteDeadline(time.Now().Add(time.Minute))
 		err = ipc.SendFile(w.files, job.File)
+	}
+	if err == nil {
+		err = w.conn.WriteList(l)
+	}
+	if err == nil {
+		err = w.conn.Writer().Flush()
 	}
 	if err != nil {
 		w.err = err
