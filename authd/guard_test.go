@@ -5,11 +5,13 @@ import (
 	"crypto/md5"
 	"encoding/hex"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/posthouse-mail/posthouse/pkg/authclient"
+	"github.com/posthouse-mail/posthouse/pkg/userdb"
 )
 
 func md5hex(s string) string {
@@ -98,6 +100,20 @@ func TestParallelGuesses(t *testing.T) {
 			t.Errorf("all were answered within %v", d)
 		}
 	})
+}
+
+// TestManyAliases: what the user database takes passes through the sockets.
+func TestManyAliases(t *testing.T) {
+	var list []string
+	for i := range userdb.MaxAliases {
+		list = append(list, fmt.Sprintf("alias%d@d.test", i))
+	}
+	aliases := strings.Join(list, ",")
+	r := startRig(t, nil, line(t, "ann@d.test", "SHA256", "secret", "|aliases="+aliases+"|sendas="+aliases))
+	u, err := r.Lookup(context.Background(), "ann@d.test", "")
+	if err != nil || len(u.Aliases) != len(list) || len(u.SendAs) != len(list) {
+		t.Errorf("lookup: %v", err)
+	}
 }
 
 // TestGuessesFromKnownPlace: a webmail's host, or a gateway of many, is a place

@@ -32,7 +32,7 @@ import (
 const (
 	MaxName   = 64      // bytes in an attribute name
 	MaxValue  = 1 << 16 // bytes in a value
-	MaxAttrs  = 256     // attributes in a list
+	MaxAttrs  = 4096    // attributes in a list: a user has some of 1000 in each of several lists
 	MaxTotal  = 1 << 18 // bytes in a list
 	IOTimeout = 3600 * time.Second
 )
