@@ -126,7 +126,7 @@ func (m *manager) answer(req ipc.List, uid int) ipc.List {
 		}
 		return m.dkim.list(req.Value("domain"))
 	case "tickets":
-		return m.ticket(req.Value("service"), time.Now())
+		return m.ticket(uid, req.Value("service"), time.Now())
 	}
 	return refuse("unknown request")
 }
@@ -147,11 +147,14 @@ func (m *manager) sign(req ipc.List) ipc.List {
 	return ipc.List{}.Int("status", 0).Str("signature", base64.StdEncoding.EncodeToString(sig))
 }
 
-// ticket returns the ticket keys of a service, the current one first.
-func (m *manager) ticket(name string, now time.Time) ipc.List {
+// ticket returns the ticket keys of a service, the current one first. The name
+// is the word of who asks: servers of another user get other keys for it, since
+// who has a service's keys can read its sessions.
+func (m *manager) ticket(uid int, name string, now time.Time) ipc.List {
 	if name == "" {
 		return refuse("no service")
 	}
+	name = strconv.Itoa(uid) + " " + name
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	t := m.tickets[name]

@@ -277,19 +277,22 @@ func TestSignRefuses(t *testing.T) {
 func TestTicketRotation(t *testing.T) {
 	m := &manager{tickets: make(map[string]*ticketKeys)}
 	now := time.Unix(1e9, 0)
-	first := m.ticket("a", now)
-	if again := m.ticket("a", now.Add(time.Minute)); again.Value("key0") != first.Value("key0") {
+	first := m.ticket(1, "a", now)
+	if again := m.ticket(1, "a", now.Add(time.Minute)); again.Value("key0") != first.Value("key0") {
 		t.Error("key changed too early")
 	}
-	next := m.ticket("a", now.Add(rotation))
+	next := m.ticket(1, "a", now.Add(rotation))
 	if next.Value("key0") == first.Value("key0") || next.Value("key1") != first.Value("key0") {
 		t.Error("no rotation, or the old key is gone")
 	}
-	late := m.ticket("a", now.Add(10*rotation))
+	late := m.ticket(1, "a", now.Add(10*rotation))
 	if _, ok := late.Get("key1"); ok {
 		t.Error("a key of long ago is still good")
 	}
-	if m.ticket("b", now).Value("key0") == first.Value("key0") {
+	if m.ticket(2, "a", now).Value("key0") == late.Value("key0") {
+		t.Error("another user gets the keys of a service")
+	}
+	if m.ticket(1, "b", now).Value("key0") == first.Value("key0") {
 		t.Error("two services share a key")
 	}
 }
