@@ -43,8 +43,9 @@
 // smtpd_end_of_data_restrictions, mynetworks, local_recipient_maps,
 // message_size_limit, command_directory,
 // smtpd_sasl_auth_enable, smtpd_sasl_type, smtpd_sasl_path,
-// smtpd_sender_login_maps, smtpd_tls_auth_only, smtpd_timeout, smtpd_tls_security_level and others; see
-// postconf(5).
+// smtpd_sender_login_maps, smtpd_timeout, smtpd_tls_ask_ccert,
+// smtpd_tls_auth_only, smtpd_tls_CAfile, smtpd_tls_security_level and others;
+// see postconf(5).
 //
 // # See also
 //

@@ -11,7 +11,8 @@
 // of smtpd(8) with rules of its own; the port of strangers stays as it is. For
 // each message, in this order:
 //
-// TLS, then AUTH by authd(8) or a Dovecot auth server; clients in
+// TLS, then AUTH by authd(8) or a Dovecot auth server, or by a client
+// certificate (smtpd_tls_ask_ccert, smtpd_tls_CAfile); clients in
 // submission_trusted_networks need neither. A user may have
 // submission_connection_limit connections, and send so many messages to so
 // many recipients in an hour and a day; what is more gets a temporary error,

@@ -147,6 +147,9 @@ func (a *auth) list(ctx context.Context, p authclient.Peer) ([]string, error) {
 	}
 	var names []string
 	for _, n := range all {
+		if strings.EqualFold(n, sasl.External) && p.CertName == "" {
+			continue
+		}
 		listed, err := a.filter.Match(ctx, strings.ToLower(n))
 		if err != nil {
 			return nil, err
@@ -177,6 +180,14 @@ func (h *Session) authPeer(s *smtpserver.Session) authclient.Peer {
 		// RFC 9266 section 2. Of older versions the binding is not safe.
 		if b, err := s.TLS.ExportKeyingMaterial("EXPORTER-Channel-Binding", nil, 32); err == nil && s.TLS.Version >= tls.VersionTLS13 {
 			p.TLSExporter = b
+		}
+		// A resumed session has shown no certificate, and its client may
+		// remember another one.
+		if s.TLS.Version < tls.VersionTLS13 && !s.TLS.DidResume && s.OwnCert != nil {
+			p.TLSEndpoint = endpoint(s.OwnCert)
+		}
+		if s.CertOK {
+			p.CertName = certName(s.TLS.PeerCertificates[0])
 		}
 	}
 	return p

@@ -305,7 +305,7 @@ func (p *Params) Received(s *smtpserver.Session, id, first string, now time.Time
 	}
 	lines := []string{"Received: from " + from + " (" + c.Name + " [" + addr + "])"}
 	if s.TLS != nil && p.TLSReceived {
-		lines = append(lines, tlsComment(tlspolicy.Summary(s.TLS))...)
+		lines = append(append(lines, tlsComment(tlspolicy.Summary(s.TLS))...), p.certComment(s))
 	}
 	if c.SASLUser != "" && p.SASLHeader {
 		lines = append(lines, "\t(Authenticated sender: "+comment(c.SASLUser)+")")
@@ -355,7 +355,7 @@ func comment(name string) string {
 func tlsComment(summary string) []string {
 	first, rest, found := strings.Cut(summary, " key-exchange ")
 	if !found {
-		return []string{"\t(using " + first + ")", "\t(No client certificate requested)"}
+		return []string{"\t(using " + first + ")"}
 	}
-	return []string{"\t(using " + first, "\t key-exchange " + rest + ")", "\t(No client certificate requested)"}
+	return []string{"\t(using " + first, "\t key-exchange " + rest + ")"}
 }

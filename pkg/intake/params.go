@@ -112,6 +112,8 @@ type Params struct {
 	TLSMandatory  []string      `param:"smtpd_tls_mandatory_protocols"`
 	TLSReceived   bool          `param:"smtpd_tls_received_header"`
 	TLSTimeout    time.Duration `param:"smtpd_starttls_timeout"`
+	AskCert       bool          `param:"smtpd_tls_ask_ccert"`
+	CAFile        string        `param:"smtpd_tls_CAfile"`
 	TLSAlways     bool          `param:"smtpd_tls_always_issue_session_ids"`
 	LocalRewrites []string      `param:"local_header_rewrite_clients"`
 

@@ -2,6 +2,7 @@ package intake
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"net"
 	"net/netip"
@@ -44,7 +45,8 @@ type Server struct {
 	discard *table.Maps
 	own     map[netip.Addr]bool
 	access  keys.Options
-	auth    *auth // nil without AUTH
+	auth    *auth          // nil without AUTH
+	roots   *x509.CertPool // nil if no client certificate is believed
 
 	raw      func(parameter string) (string, bool)
 	resolver *dns.Resolver

@@ -7,6 +7,7 @@ import (
 
 	"github.com/posthouse-mail/posthouse/pkg/anvilclient"
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
+	"github.com/posthouse-mail/posthouse/pkg/printable"
 	"github.com/posthouse-mail/posthouse/pkg/smtpserver"
 	"github.com/posthouse-mail/posthouse/pkg/status"
 	"github.com/posthouse-mail/posthouse/pkg/tlskeys"
@@ -45,10 +46,14 @@ func (srv *Server) setTLS() error {
 	}
 	srv.opts.TLSWrapper = srv.Wrapper
 	keys := tlskeys.NewClient(ipc.NewPool(tlskeys.Endpoint, tlskeys.Timeout), "smtpd:"+srv.service)
-	srv.opts.TLS = func(ctx context.Context, _ *smtpserver.Session) (*tls.Config, error) {
-		return keys.Config(ctx, low, high)
+	srv.opts.TLS = func(ctx context.Context, s *smtpserver.Session) (*tls.Config, error) {
+		cfg, err := keys.Config(ctx, low, high)
+		if err != nil {
+			return nil, err
+		}
+		return srv.perSession(cfg, s), nil
 	}
-	return nil
+	return srv.openRoots()
 }
 
 // StartTLS limits how often a client may set up TLS.
@@ -61,4 +66,14 @@ func (h *Session) StartTLS(ctx context.Context, s *smtpserver.Session) status.St
 
 // TLSDone follows the handshake. Nobody is logged in any more (RFC 3207 section
 // 4.2).
-func (h *Session) TLSDone(context.Context, *smtpserver.Session, error) { h.user = nil }
+func (h *Session) TLSDone(_ context.Context, s *smtpserver.Session, err error) {
+	h.user = nil
+	if err != nil || s.TLS == nil || len(s.TLS.PeerCertificates) == 0 {
+		return
+	}
+	if err := h.srv.verifyClient(s.TLS); err != nil {
+		h.srv.log.Info("", "certificate verification failed for %s: %s", s.Peer(), printable.Text(err.Error()))
+		return
+	}
+	s.CertOK = true
+}

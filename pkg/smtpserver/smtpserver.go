@@ -15,6 +15,7 @@ package smtpserver
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"net"
 	"time"
 
@@ -166,6 +167,11 @@ type Session struct {
 	QueueID string
 	// State of TLS; nil without.
 	TLS *tls.ConnectionState
+	// OwnCert is the certificate that the client was shown, set by who makes
+	// the configuration, if that matters to the handler.
+	OwnCert *x509.Certificate
+	// CertOK is set by TLSDone: the client's certificate is verified.
+	CertOK bool
 
 	opts *Options
 	h    Handler

@@ -81,11 +81,22 @@ func (s *Session) handshake(ctx context.Context, cfg *tls.Config) bool {
 	s.helo, s.esmtp, s.early = false, false, false
 	s.Client.Helo, s.Client.Proto = "", ""
 	s.forgetLogin()
-	if s.opts.TLSLog >= 1 {
-		s.opts.Log.Info("", "Anonymous TLS connection established from %s: %s", s.Peer(), tlspolicy.Summary(&state))
-	}
 	s.h.TLSDone(ctx, s, nil)
+	if s.opts.TLSLog >= 1 {
+		s.opts.Log.Info("", "%s TLS connection established from %s: %s", s.trust(), s.Peer(), tlspolicy.Summary(&state))
+	}
 	return true
+}
+
+// trust is Postfix's word for what is known about the client.
+func (s *Session) trust() string {
+	switch {
+	case len(s.TLS.PeerCertificates) == 0:
+		return "Anonymous"
+	case s.CertOK:
+		return "Trusted"
+	}
+	return "Untrusted"
 }
 
 // tlsReason keeps Go's own texts out of the two cases that logs are searched
