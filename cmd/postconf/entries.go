@@ -33,8 +33,11 @@ func (a *app) requests(parts int) ([]*request, error) {
 	}
 	var list []*request
 	for _, arg := range args {
-		words := strings.SplitN(arg, "/", parts)
-		// A service name may itself have slashes; the type cannot.
+		words := strings.Split(arg, "/")
+		if len(words) > parts {
+			return nil, fmt.Errorf("-%s", map[int]string{2: "M option requires service_name[/type]",
+				3: "F and -P options require service_name[/type[/name]]"}[parts])
+		}
 		r := &request{text: arg, service: "*", typ: "*", third: "*"}
 		for i, p := range []*string{&r.service, &r.typ, &r.third} {
 			if i < len(words) {
@@ -97,6 +100,11 @@ func (a *app) showFields() error {
 	list, err := a.requests(3)
 	if err != nil {
 		return err
+	}
+	for _, r := range list {
+		if r.third != "*" && !slices.Contains(fieldNames(), r.third) {
+			return fmt.Errorf("invalid service attribute name: %q", r.third)
+		}
 	}
 	for i := range a.master.Services {
 		s := &a.master.Services[i]

@@ -21,8 +21,14 @@ func (a *app) lists() error {
 		names = table.Types()
 	case a.flags['l']:
 		names = []string{"flock", "fcntl", "dotlock"}
+	case a.flags['a']:
+		// Of smtpd_sasl_type; for cyrus and posthouse, authd answers.
+		names = []string{"cyrus", "dovecot", "posthouse"}
+	case a.flags['A']:
+		// The mechanisms of smtp are its own, under the name of the default
+		// of smtp_sasl_type.
+		names = []string{"cyrus"}
 	}
-	// For -a and -A there is nothing to list: no program does SASL yet.
 	for _, name := range names {
 		if _, err := fmt.Fprintln(a.out, name); err != nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -100,8 +101,13 @@ func (a *app) conflicts() error {
 				set = append(set, "-"+string(c))
 			}
 		}
-		if len(set) > 1 && group != "hH" {
+		if len(set) > 1 {
 			return fmt.Errorf("specify one of %s", strings.Join(set, " "))
+		}
+	}
+	for _, c := range []byte("dn") {
+		if a.flags[c] && len(a.args) > 0 && strings.Contains(a.args[0], "=") {
+			return fmt.Errorf("-%c shows, and %q would change: specify one of them", c, a.args[0])
 		}
 	}
 	for _, mode := range []string{"MdhHnCpj", "FdnX#Cp", "Pdn#Cp"} {
@@ -161,7 +167,7 @@ func (a *app) editing() bool {
 	if f['e'] || f['X'] || f['#'] {
 		return true
 	}
-	return len(a.args) > 0 && strings.Contains(a.args[0], "=") && !f['d'] && !f['n']
+	return len(a.args) > 0 && strings.Contains(a.args[0], "=")
 }
 
 // show shows what is asked for.
@@ -185,7 +191,10 @@ func (a *app) load() error {
 		opts = append(opts, config.WithDefaults(map[string]string{"config_directory": a.dir}))
 	}
 	var err error
-	if a.cfg, err = config.Load(a.dir, opts...); err != nil {
+	if a.flags['d'] {
+		// What is built in does not depend on what the site says.
+		a.cfg = config.New(a.dir, &config.Main{Entries: map[string]config.Entry{}}, opts...)
+	} else if a.cfg, err = config.Load(a.dir, opts...); err != nil {
 		return plainOpen(err)
 	}
 	for _, w := range a.cfg.Warnings() {
@@ -205,6 +214,9 @@ func (a *app) load() error {
 		a.master = &config.Master{File: path}
 	}
 	a.usage = config.FindUsage(a.cfg, a.master)
+	if a.flags['d'] {
+		return nil
+	}
 	for _, name := range a.usage.UndefinedMaster {
 		a.warn("%s: undefined parameter: %s", path, name)
 	}
@@ -222,14 +234,18 @@ func (a *app) flagUnused() {
 		return
 	}
 	if !a.masterMode() {
+		values := map[string]string{}
 		for _, name := range a.usage.UnusedMain {
 			e, _ := a.cfg.Entry(name)
-			a.warn("%s: unused parameter: %s=%s", a.cfg.File(), name, e.Value)
+			values[name] = e.Value
 		}
 		for _, o := range a.override {
 			if !a.usage.Known(o.Name) {
-				a.warn("%s: unused parameter: %s=%s", a.cfg.File(), o.Name, o.Value)
+				values[o.Name] = o.Value
 			}
+		}
+		for _, name := range slices.Sorted(maps.Keys(values)) {
+			a.warn("%s: unused parameter: %s=%s", a.cfg.File(), name, values[name])
 		}
 	}
 	for _, u := range a.usage.UnusedMaster {
