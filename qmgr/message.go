@@ -124,7 +124,7 @@ func (d *daemon) describe(m *message, file *queue.Message) {
 	m.template = deliver.Request{
 		QueueName: "active", QueueID: m.id, Flags: file.TraceFlags,
 		DataOffset: file.DataOffset, DataSize: file.ContentLength,
-		Sender: file.Sender, Encoding: file.Encoding, UTF8: int(file.UTF8Flags),
+		Sender: file.Sender, Encoding: file.Encoding, UTF8: int(file.UTF8Flags), Priority: file.Priority,
 		Client: file.Client,
 		Times:  envelope.Times{Arrival: file.Arrival, Active: m.Queued},
 	}

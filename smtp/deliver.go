@@ -193,7 +193,7 @@ func (j *job) transfer(ctx context.Context, s *session, final bool) error {
 func (j *job) message(ctx context.Context) (*smtpclient.Message, error) {
 	note := func(format string, args ...any) { j.log.Info(j.queueID(), format, args...) }
 	m := &smtpclient.Message{
-		Sender: j.d.Sender, Size: j.d.DataSize, Encoding: j.d.Encoding, UTF8: j.d.UTF8, Client: j.d.Client,
+		Sender: j.d.Sender, Size: j.d.DataSize, Encoding: j.d.Encoding, UTF8: j.d.UTF8, Priority: j.d.Priority, Client: j.d.Client,
 		Content: j.out.through(ctx, content(j.d.Message.Content().Next, io.EOF), note), Probe: j.d.ProbeOnly(),
 	}
 	var err error

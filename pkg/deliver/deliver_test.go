@@ -78,7 +78,7 @@ func TestLogLine(t *testing.T) {
 func sample() *Request {
 	return &Request{
 		QueueName: "active", QueueID: "51DF69903E9", Flags: FlagConnLoad, DataOffset: 700, DataSize: 308,
-		NextHop: "example.com", Transport: "smtp", Encoding: "8bit", UTF8: 1,
+		NextHop: "example.com", Transport: "smtp", Encoding: "8bit", UTF8: 1, Priority: -3,
 		Sender: envelope.Sender{Address: "a@b", EnvID: "x+2By", Ret: envelope.RetHdrs},
 		Client: envelope.Client{Name: "c.example", Addr: "192.0.2.9", Port: "1234", Helo: "c", Proto: "ESMTP",
 			ReverseName: "r", Ident: "XYZ", SASLMethod: "PLAIN", SASLUser: "u", SASLSender: "s", RewriteContext: "remote"},
@@ -117,6 +117,8 @@ func TestRequestRefused(t *testing.T) {
 		"size":       func(r *Request) { r.DataSize = -1 },
 		"flags":      func(r *Request) { r.Flags = -1 },
 		"ret":        func(r *Request) { r.Sender.Ret = 4 },
+		"priority":   func(r *Request) { r.Priority = 10 },
+		"priority -": func(r *Request) { r.Priority = -10 },
 		"bad notify": func(r *Request) { r.Recipients[1].Notify = 99 },
 	} {
 		t.Run(name, func(t *testing.T) {

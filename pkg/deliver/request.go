@@ -42,6 +42,7 @@ type Request struct {
 	Sender     envelope.Sender
 	Encoding   string
 	UTF8       int // envelope.UTF8Requested and so on
+	Priority   int // of MT-PRIORITY (RFC 6710), -9 to 9
 	Client     envelope.Client
 	Times      envelope.Times // Arrival and Active
 	Recipients []envelope.Recipient
@@ -90,6 +91,7 @@ func WriteRequest(c *ipc.Conn, r *Request) error {
 		Int("recipient_count", int64(len(r.Recipients))).
 		Int("arrival", micros(r.Times.Arrival)).Int("active", micros(r.Times.Active))
 	l = optInt(l, "smtputf8", int64(r.UTF8))
+	l = optInt(l, "priority", int64(r.Priority))
 	l = optStr(l, "encoding", r.Encoding)
 	l = optStr(l, "envelope_id", r.Sender.EnvID)
 	l = optInt(l, "ret_flags", int64(r.Sender.Ret))
@@ -156,6 +158,21 @@ func (r *reader) num(name string, limit int64, optional bool) int64 {
 	return n
 }
 
+// priority reads the one number that may be negative.
+func (r *reader) priority() int {
+	if _, ok := r.l.Get("priority"); !ok {
+		return 0
+	}
+	n, err := r.l.GetInt("priority")
+	if err == nil && (n < -9 || n > 9) {
+		err = fmt.Errorf("%w: priority out of range", ErrBadRequest)
+	}
+	if err != nil && r.err == nil {
+		r.err = err
+	}
+	return int(n)
+}
+
 // need reads a string that must be there.
 func (r *reader) need(name string) string {
 	v, ok := r.l.Get(name)
@@ -179,6 +196,7 @@ func parseRequest(l ipc.List) (*Request, int, error) {
 		Transport:  in.need("transport"),
 		Encoding:   l.Value("encoding"),
 		UTF8:       int(in.num("smtputf8", 255, true)),
+		Priority:   in.priority(),
 		Sender: envelope.Sender{
 			Address: in.need("sender"),
 			EnvID:   l.Value("envelope_id"),

@@ -124,6 +124,8 @@ func TestConversations(t *testing.T) {
 	dsn.Sender.EnvID, dsn.Sender.Ret, dsn.Size, dsn.Encoding = "id+2B", envelope.RetHdrs, 77, envelope.Encoding8bit
 	dsn.Recipients[0].Notify = envelope.NotifyNever
 	dsn.Recipients[1].DSNOrcpt = "rfc822;a+b@c.test"
+	urgent := message("r@b.test")
+	urgent.Priority = -4
 	injected := message("r@b.test>\r\nRCPT TO:<x@y")
 	lmtp := testOptions()
 	lmtp.LMTP = true
@@ -248,6 +250,15 @@ func TestConversations(t *testing.T) {
 			S: 250-8BITMIME
 			S: 250 SMTPUTF8
 			C: MAIL FROM:<s@a.test> SMTPUTF8
+			S: 450 later`, []string{"1 4.0.0 host mx.test[192.0.2.1] said: 450 later (in reply to MAIL FROM command)"}},
+		{"priority", nil, urgent, ehlo + `
+			S: 250-mx.test
+			S: 250 MT-PRIORITY MIXER
+			C: MAIL FROM:<s@a.test> MT-PRIORITY=-4
+			S: 450 later`, []string{"1 4.0.0 host mx.test[192.0.2.1] said: 450 later (in reply to MAIL FROM command)"}},
+		{"priority, not offered", nil, urgent, ehlo + `
+			S: 250 mx.test
+			C: MAIL FROM:<s@a.test>
 			S: 450 later`, []string{"1 4.0.0 host mx.test[192.0.2.1] said: 450 later (in reply to MAIL FROM command)"}},
 		{"line break in address", nil, injected, ehlo + `
 			S: 250 mx.test

@@ -147,6 +147,8 @@ func (c *Conn) capability(word string, args []string) {
 		}
 	case "DSN":
 		c.Caps.DSN = true
+	case "MT-PRIORITY":
+		c.Caps.Priority = true
 	case "SMTPUTF8":
 		c.Caps.SMTPUTF8 = true
 	case "STARTTLS":

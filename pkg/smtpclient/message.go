@@ -17,6 +17,7 @@ type Message struct {
 	Size       int64  // of the content, for the SIZE parameter; 0 is unknown
 	Encoding   string // envelope.Encoding8bit, envelope.Encoding7bit or ""
 	UTF8       int    // envelope.UTF8Requested and so on
+	Priority   int    // of MT-PRIORITY, -9 to 9
 	Recipients []envelope.Recipient
 	Client     envelope.Client // for XFORWARD
 	// Probe asks about the recipients and sends nothing.
@@ -351,6 +352,10 @@ func (t *transaction) mailCommand() string {
 	}
 	if t.Caps.SMTPUTF8 && t.m.UTF8 != 0 {
 		b.WriteString(" SMTPUTF8")
+	}
+	// 0 is what a message without the parameter has (RFC 6710).
+	if t.Caps.Priority && t.m.Priority != 0 {
+		fmt.Fprintf(&b, " MT-PRIORITY=%d", t.m.Priority)
 	}
 	return b.String()
 }

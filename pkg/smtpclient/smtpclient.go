@@ -94,6 +94,7 @@ type Capabilities struct {
 	Size                bool
 	SizeLimit           int64 // 0 is none
 	DSN                 bool
+	Priority            bool // MT-PRIORITY, RFC 6710
 	SMTPUTF8            bool
 	StartTLS            bool
 	Chunking            bool

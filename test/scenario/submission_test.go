@@ -350,11 +350,15 @@ func TestRelayOnly(t *testing.T) {
 	i.Start(t)
 	c := dialSubmission(t, i)
 	c.want("235", submitLogin)
-	c.message("250", "you@example.test", "other@example.test", "Subject: x\n\nx\n")
+	c.want("250", "MAIL FROM:<you@example.test> MT-PRIORITY=-2")
+	c.want("250", "RCPT TO:<other@example.test>")
+	c.want("354", "DATA")
+	c.want("250", "Subject: x\r\n\r\nx\r\n.")
 	i.WaitLog(t, `status=deferred \(SASL authentication failed; server 127\.0\.0\.1\[127\.0\.0\.1\] said: 535 5\.7\.8 `)
 	i.Write(t, "passwords", next+" you@example.test:secret\n")
 	text := home.WaitMailbox(t, "other", 1)[0]
-	if strings.Count(text, "with ESMTPSA id") != 2 {
+	// The priority goes along: both servers name it.
+	if strings.Count(text, "with ESMTPSA id") != 2 || strings.Count(text, "(PRIORITY -2)") != 2 {
 		t.Error(text)
 	}
 	home.WaitLog(t, `sasl_method=SCRAM-SHA-256, sasl_username=you@example.test|sasl_method=SCRAM-SHA-256-PLUS, sasl_username=you@example.test`)
