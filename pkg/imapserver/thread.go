@@ -103,8 +103,14 @@ func (c *conn) threadables(found []hit) ([]threadable, error) {
 	return out, nil
 }
 
-// maxReferences bounds the ancestors of a message.
-const maxReferences = 1000
+// Bounds of what strangers may write into their References: maxReferences is of
+// a message, maxThreadDepth of a thread. Chains that go on from message to
+// message would else cost the square of their length, and a stack that ends the
+// process with the sessions of all others in it.
+const (
+	maxReferences  = 100
+	maxThreadDepth = 1000
+)
 
 // messageIDs takes message ids out of a field.
 func messageIDs(s string, limit int) []string {
@@ -215,7 +221,7 @@ func references(msgs []threadable, subjects bool) []*node {
 			roots = append(roots, n)
 		}
 	}
-	roots = prune(roots, true)
+	roots = prune(roots, 0)
 	sortLevel(roots)
 	if subjects {
 		roots = joinSubjects(roots)
@@ -224,10 +230,12 @@ func references(msgs []threadable, subjects bool) []*node {
 	return roots
 }
 
-// above reports whether n is an ancestor of o.
+// above reports whether n is an ancestor of o, or o so deep in a thread that
+// nothing may be put below it.
 func (n *node) above(o *node) bool {
+	depth := 0
 	for p := o; p != nil; p = p.parent {
-		if p == n {
+		if depth++; p == n || depth > maxThreadDepth {
 			return true
 		}
 	}
@@ -246,11 +254,17 @@ func (n *node) leave() {
 }
 
 // prune takes out nodes without a message; their children move up, but at the
-// top only a single one does.
-func prune(level []*node, top bool) []*node {
+// top only a single one does. What is too deep becomes one level: a thread may
+// have grown at its top.
+func prune(level []*node, depth int) []*node {
 	var out []*node
+	top := depth == 0
 	for _, n := range level {
-		n.children = prune(n.children, false)
+		if depth < maxThreadDepth {
+			n.children = prune(n.children, depth+1)
+		} else {
+			n.children = flat(n.children)
+		}
 		for _, c := range n.children {
 			c.parent = n
 		}
@@ -264,6 +278,19 @@ func prune(level []*node, top bool) []*node {
 			}
 			out = append(out, n.children...)
 		default:
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// flat returns all nodes below that have a message, without children.
+func flat(level []*node) []*node {
+	var out []*node
+	for todo := slices.Clone(level); len(todo) > 0; {
+		n := todo[len(todo)-1]
+		todo = append(todo[:len(todo)-1], n.children...)
+		if n.children = nil; n.msg != nil {
 			out = append(out, n)
 		}
 	}
