@@ -269,10 +269,18 @@ var (
 	subjectWrapped = regexp.MustCompile(`(?i)^\[fwd:(.*)\]$`)
 )
 
+// maxSubject is how much of a subject is looked at. What a stranger wrote there
+// can have thousands of things to take off, each of which costs a look at the
+// whole.
+const maxSubject = 1000
+
 // baseSubject returns the subject without what replies and forwards put
 // around it, and whether there was some of that (RFC 5256 2.1).
 func baseSubject(s string) (base string, reply bool) {
 	s = subjectSpace.ReplaceAllString(decodeHeader(s), " ")
+	if len(s) > maxSubject {
+		s = strings.ToValidUTF8(s[:maxSubject], "")
+	}
 	for range 100 {
 		for subjectTrailer.MatchString(s) {
 			reply = reply || strings.HasSuffix(s, ")")
