@@ -35,11 +35,11 @@ func (h *Session) checkSize(size int64) status.Status {
 	if srv.SizeLimit > 0 && size > srv.SizeLimit {
 		return status.New(552, "5.3.4", "Message size exceeds fixed limit")
 	}
-	free, known := srv.space.get()
+	need := max(srv.MinFree, srv.SizeLimit+srv.SizeLimit/2, size)
+	free, known := srv.space.get(need)
 	if !known {
 		return status.Status{}
 	}
-	need := max(srv.MinFree, srv.SizeLimit+srv.SizeLimit/2, size)
 	if free < need {
 		srv.log.Warn("", "not enough free space in mail queue: %d bytes < %d", free, need)
 		return status.New(452, "4.3.1", "Insufficient system storage")

@@ -22,11 +22,12 @@ type space struct {
 	known  bool
 }
 
-// get returns the free bytes; false means that the disk does not tell.
-func (s *space) get() (int64, bool) {
+// get returns the free bytes; false means that the disk does not tell. An
+// earlier look is never the reason to say that there is less than need.
+func (s *space) get(need int64) (int64, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if now := time.Now(); now.Sub(s.looked) >= spaceLook {
+	if now := time.Now(); now.Sub(s.looked) >= spaceLook || s.free < need {
 		var fs unix.Statfs_t
 		s.looked, s.known = now, unix.Fstatfs(int(s.dir.Fd()), &fs) == nil
 		s.free = int64(fs.Bavail) * int64(fs.Bsize)

@@ -73,11 +73,14 @@ func newRegular(fd int, path string, flag int) *os.File {
 	return os.NewFile(uintptr(fd), path)
 }
 
-// Verify reports as [ErrUnsafe] in what the file differs from c.
+// Verify reports as [ErrUnsafe] in what the file differs from c, and as
+// [os.ErrNotExist] a file without a name.
 func (c Check) Verify(st *unix.Stat_t) error {
 	switch {
 	case st.Mode&unix.S_IFMT != unix.S_IFREG:
 		return fmt.Errorf("%w: not a regular file", ErrUnsafe)
+	case st.Nlink == 0: // removed while it was opened
+		return os.ErrNotExist
 	case st.Nlink != 1 && !(c.Links && st.Nlink > 1):
 		return fmt.Errorf("%w: %d links", ErrUnsafe, st.Nlink)
 	case c.Owner != AnyOwner && int(st.Uid) != c.Owner:

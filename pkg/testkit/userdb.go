@@ -51,12 +51,18 @@ func (i *Instance) UserDB(t testing.TB, password string, names []string, fields 
 		}
 		b.WriteString("\n")
 	}
+	i.WriteUserDB(t, b.String())
+}
+
+// WriteUserDB makes text the user database that authd reads.
+func (i *Instance) WriteUserDB(t testing.TB, text string) {
+	t.Helper()
 	// The database that init made gives way.
 	path := i.Etc("userdb")
 	if err := os.RemoveAll(path); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(path, []byte(b.String()), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if os.Geteuid() == 0 {

@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net"
-	"os"
 	"os/user"
 	"slices"
 	"strings"
@@ -69,9 +68,7 @@ func TestUserExistence(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(mail.Etc("userdb"), []byte("ann@example.test\tuid="+box.Uid+"|gid="+box.Gid+"|home="+mail.Dir+"/mail/ann|systempw="+hash+"\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	mail.WriteUserDB(t, "ann@example.test\tuid="+box.Uid+"|gid="+box.Gid+"|home="+mail.Dir+"/mail/ann|systempw="+hash+"\n")
 	mail.Start(t)
 	for service, try := range map[string]func(login string) (string, time.Duration){
 		"smtp": func(login string) (string, time.Duration) {

@@ -27,9 +27,7 @@ func authSite(t *testing.T) (mail *testkit.Instance, addr string) {
 		t.Fatal(err)
 	}
 	record := fmt.Sprintf("ann@example.test\tuid=%s|gid=%s|home=%s/mail/ann|systempw={PLAIN}secret|quota=1000000S\n", box.Uid, box.Gid, mail.Dir)
-	if err := os.WriteFile(mail.Etc("userdb"), []byte(record), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	mail.WriteUserDB(t, record)
 	home := filepath.Join(mail.Dir, "mail/ann/Maildir")
 	for _, d := range []string{"cur", "new", "tmp"} {
 		if err := os.MkdirAll(filepath.Join(home, d), 0o700); err != nil {
