@@ -208,7 +208,12 @@ func (p *Instance) Start(t testing.TB) {
 		t.Fatal(err)
 	}
 	p.run = cmd
-	t.Cleanup(func() { p.Stop(t) })
+	t.Cleanup(func() {
+		p.Stop(t)
+		if t.Failed() {
+			t.Logf("log of the reference Postfix:\n%s", p.Log())
+		}
+	})
 	for range 12000 {
 		c, err := net.Dial("unix", filepath.Join(p.Dir, "spool/private/rewrite"))
 		if err == nil {

@@ -23,7 +23,8 @@ const (
 	maxPacket    = 1 << 16
 	triggerWait  = 5 * time.Second
 	acceptPause  = 100 * time.Millisecond
-	idleIsUnused = time.Second // a kept connection may then be closed for a new one
+	idleIsUnused = time.Second     // a kept connection may then be closed for a new one
+	firstWait    = 5 * time.Second // for the first request, in a process that retires
 )
 
 // session is one client.
@@ -35,6 +36,7 @@ type session struct {
 	waiting bool
 	since   time.Time
 	evicted bool
+	served  bool // a request was seen; without one it may be on its way
 }
 
 // unixConn lets a session on a Unix socket tell when it waits for its next
@@ -50,6 +52,10 @@ func (c *unixConn) Wait() bool {
 	s := c.session.server
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.draining && !c.session.served {
+		c.SetReadDeadline(time.Now().Add(firstWait))
+		return true
+	}
 	if s.draining || c.session.evicted {
 		return false
 	}
@@ -62,7 +68,7 @@ func (c *unixConn) Wake() bool {
 	s := c.session.server
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c.session.waiting = false
+	c.session.waiting, c.session.served = false, true
 	return !c.session.evicted
 }
 
@@ -75,6 +81,12 @@ var _ ipc.Waiter = (*unixConn)(nil)
 // connection. It needs server.mu.
 func (c *session) endIfWaiting() {
 	if !c.waiting || c.evicted {
+		return
+	}
+	if !c.served {
+		// Its client connected to ask something, and nobody else will
+		// answer.
+		c.conn.SetReadDeadline(time.Now().Add(firstWait))
 		return
 	}
 	c.evicted = true

@@ -3,6 +3,7 @@ package interop
 import (
 	"net"
 	"regexp"
+	"slices"
 	"sort"
 	"strings"
 	"testing"
@@ -100,13 +101,17 @@ func dialogues(t *testing.T, addr string) {
 // TestLogShapes: the same dialogues leave the same lines in both logs.
 func TestLogShapes(t *testing.T) {
 	p := newPair(t, append(deadRoute(t), "smtpd_error_sleep_time = 0", "local_recipient_maps = inline:{root=x}", "alias_maps =")...)
-	// Postfix has no tables of users.
-	p.ours.Set(t, "virtual_mailbox_domains = example.test", "virtual_mailbox_maps = inline:{you@example.test=example.test/you/}", "virtual_alias_maps =")
+	// Postfix has no tables of users. Each parameter stands in its main.cf
+	// once: its postlogd hangs when it has many warnings to send to itself.
+	boxes := []string{"virtual_mailbox_domains = example.test", "virtual_mailbox_maps = inline:{you@example.test=example.test/you/}", "virtual_alias_maps ="}
+	p.theirs.Set(t, boxes...)
 	for _, line := range strings.Split(contents(t, p.ours.Etc("main.cf")), "\n") {
-		if strings.HasPrefix(line, "virtual_") {
+		name, _, _ := strings.Cut(line, " ")
+		if strings.HasPrefix(name, "virtual_") && !slices.ContainsFunc(boxes, func(b string) bool { return strings.HasPrefix(b, name+" ") }) {
 			p.theirs.Set(t, line)
 		}
 	}
+	p.ours.Set(t, boxes...)
 	p.ours.Set(t, "mynetworks = 127.0.0.1/32")
 	p.theirs.Set(t, "mynetworks = 127.0.0.1/32")
 	p.theirs.Start(t)
