@@ -25,7 +25,13 @@ type Envelope struct {
 	Date, Subject, InReplyTo, MessageID  string
 	From, Sender, ReplyTo, To, Cc, Bcc   string
 	hasDate, hasSubject, hasReply, hasID bool
+	joined                               int
 }
+
+// maxJoined bounds the further fields of addresses that are put behind others
+// of their name, of which there should be none (RFC 5322 3.6): each copies
+// those before it.
+const maxJoined = 200
 
 // Param is a parameter of a Content field.
 type Param struct{ Name, Value string }
@@ -200,17 +206,17 @@ func (e *Envelope) field(key string, value []byte) {
 	case "message-id":
 		once(&e.MessageID, &e.hasID, value)
 	case "from":
-		more(&e.From, value)
+		e.more(&e.From, value)
 	case "sender":
-		more(&e.Sender, value)
+		e.more(&e.Sender, value)
 	case "reply-to":
-		more(&e.ReplyTo, value)
+		e.more(&e.ReplyTo, value)
 	case "to":
-		more(&e.To, value)
+		e.more(&e.To, value)
 	case "cc":
-		more(&e.Cc, value)
+		e.more(&e.Cc, value)
 	case "bcc":
-		more(&e.Bcc, value)
+		e.more(&e.Bcc, value)
 	}
 }
 
@@ -220,10 +226,12 @@ func once(dst *string, has *bool, value []byte) {
 	}
 }
 
-func more(dst *string, value []byte) {
-	if *dst == "" {
+func (e *Envelope) more(dst *string, value []byte) {
+	switch {
+	case *dst == "":
 		*dst = Unfold(value)
-	} else {
+	case e.joined < maxJoined:
+		e.joined++
 		*dst += ", " + Unfold(value)
 	}
 }
