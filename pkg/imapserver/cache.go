@@ -133,8 +133,8 @@ func (n needs) find(content *mailstore.Content) ([]mailstore.Field, error) {
 		return nil, err
 	}
 	put := factsOf(header, &root.Header.Envelope)
-	put = append(put, mailstore.Field{ID: cacheBodyStructure, Data: root.AppendBody(nil, true)},
-		mailstore.Field{ID: cacheBody, Data: root.AppendBody(nil, false)})
+	put = append(put, mailstore.Field{ID: cacheBodyStructure, Data: root.AppendBody(make([]byte, 0, 512), true)},
+		mailstore.Field{ID: cacheBody, Data: root.AppendBody(make([]byte, 0, 256), false)})
 	if n.preview {
 		put = append(put, mailstore.Field{ID: cachePreview, Data: []byte(previewOf(content, root))})
 	}
@@ -169,10 +169,15 @@ const (
 	aheadLeast = 8
 )
 
+// lookedAt is what a look ahead found, by UID.
+type lookedAt map[uint32][]mailstore.Field
+
 // lookAhead finds what is lacking of the messages of a bunch. What goes wrong
 // is found again, and told, when it is their turn.
-func (f *fetching) lookAhead(bunch []numbered) {
-	clear(f.ahead)
+func (f *fetching) lookAhead(bunch []numbered) lookedAt {
+	if len(bunch) < aheadLeast {
+		return nil
+	}
 	var todo []int
 	for i := range bunch {
 		if f.req.lacking(f.c.mb.Cached(bunch[i].msg.UID)).any() {
@@ -180,7 +185,7 @@ func (f *fetching) lookAhead(bunch []numbered) {
 		}
 	}
 	if len(todo) < aheadLeast {
-		return
+		return nil
 	}
 	found := make([][]mailstore.Field, len(todo))
 	var next atomic.Int32
@@ -201,10 +206,62 @@ func (f *fetching) lookAhead(bunch []numbered) {
 		}()
 	}
 	wg.Wait()
+	ahead := make(lookedAt, len(todo))
 	for n, i := range todo {
 		if found[n] != nil {
-			f.ahead[bunch[i].msg.UID] = found[n]
+			ahead[bunch[i].msg.UID] = found[n]
 		}
+	}
+	return ahead
+}
+
+// bunches are the messages of a FETCH that looks ahead: while one bunch is
+// told of, the next is looked at.
+type bunches struct {
+	f       *fetching
+	next    []numbered // being gathered
+	looking []numbered // being looked at
+	found   chan lookedAt
+}
+
+// add takes one more message; false ends the command.
+func (b *bunches) add(m numbered) bool {
+	if b.next = append(b.next, m); len(b.next) < aheadBunch {
+		return true
+	}
+	return b.turn()
+}
+
+// turn begins to look at what was gathered, and tells of what was looked at
+// before.
+func (b *bunches) turn() bool {
+	done, old := b.looking, b.found
+	b.looking, b.found, b.next = b.next, make(chan lookedAt, 1), done[len(done):]
+	go func(bunch []numbered, found chan lookedAt) { found <- b.f.lookAhead(bunch) }(b.looking, b.found)
+	if old == nil {
+		return true
+	}
+	b.f.ahead = <-old
+	for i := range done {
+		b.f.message(done[i].seq, &done[i].msg)
+		if b.f.stopped() {
+			return false
+		}
+	}
+	b.next = done[:0]
+	return b.f.c.ctx.Err() == nil
+}
+
+// end tells of all that is left if the command goes on, and returns when
+// nobody looks at messages any more.
+func (b *bunches) end(goOn bool) {
+	for range 2 {
+		if goOn && (len(b.next) > 0 || len(b.looking) > 0) {
+			goOn = b.turn()
+		}
+	}
+	if b.found != nil {
+		<-b.found
 	}
 }
 

@@ -94,8 +94,8 @@ type fetching struct {
 	missing bool     // some messages are gone
 	failed  error
 	entry   mailstore.Entry
-	found   []mailstore.Field            // beside entry
-	ahead   map[uint32][]mailstore.Field // found by lookAhead
+	found   []mailstore.Field // beside entry
+	ahead   lookedAt
 	content *mailstore.Content
 	scratch []byte
 }
@@ -141,43 +141,27 @@ func (c *conn) doFetch(ranges []imapwire.Range, req *fetchRequest) error {
 func (f *fetching) each(ranges []imapwire.Range, want func(*mailstore.Summary) bool) error {
 	c := f.c
 	ahead := f.req.lacking(mailstore.Entry{}).any()
-	if ahead {
-		f.ahead = make(map[uint32][]mailstore.Field)
-	}
-	var bunch []numbered
-	flush := func() bool {
-		if len(bunch) >= aheadLeast {
-			f.lookAhead(bunch)
-		}
-		for i := range bunch {
-			f.message(bunch[i].seq, &bunch[i].msg)
-			if f.failed != nil || c.enc.Err() != nil {
-				return false
-			}
-		}
-		bunch = bunch[:0]
-		return c.ctx.Err() == nil
-	}
+	b := &bunches{f: f}
 	n := 0
 	err := c.eachIf(ranges, want, func(seq int, msg *mailstore.Message) bool {
 		if msg.ModSeq < f.req.changedSince {
 			return true
 		}
 		if ahead {
-			bunch = append(bunch, numbered{seq, *msg})
-			return len(bunch) < aheadBunch || flush()
+			return b.add(numbered{seq, *msg})
 		}
 		f.message(seq, msg)
 		if n++; n&0xff == 0 && c.ctx.Err() != nil {
 			return false
 		}
-		return f.failed == nil && c.enc.Err() == nil
+		return !f.stopped()
 	})
-	if err == nil && len(bunch) > 0 && f.failed == nil && c.enc.Err() == nil {
-		flush()
-	}
+	b.end(err == nil && !f.stopped())
 	return err
 }
+
+// stopped reports that no more messages are told of.
+func (f *fetching) stopped() bool { return f.failed != nil || f.c.enc.Err() != nil }
 
 // markSeen sets \Seen on what was read.
 func (f *fetching) markSeen() error {

@@ -238,7 +238,11 @@ func (c *cacheFile) entry(at cacheAt) []byte {
 // reach the disk in bunches, the last with Close or FlushCache.
 func (m *Mailbox) PutCache(uid uint32, fields []Field) {
 	old := m.Cached(uid)
-	var b []byte
+	size := len(old.b)
+	for _, f := range fields {
+		size += 6 + len(f.Data)
+	}
+	b := make([]byte, 0, size)
 	for _, f := range fields {
 		b = appendField(b, f.ID, f.Data)
 	}
@@ -325,7 +329,11 @@ func (c *cacheFile) write(f *folder, validity, version uint32, pending []pending
 		return err
 	}
 	off := max(info.Size(), cacheHead)
-	var data, refs []byte
+	size := 0
+	for _, p := range pending {
+		size += entryHead + len(p.b)
+	}
+	data, refs := make([]byte, 0, size), make([]byte, 0, len(pending)*cacheRef)
 	for _, p := range pending {
 		start := len(data)
 		data = append(data, 0, 0, 0, 0)

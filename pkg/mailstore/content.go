@@ -19,7 +19,19 @@ type Content = crlf.Content
 // Open opens the content of a message of the view. ErrExpunged means that it
 // is gone. The caller closes it.
 func (m *Mailbox) Open(uid uint32) (*Content, error) {
-	f, err := m.openFile(uid)
+	r, err := m.record(uid)
+	if err != nil {
+		return nil, err
+	}
+	if r.Flags&(index.OddName|Gone) == 0 {
+		check := safefile.Check{Owner: safefile.AnyOwner, Links: true}
+		data, err := m.f.sh.fs.ReadSmall(m.f.path(r.Path()), crlf.Small, check)
+		if err == nil && data != nil {
+			return crlf.Whole(data), nil
+		}
+		// It is large, or has another name by now; or the error comes again.
+	}
+	f, err := m.f.openMessage(&r)
 	if err != nil {
 		return nil, err
 	}
@@ -30,18 +42,18 @@ func (m *Mailbox) Open(uid uint32) (*Content, error) {
 	return c, nil
 }
 
-// openFile opens the file of a message of the view.
-func (m *Mailbox) openFile(uid uint32) (*os.File, error) {
+// record returns a message of the view.
+func (m *Mailbox) record(uid uint32) (index.Record, error) {
 	i, ok, err := m.view.Search(uid)
 	if err != nil || !ok {
-		return nil, ErrExpunged
+		return index.Record{}, ErrExpunged
 	}
 	r, err := m.view.At(i)
 	if err != nil {
 		m.fail(err)
-		return nil, temporary(err)
+		return r, temporary(err)
 	}
-	return m.f.openMessage(&r)
+	return r, nil
 }
 
 // openMessage opens the file of a message, also one that was renamed since r

@@ -43,7 +43,7 @@ func random(r *rand.Rand, n int) string {
 
 func TestView(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	for _, n := range []int{0, 1, 2, 100, small, small + 1, 3*step + 17, small + 5*step} {
+	for _, n := range []int{0, 1, 2, 100, Small, Small + 1, 3*step + 17, Small + 5*step} {
 		data := random(r, n)
 		c := view(t, data)
 		want := plain(data)
@@ -67,7 +67,7 @@ func TestView(t *testing.T) {
 }
 
 func TestViewOfCRLFFile(t *testing.T) {
-	data := strings.Repeat("line\r\n", small)
+	data := strings.Repeat("line\r\n", Small)
 	c := view(t, data)
 	if !c.plain || c.Size() != int64(len(data)) {
 		t.Errorf("plain %v, size %d", c.plain, c.Size())

@@ -9,8 +9,8 @@ import (
 	"sync"
 )
 
-// small is up to which size a message is read at once.
-const small = 256 << 10
+// Small is up to which size a message is read at once.
+const Small = 256 << 10
 
 // step is how far apart the places are that a large message remembers.
 const step = 64 << 10
@@ -43,23 +43,27 @@ func Open(f *os.File) (*Content, error) {
 		return nil, err
 	}
 	c := &Content{f: f, size: info.Size()}
-	if c.size <= small {
+	if c.size <= Small {
 		defer f.Close()
-		c.f = nil
 		b := make([]byte, c.size)
 		n, err := io.ReadFull(f, b)
 		if err != nil && err != io.ErrUnexpectedEOF && err != io.EOF {
 			return nil, err
 		}
-		c.whole = Convert(b[:n])
-		c.wire = int64(len(c.whole))
-		return c, nil
+		return Whole(b[:n]), nil
 	}
 	if err := c.measure(); err != nil {
 		f.Close()
 		return nil, err
 	}
 	return c, nil
+}
+
+// Whole makes a view of a message file that was read.
+func Whole(b []byte) *Content {
+	c := &Content{size: int64(len(b)), whole: Convert(b)}
+	c.wire = int64(len(c.whole))
+	return c
 }
 
 // Convert returns b with CRLF line ends; it is b itself if it has them.

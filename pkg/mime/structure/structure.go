@@ -328,7 +328,7 @@ func (p *Part) clamp(from, to int64) {
 
 // ParseBytes is Parse of a message that is in memory.
 func ParseBytes(b []byte) *Part {
-	s := &scanner{root: &Part{}}
+	s := &scanner{root: &Part{}, head: make([]byte, 0, min(len(b), 1024))}
 	s.push(&level{part: s.root})
 	for len(b) > 0 {
 		n := bytes.IndexByte(b, '\n') + 1
