@@ -4,8 +4,12 @@ import (
 	"errors"
 	"net"
 	"os"
+	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // TestSendFileKeepsDeadlines: a connection that was passed on, in vain perhaps,
@@ -46,5 +50,48 @@ func TestSendFileKeepsDeadlines(t *testing.T) {
 	server.SetReadDeadline(time.Now().Add(10 * time.Millisecond))
 	if _, err := server.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("read: %v", err)
+	}
+}
+
+// A list that the socket's buffer does not hold goes out whole all the same.
+func TestSendWithFile(t *testing.T) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ends [2]*net.UnixConn
+	for i, fd := range fds {
+		f := os.NewFile(uintptr(fd), "pair")
+		c, err := net.FileConn(f)
+		f.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		ends[i] = c.(*net.UnixConn)
+	}
+	file, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	ends[0].SetWriteBuffer(4096)
+	var want List
+	for range 3 {
+		want = want.Str("value", strings.Repeat("x", MaxValue))
+	}
+	sent := make(chan error, 1)
+	go func() { sent <- NewConn(ends[0]).SendWithFile(file, want) }()
+	got, err := ReceiveFile(ends[1], "file")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got.Close()
+	list, err := NewConn(ends[1]).Receive()
+	if err != nil || !slices.Equal(list, want) {
+		t.Errorf("%d attributes, %v", len(list), err)
+	}
+	if err := <-sent; err != nil {
+		t.Error(err)
 	}
 }

@@ -221,3 +221,27 @@ func BenchmarkSyncDirShared(b *testing.B) {
 	c := fs.Counters()
 	b.ReportMetric(float64(c.DirSyncs)/float64(c.DirRequests), "dirsyncs/op")
 }
+
+func TestReadSmall(t *testing.T) {
+	dir := t.TempDir()
+	path, link, empty := filepath.Join(dir, "m"), filepath.Join(dir, "link"), filepath.Join(dir, "empty")
+	if err := errors.Join(os.WriteFile(path, []byte("twelve bytes"), 0o600), os.Symlink("m", link), os.WriteFile(empty, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	fs, check := new(FS), Check{Owner: AnyOwner}
+	if data, err := fs.ReadSmall(path, 12, check); string(data) != "twelve bytes" || err != nil {
+		t.Errorf("%q, %v", data, err)
+	}
+	if data, err := fs.ReadSmall(path, 11, check); data != nil || err != nil {
+		t.Errorf("over the limit: %q, %v", data, err)
+	}
+	if data, err := fs.ReadSmall(empty, 11, check); data == nil || err != nil {
+		t.Errorf("empty: %v, %v", data, err)
+	}
+	if _, err := fs.ReadSmall(link, 12, check); err == nil {
+		t.Error("a symbolic link was followed")
+	}
+	if _, err := fs.ReadSmall(filepath.Join(dir, "none"), 12, check); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("no file: %v", err)
+	}
+}
