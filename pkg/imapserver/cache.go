@@ -194,9 +194,10 @@ func (f *fetching) lookAhead(bunch []numbered) lookedAt {
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
+			var scratch mailstore.Scratch // nothing that is found lies in it
 			for n := int(next.Add(1)) - 1; n < len(todo); n = int(next.Add(1)) - 1 {
 				msg := &bunch[todo[n]].msg
-				content, err := f.c.mb.Open(msg.UID)
+				content, err := f.c.mb.OpenIn(msg.UID, &scratch)
 				if err != nil {
 					continue
 				}

@@ -18,16 +18,27 @@ type Content = crlf.Content
 
 // Open opens the content of a message of the view. ErrExpunged means that it
 // is gone. The caller closes it.
-func (m *Mailbox) Open(uid uint32) (*Content, error) {
+func (m *Mailbox) Open(uid uint32) (*Content, error) { return m.OpenIn(uid, new(Scratch)) }
+
+// Scratch is memory for contents that are opened one after another.
+type Scratch struct{ file, view []byte }
+
+// OpenIn is Open with memory of the caller's, until whose next use the content
+// is good.
+func (m *Mailbox) OpenIn(uid uint32, s *Scratch) (*Content, error) {
 	r, err := m.record(uid)
 	if err != nil {
 		return nil, err
 	}
 	if r.Flags&(index.OddName|Gone) == 0 {
 		check := safefile.Check{Owner: safefile.AnyOwner, Links: true}
-		data, err := m.f.sh.fs.ReadSmall(m.f.path(r.Path()), crlf.Small, check)
+		data, err := m.f.sh.fs.ReadSmall(m.f.path(r.Path()), s.file, crlf.Small, check)
 		if err == nil && data != nil {
-			return crlf.Whole(data), nil
+			c := crlf.Whole(data, s.view)
+			if s.file = data; c.Size() != int64(len(data)) {
+				s.view = c.Bytes() // else it is the same memory
+			}
+			return c, nil
 		}
 		// It is large, or has another name by now; or the error comes again.
 	}

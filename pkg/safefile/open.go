@@ -54,8 +54,8 @@ func (fs *FS) Open(path string, flag int, c Check) (*os.File, *unix.Stat_t, erro
 
 // ReadSmall reads a file as Open and a read to the size that it has do, with
 // half the system calls. A file of more than limit bytes is not read: data is
-// nil then.
-func (fs *FS) ReadSmall(path string, limit int64, c Check) (data []byte, err error) {
+// nil then. It is in buf if that has room for it.
+func (fs *FS) ReadSmall(path string, buf []byte, limit int64, c Check) (data []byte, err error) {
 	if err := fs.fault(OpOpen, path); err != nil {
 		return nil, err
 	}
@@ -74,7 +74,10 @@ func (fs *FS) ReadSmall(path string, limit int64, c Check) (data []byte, err err
 	if st.Size > limit {
 		return nil, nil
 	}
-	data = make([]byte, st.Size)
+	if data = buf[:0]; int64(cap(buf)) < st.Size || buf == nil {
+		data = make([]byte, st.Size)
+	}
+	data = data[:st.Size]
 	for n := 0; n < len(data); {
 		k, err := unix.Read(fd, data[n:])
 		switch {

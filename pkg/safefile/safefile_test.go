@@ -229,19 +229,23 @@ func TestReadSmall(t *testing.T) {
 		t.Fatal(err)
 	}
 	fs, check := new(FS), Check{Owner: AnyOwner}
-	if data, err := fs.ReadSmall(path, 12, check); string(data) != "twelve bytes" || err != nil {
+	if data, err := fs.ReadSmall(path, nil, 12, check); string(data) != "twelve bytes" || err != nil {
 		t.Errorf("%q, %v", data, err)
 	}
-	if data, err := fs.ReadSmall(path, 11, check); data != nil || err != nil {
+	buf := make([]byte, 12)
+	if data, err := fs.ReadSmall(path, buf, 12, check); string(data) != "twelve bytes" || err != nil || &data[0] != &buf[0] {
+		t.Errorf("with a buffer: %q, %v", data, err)
+	}
+	if data, err := fs.ReadSmall(path, nil, 11, check); data != nil || err != nil {
 		t.Errorf("over the limit: %q, %v", data, err)
 	}
-	if data, err := fs.ReadSmall(empty, 11, check); data == nil || err != nil {
+	if data, err := fs.ReadSmall(empty, nil, 11, check); data == nil || err != nil {
 		t.Errorf("empty: %v, %v", data, err)
 	}
-	if _, err := fs.ReadSmall(link, 12, check); err == nil {
+	if _, err := fs.ReadSmall(link, nil, 12, check); err == nil {
 		t.Error("a symbolic link was followed")
 	}
-	if _, err := fs.ReadSmall(filepath.Join(dir, "none"), 12, check); !errors.Is(err, os.ErrNotExist) {
+	if _, err := fs.ReadSmall(filepath.Join(dir, "none"), nil, 12, check); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no file: %v", err)
 	}
 }

@@ -50,7 +50,7 @@ func Open(f *os.File) (*Content, error) {
 		if err != nil && err != io.ErrUnexpectedEOF && err != io.EOF {
 			return nil, err
 		}
-		return Whole(b[:n]), nil
+		return Whole(b[:n], nil), nil
 	}
 	if err := c.measure(); err != nil {
 		f.Close()
@@ -59,20 +59,18 @@ func Open(f *os.File) (*Content, error) {
 	return c, nil
 }
 
-// Whole makes a view of a message file that was read.
-func Whole(b []byte) *Content {
-	c := &Content{size: int64(len(b)), whole: Convert(b)}
+// Whole makes a view of a message file that was read. It is in buf if that has
+// room for it, and b does not do.
+func Whole(b, buf []byte) *Content {
+	c := &Content{size: int64(len(b)), whole: b}
+	if n := missing(b, false); n > 0 {
+		if cap(buf) < len(b)+n {
+			buf = make([]byte, 0, len(b)+n)
+		}
+		c.whole = convert(buf[:0], b, false)
+	}
 	c.wire = int64(len(c.whole))
 	return c
-}
-
-// Convert returns b with CRLF line ends; it is b itself if it has them.
-func Convert(b []byte) []byte {
-	n := missing(b, false)
-	if n == 0 {
-		return b
-	}
-	return convert(make([]byte, 0, len(b)+n), b, false)
 }
 
 // missing counts the line ends without CR. cr tells that a CR stood before.
