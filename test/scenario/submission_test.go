@@ -55,6 +55,12 @@ func submissionAddr(i *testkit.Instance) string { return fmt.Sprintf("127.0.0.1:
 
 func dialSubmission(t *testing.T, i *testkit.Instance) *submitClient {
 	t.Helper()
+	c, _ := dialSubmissionTLS(t, i, &tls.Config{})
+	return c
+}
+
+func dialSubmissionTLS(t *testing.T, i *testkit.Instance, cfg *tls.Config) (*submitClient, tls.ConnectionState) {
+	t.Helper()
 	conn, err := net.DialTimeout("tcp", submissionAddr(i), 10*time.Second)
 	if err != nil {
 		t.Fatal(err)
@@ -64,14 +70,15 @@ func dialSubmission(t *testing.T, i *testkit.Instance) *submitClient {
 	c.want("220", "")
 	c.want("250", "EHLO client.test")
 	c.want("220", "STARTTLS")
-	tc := tls.Client(conn, &tls.Config{InsecureSkipVerify: true})
+	cfg.InsecureSkipVerify = true
+	tc := tls.Client(conn, cfg)
 	if err := tc.Handshake(); err != nil {
 		t.Fatal(err)
 	}
 	c.Conn = textproto.NewConn(tc)
 	c.want("250", "EHLO client.test")
 	t.Cleanup(func() { c.Close() })
-	return c
+	return c, tc.ConnectionState()
 }
 
 func (c *submitClient) want(prefix, command string) string {
