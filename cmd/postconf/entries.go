@@ -202,7 +202,7 @@ func (a *app) argumentList(s *config.Service) ([]argument, error) {
 	for i := 0; i < len(s.RawArgs); i++ {
 		word := s.RawArgs[i]
 		if generic = generic && len(word) > 1 && word[0] == '-' && word != "--"; !generic {
-			list = append(list, argument{text: word})
+			list = append(list, argument{text: braced(word)})
 			continue
 		}
 		if !strings.Contains(word, "o") {
@@ -228,6 +228,14 @@ func (a *app) argumentList(s *config.Service) ([]argument, error) {
 		}
 	}
 	return list, nil
+}
+
+// braced writes a word so that it is one again when it is read.
+func braced(word string) string {
+	if word == "" || word[0] == '{' || strings.ContainsAny(word, " \t\r\n") {
+		return "{" + word + "}"
+	}
+	return word
 }
 
 // optionText writes a -o option.

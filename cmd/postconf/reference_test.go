@@ -106,10 +106,11 @@ submission inet n       -       y       -       -       smtpd
 # between
   -o smtpd_client_restrictions=$mua_client_restrictions
   -o foo=bar -v
-  { hello world }
+  words { hello world }
 foo unix - n n 30? 5 pipe flags=DR  user=x argv=/usr/bin/foo   -a  -o b=$foo_x ${sender}
 192.0.2.1:2525 inet n - n - 0 smtpd -vv -oname=x
 sp unix - n n - 10 spawn user=nobody argv=/bin/true
+br unix - n n - 10 pipe user=nobody argv=/bin/echo { a b } {c} x{ y }
 a-very-long-service-name unix - - - 1000 7 lmtp
 `
 
@@ -224,7 +225,7 @@ func TestEditLikeReference(t *testing.T) {
 		{"-Me", "submission/inet=submission inet n - n - 0 smtpd -o {x = y z}"}, {"-Me", "new/unix=new unix - - n - 0 lmtp"},
 		{"-MX", "submission/inet"}, {"-M#", "submission/inet"}, {"-Fe", "foo/unix/chroot=y"}, {"-PX", "192.0.2.1:2525/inet/name"},
 		{"-Fe", "foo/unix/command=pipe flags=X argv=foo"}, {"-Pe", "192.0.2.1:2525/inet/name=z"}, {"-Pe", "sp/unix/new=z"},
-		{"-Pe", "nope/inet/x=n"},
+		{"-Pe", "nope/inet/x=n"}, {"-Pe", "br/unix/x=a"}, {"-Fe", "br/unix/chroot=y"},
 	} {
 		t.Run(strings.Join(args, " "), func(t *testing.T) {
 			t.Parallel()

@@ -160,6 +160,17 @@ func TestParseMaster(t *testing.T) {
 	if diff := cmp.Diff(want, m.Services); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
+	m, err = ParseMaster(strings.NewReader("x unix - - n 9 - smtpd -vo a=${x?{b c}:{d}} -v -oe={ f } -- -o g=h\n"), "master.cf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := m.Services[0]
+	if diff := cmp.Diff([]Override{{"a", "${x?{b c}:{d}}"}, {"e", "{ f }"}}, s.Overrides); diff != "" {
+		t.Errorf("settings (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"-v", "-v", "--", "-o", "g=h"}, s.Args); diff != "" || s.WakeupIfUsed {
+		t.Errorf("arguments (-want +got):\n%s", diff)
+	}
 	for _, bad := range []string{"a b c", "x inet y - - - - smtpd", "x tcp - - - - - y", "x unix q - - - - y", "x unix - - - 5z - y",
 		"x unix - - - - -2 y", "/x unix - - - - - y", "x unix - - - - - y -o", "x unix - - - - - y -o =3", "x unix - - - - - y { a",
 		"99999 inet n - - - - y", "a unix - - - - - y\na unix - - - - - y"} {

@@ -215,11 +215,14 @@ func flagColumn(text, name string, def bool) (bool, error) {
 func (s *Service) arguments() error {
 	words := s.RawArgs
 	for i := 0; i < len(words); i++ {
-		setting, ok := strings.CutPrefix(words[i], "-o")
+		flags, setting, ok := splitOption(words[i])
+		if flags != "" {
+			s.Args = append(s.Args, flags)
+		}
 		if !ok {
 			// The program's own arguments follow: -o of the command that
 			// pipe runs is not ours.
-			if !strings.HasPrefix(words[i], "-") {
+			if !strings.HasPrefix(words[i], "-") || words[i] == "--" {
 				s.Args = append(s.Args, words[i:]...)
 				return nil
 			}
@@ -241,6 +244,23 @@ func (s *Service) arguments() error {
 	return nil
 }
 
+// splitOption cuts a word such as -oname=value; flags without value may stand
+// before the o, as in -vo.
+func splitOption(word string) (flags, setting string, ok bool) {
+	rest, ok := strings.CutPrefix(word, "-")
+	if !ok {
+		return "", "", false
+	}
+	setting, ok = strings.CutPrefix(strings.TrimLeft(rest, "vD"), "o")
+	if !ok {
+		return "", "", false
+	}
+	if n := len(rest) - len(setting) - 1; n > 0 {
+		flags = word[:1+n]
+	}
+	return flags, setting, true
+}
+
 // splitWords splits at white space; a word in braces may contain any.
 func splitWords(text string) ([]string, error) {
 	var words []string
@@ -257,11 +277,25 @@ func splitWords(text string) ([]string, error) {
 			i += n
 			continue
 		}
-		start := i
-		for i < len(text) && !isSpace(text[i]) {
-			i++
-		}
-		words = append(words, text[start:i])
+		end := wordEnd(text, i)
+		words = append(words, text[i:end])
+		i = end
 	}
 	return words, nil
+}
+
+// wordEnd returns where a word ends: at white space that is not within braces,
+// so that name=${x?{a b}} is one word.
+func wordEnd(text string, i int) int {
+	for level := 0; i < len(text); i++ {
+		switch {
+		case text[i] == '{':
+			level++
+		case text[i] == '}' && level > 0:
+			level--
+		case level == 0 && isSpace(text[i]):
+			return i
+		}
+	}
+	return len(text)
 }
