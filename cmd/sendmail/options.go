@@ -237,6 +237,7 @@ func (o *options) takeDSN(f *flags) error {
 	}
 	if n, ok := f.last('N'); ok {
 		if o.notify, ok = parseNotify(n); !ok {
+			o.notify = 0
 			o.warn("bad -N option value -- ignored")
 		}
 	}

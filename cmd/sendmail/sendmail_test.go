@@ -133,6 +133,7 @@ func TestRecords(t *testing.T) {
 			"A rewrite_context=local\nF CronDaemon\nS " + login(t) + "\nA encoding=8bit\nR root\nM \nN x\nX \nE \n"},
 		{"quoted sender", "x\n", []string{"-f", `"a b"@c.test`, "r"}, prefix(t, "a b@c.test") + "R r\nM \nN x\nX \nE \n"},
 		{"-r", "x\n", []string{"-rme@c.test", "r"}, prefix(t, "me@c.test") + "R r\nM \nN x\nX \nE \n"},
+		{"-N that contradicts itself", "x\n", []string{"-N", "never,success", "r"}, prefix(t, "-") + "R r\nM \nN x\nX \nE \n"},
 		{"-XV", "x\n", []string{"-XV", "-f", "owner@c.test", "r"}, prefix(t, "owner@c.test") + "V +=\nR r\nM \nN x\nX \nE \n"},
 		{"-v", "", []string{"-v", "-f", "s@a.test", "r"}, prefix(t, "s@a.test") + "A trace_flags=1024\nR r\nM \nX \nE \n"},
 		{"options after a recipient", "x\n", []string{"r", "-f", "s"}, prefix(t, "-") + "R r\nR -f\nR s\nM \nN x\nX \nE \n"},
@@ -285,6 +286,8 @@ func TestReference(t *testing.T) {
 		{"To: a@b.test\nResent-To: r@s.test\nResent-Bcc: q@s.test\nBcc: z@z.test\n\nx\n", []string{"-t", "-f", ""}},
 		{"x\n", []string{"-f", `"a b"@c.test`, "-XV", "-oem", "r@b.test"}},
 		{"x\n", []string{"-v", "r@b.test"}},
+		{"x\n", []string{"-N", "never,success", "r@b.test"}},
+		{"x\n", []string{"-N", "never", "-R", "FULL", "r@b.test"}},
 		{"To: (c (d)) a@b.test (x), \"q\\\"u,o\"@b.test, <@r.test:u@b.test>, undisclosed-recipients:;\n\nx\n", []string{"-t"}},
 		{strings.Repeat("y", 5000) + "\n", []string{"r@b.test"}},
 	} {
