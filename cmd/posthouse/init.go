@@ -313,9 +313,11 @@ Posthouse is set up in %[1]s.
   send, by hand:  printf 'Subject: hello\n\nFirst mail.\n' | %[3]s -C %[1]s/etc %[4]s
   send, by SMTP:  swaks --server 127.0.0.1:%[5]s --to %[4]s
   it lands in:    %[6]s
+  read:           IMAP on 127.0.0.1:%[8]d, POP3 on %[9]d, with the password of %[4]s
+  send as a user: submission on 127.0.0.1:%[10]d
   queue and log:  %[7]s -c %[1]s/etc -p; %[1]s/log/mail.log
 
 `, i.dir, filepath.Join(i.binDir, "posthouse"), filepath.Join(i.binDir, "sendmail"), to, port, landing,
-		filepath.Join(i.commandDir, "postqueue"))
+		filepath.Join(i.commandDir, "postqueue"), i.basePort+3, i.basePort+5, i.basePort+1)
 	return err
 }

@@ -317,8 +317,22 @@ func (i *Instance) Stop(t testing.TB) {
 // from.
 func (i *Instance) PID() int { return i.run.Process.Pid }
 
-// Log returns the log so far.
+// Log returns the log. Daemons do not wait for their lines to be written, so
+// the log has to be at rest for a moment, or it is busy for seconds.
 func (i *Instance) Log() string {
+	text := i.readLog()
+	for rest, tries := 0, 0; rest < 3 && tries < 100; tries++ {
+		time.Sleep(25 * time.Millisecond)
+		next := i.readLog()
+		if rest++; len(next) != len(text) {
+			rest = 0
+		}
+		text = next
+	}
+	return text
+}
+
+func (i *Instance) readLog() string {
 	text, _ := os.ReadFile(filepath.Join(i.Dir, "log", "mail.log"))
 	return string(text)
 }
@@ -330,7 +344,7 @@ func (i *Instance) WaitLog(t testing.TB, expr string) []string {
 	re := regexp.MustCompile("(?m)" + expr)
 	var match []string
 	Wait(t, "log line "+expr, func() bool {
-		match = re.FindStringSubmatch(i.Log())
+		match = re.FindStringSubmatch(i.readLog())
 		return match != nil
 	})
 	return match
