@@ -204,6 +204,10 @@ func (p *Instance) Start(t testing.TB) {
 	t.Helper()
 	cmd := p.Command("/usr/lib/postfix/sbin/master", "-c", filepath.Join(p.Dir, "etc"), "-d")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	// Its commands write the log themselves, and may not, until its log
+	// daemon has made the file.
+	started := func() int { return strings.Count(p.Log(), "daemon started") }
+	before := started()
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -218,7 +222,9 @@ func (p *Instance) Start(t testing.TB) {
 		c, err := net.Dial("unix", filepath.Join(p.Dir, "spool/private/rewrite"))
 		if err == nil {
 			c.Close()
-			return
+			if started() > before {
+				return
+			}
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
