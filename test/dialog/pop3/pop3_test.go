@@ -362,6 +362,9 @@ func (d *dialog) read() string {
 	if !strings.HasSuffix(line, "\r\n") {
 		d.fail("line %q does not end in CR LF", line)
 	}
+	if strings.HasPrefix(line, "+OK Waiting for auth") { // Dovecot on a busy machine, before its greeting
+		return d.read()
+	}
 	if i := strings.LastIndexByte(line, '<'); i > 0 && c.stamp == "" {
 		c.stamp = strings.TrimRight(line[i:], "\r\n")
 	}
