@@ -89,6 +89,7 @@ func loadFitting(pairs []pair, w *watcher, good *lastGood, log *maillog.Logger) 
 func load(pairs []pair, good *lastGood, log *maillog.Logger) *keyring {
 	k := &keyring{keys: make(map[string]crypto.Signer)}
 	for i, p := range pairs {
+		k.remember(p, good)
 		cert, err := readPair(p, good, log)
 		if err == nil {
 			err = k.add(cert)
@@ -137,6 +138,23 @@ func readPair(p pair, good *lastGood, log *maillog.Logger) (cert tls.Certificate
 		}
 	}
 	return cert, nil
+}
+
+// remember takes the key that a pair had before: a handshake that began with
+// the process before this one may still want its signature.
+func (k *keyring) remember(p pair, good *lastGood) {
+	if good == nil {
+		return
+	}
+	cert, _, err := good.load(p)
+	if err != nil {
+		return
+	}
+	if key, ok := cert.PrivateKey.(crypto.Signer); ok {
+		if name, err := tlskeys.KeyName(key.Public()); err == nil {
+			k.keys[name] = key
+		}
+	}
 }
 
 func (k *keyring) add(cert tls.Certificate) error {
