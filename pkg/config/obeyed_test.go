@@ -2,9 +2,7 @@ package config
 
 import (
 	"flag"
-	"fmt"
 	"go/ast"
-	"go/format"
 	"go/parser"
 	"go/token"
 	"io/fs"
@@ -20,9 +18,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-var update = flag.Bool("update", false, "write obeyed.go from the sources")
+var update = flag.Bool("update", false, "write obeyed.txt from the sources")
 
-// TestObeyed compares obeyed.go with the parameters that the sources read.
+// TestObeyed compares obeyed.txt with the parameters that the sources read.
 func TestObeyed(t *testing.T) {
 	found, err := scanSources("../..")
 	if err != nil {
@@ -36,7 +34,7 @@ func TestObeyed(t *testing.T) {
 		return
 	}
 	if diff := cmp.Diff(want, obeyedNames()); diff != "" {
-		t.Errorf("obeyed.go is not up to date; run: go test ./pkg/config -run Obeyed -update\n(-sources +obeyed.go)\n%s", diff)
+		t.Errorf("obeyed.txt is not up to date; run: go test ./pkg/config -run Obeyed -update\n(-sources +obeyed.txt)\n%s", diff)
 	}
 	for _, name := range want {
 		if _, ok := Find(name); !ok {
@@ -45,25 +43,9 @@ func TestObeyed(t *testing.T) {
 	}
 }
 
-// writeObeyed writes obeyed.go.
+// writeObeyed writes obeyed.txt.
 func writeObeyed(names []string) error {
-	var b strings.Builder
-	b.WriteString("package config\n\n// obeyedNames lists the parameters that some program of this suite acts on.\n" +
-		"// Written by `go test ./pkg/config -run Obeyed -update`.\nfunc obeyedNames() []string {\n\treturn []string{\n")
-	for i, name := range names {
-		fmt.Fprintf(&b, "%q,", name)
-		// Few names to a line: a change touches few lines, and the file
-		// stays short.
-		if i%2 == 1 || i == len(names)-1 {
-			b.WriteString("\n")
-		}
-	}
-	b.WriteString("\t}\n}\n")
-	text, err := format.Source([]byte(b.String()))
-	if err != nil {
-		return err
-	}
-	return os.WriteFile("obeyed.go", text, 0o644)
+	return os.WriteFile("obeyed.txt", []byte(strings.Join(names, "\n")+"\n"), 0o644)
 }
 
 // scanSources returns the parameters that the Go files below root read, with
