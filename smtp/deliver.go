@@ -10,6 +10,7 @@ import (
 
 	"github.com/posthouse-mail/posthouse/pkg/deliver"
 	"github.com/posthouse-mail/posthouse/pkg/envelope"
+	"github.com/posthouse-mail/posthouse/pkg/nexthop"
 	"github.com/posthouse-mail/posthouse/pkg/smtpclient"
 	"github.com/posthouse-mail/posthouse/pkg/smtpwire"
 	"github.com/posthouse-mail/posthouse/pkg/status"
@@ -27,8 +28,8 @@ type job struct {
 	host string              // server that why comes from
 	// relay is that server for the log, if it was talked to.
 	relay string
-	tried target // served by a kept session
-	loop  bool   // mail would come back to us
+	tried nexthop.Target // served by a kept session
+	loop  bool           // mail would come back to us
 
 	lastSite bool // no other destination to try after this one
 	sessions int  // servers that were talked to
@@ -41,9 +42,9 @@ func (a *agent) deliver(ctx context.Context, d *deliver.Delivery) error {
 	for i := range d.Recipients {
 		j.left = append(j.left, &d.Recipients[i])
 	}
-	sites := splitSites(d.NextHop)
+	sites := nexthop.Split(d.NextHop)
 	own := len(sites)
-	if !a.lmtp || len(a.p.FallbackRelay) > 0 {
+	if !a.LMTP() || len(a.p.FallbackRelay) > 0 {
 		sites = append(sites, a.p.FallbackRelay...)
 	}
 	for i, site := range sites {
@@ -66,30 +67,30 @@ func (j *job) queueID() string { return string(j.d.QueueID) }
 
 // trySite goes through the servers of one destination.
 func (j *job) trySite(ctx context.Context, site string) error {
-	dest, err := parseDestination(site, j.p.TCPPort)
+	dest, err := nexthop.Parse(site, j.p.TCPPort)
 	if err != nil {
 		j.log.Warn(j.queueID(), "%v", err)
-		j.why = localFailure("4.3.5", "Server configuration error")
+		j.why = nexthop.Failed("4.3.5", "Server configuration error")
 		return nil
 	}
-	policy, err := j.tls.For(ctx, site)
+	policy, err := j.Policy(ctx, site)
 	if err != nil {
 		j.log.Warn(j.queueID(), "TLS policy lookup for %s: %v", site, err)
-		j.why = localFailure("4.7.5", "%v", tlspolicy.ErrPolicy)
+		j.why = nexthop.Failed("4.7.5", "%v", tlspolicy.ErrPolicy)
 		return nil
 	}
 	if done, err := j.tryKept(ctx, site); done || err != nil {
 		return err
 	}
-	targets, fail := j.find.targets(ctx, dest)
+	targets, fail := j.Targets(ctx, dest)
 	if fail != nil {
-		j.why = &smtpclient.Failure{Scope: smtpclient.ScopeSite, Status: fail.status, Text: fail.status.Text}
-		j.host, j.relay, j.loop = "", "", fail.loop
+		j.why = &smtpclient.Failure{Scope: smtpclient.ScopeSite, Status: fail.Status, Text: fail.Status.Text}
+		j.host, j.relay, j.loop = "", "", fail.Loop
 		return nil
 	}
-	if j.tried.addr.IsValid() || j.tried.unix != "" {
-		targets = slices.DeleteFunc(targets, func(t target) bool {
-			return t.addr == j.tried.addr && t.unix == j.tried.unix && t.port == j.tried.port
+	if j.tried.Addr.IsValid() || j.tried.Unix != "" {
+		targets = slices.DeleteFunc(targets, func(t nexthop.Target) bool {
+			return t.Addr == j.tried.Addr && t.Unix == j.tried.Unix && t.Port == j.tried.Port
 		})
 	}
 	for i, t := range targets {
@@ -119,7 +120,7 @@ func (j *job) tryKept(ctx context.Context, site string) (done bool, err error) {
 	if !j.mayReuse(site) {
 		return false, nil
 	}
-	s := j.cache.get(j.cacheKey(site, j.d.Sender.Address))
+	s := j.cache.get(j.Key(site, j.d.Sender.Address))
 	if s == nil {
 		return false, nil
 	}
@@ -129,15 +130,16 @@ func (j *job) tryKept(ctx context.Context, site string) (done bool, err error) {
 }
 
 // tryTarget talks to one server. final means that there is no other.
-func (j *job) tryTarget(ctx context.Context, site string, t target, policy *tlspolicy.Policy, final bool) error {
+func (j *job) tryTarget(ctx context.Context, site string, t nexthop.Target, policy *tlspolicy.Policy, final bool) error {
 	level := policy.Level
 	for {
-		s, established, fail := j.open(ctx, j.queueID(), t, policy, level)
+		opened, established, fail := j.Open(ctx, j.queueID(), t, policy, level)
 		if !established {
 			j.log.Info("", "%s", fail.Text)
-			j.why, j.host, j.relay = fail, t.host, ""
+			j.why, j.host, j.relay = fail, t.Host, ""
 			return nil
 		}
+		s := &session{Session: opened}
 		if fail != nil && fail.Handshake && level == tlspolicy.LevelMay &&
 			j.d.Times.Active.Sub(j.d.Times.Arrival) >= j.p.MinimalBackoff {
 			// TLS did not work before either. At level may a message
@@ -149,14 +151,14 @@ func (j *job) tryTarget(ctx context.Context, site string, t target, policy *tlsp
 		if fail != nil {
 			return j.fail(ctx, s, fail, final)
 		}
-		if err := j.authenticate(ctx, s, site, j.d.Sender.Address); err != nil {
+		if err := j.Authenticate(ctx, s.Session, site, j.d.Sender.Address); err != nil {
 			if !errors.As(err, &fail) {
 				return err
 			}
 			j.cache.quit(s)
 			return j.fail(ctx, s, fail, final)
 		}
-		s.site, s.key = site, j.cacheKey(site, j.d.Sender.Address)
+		s.site, s.key = site, j.Key(site, j.d.Sender.Address)
 		return j.transfer(ctx, s, final)
 	}
 }
@@ -170,7 +172,7 @@ func (j *job) transfer(ctx context.Context, s *session, final bool) error {
 	if err != nil {
 		j.log.Warn(j.queueID(), "generic_maps: %v", err)
 		j.cache.quit(s)
-		j.why, j.host, j.relay = localFailure("4.3.0", "address mapping failure"), "", ""
+		j.why, j.host, j.relay = nexthop.Failed("4.3.0", "address mapping failure"), "", ""
 		return nil
 	}
 	out := s.Send(ctx, m)
@@ -181,7 +183,7 @@ func (j *job) transfer(ctx context.Context, s *session, final bool) error {
 		return nil
 	}
 	if s.reused {
-		j.tried = s.target
+		j.tried = s.Target
 		j.sessions++
 	}
 	err = j.report(ctx, s, rcpts, out, ready, final)
@@ -213,7 +215,7 @@ func (j *job) message(ctx context.Context) (*smtpclient.Message, error) {
 // finish keeps a session for the next message or ends it.
 func (j *job) finish(ctx context.Context, s *session) {
 	keep := s.Usable() && j.wantsStore(s.site) &&
-		time.Since(s.opened) < j.p.ReuseTimeLimit &&
+		time.Since(s.Opened) < j.p.ReuseTimeLimit &&
 		(j.p.ReuseCountLimit == 0 || s.Uses < j.p.ReuseCountLimit)
 	if keep {
 		j.cache.put(s, j.p.CacheTimeLimit)
@@ -243,13 +245,13 @@ func (j *job) report(ctx context.Context, s *session, rcpts []*envelope.Recipien
 			}
 			noted = f
 			j.left = append(j.left, rcpts[i])
-			j.why, j.host, j.relay = f, s.remote, s.Peer.Relay()
+			j.why, j.host, j.relay = f, s.Target.Host, s.Peer.Relay()
 			continue
 		}
 		if err := j.failed(ctx, rcpts[i], r, f); err != nil {
 			return err
 		}
-		j.site(f, s.remote)
+		j.site(f, s.Target.Host)
 	}
 	return nil
 }
@@ -270,7 +272,7 @@ func (j *job) site(f *smtpclient.Failure, host string) {
 func (j *job) fail(ctx context.Context, s *session, f *smtpclient.Failure, final bool) error {
 	if j.soft(f) && !final {
 		j.log.Info(j.queueID(), "%s", f.Text)
-		j.why, j.host, j.relay = f, s.remote, s.Peer.Relay()
+		j.why, j.host, j.relay = f, s.Target.Host, s.Peer.Relay()
 		return nil
 	}
 	rcpts := j.left
@@ -280,7 +282,7 @@ func (j *job) fail(ctx context.Context, s *session, f *smtpclient.Failure, final
 			return err
 		}
 	}
-	j.site(f, s.remote)
+	j.site(f, s.Target.Host)
 	return nil
 }
 
@@ -291,9 +293,9 @@ func (j *job) result(s *session, ready time.Time) deliver.Result {
 // success completes the result of a recipient that was taken.
 func (j *job) success(s *session, r deliver.Result, reply *smtpwire.Reply) deliver.Result {
 	r.Status = status.New(reply.Code, reply.Status().Code, reply.String())
-	r.DiagType, r.DiagText, r.RemoteMTA = "smtp", reply.String(), s.remote
+	r.DiagType, r.DiagText, r.RemoteMTA = "smtp", reply.String(), s.Target.Host
 	r.Action, r.RemoteDSN = "relayed", s.Caps.DSN
-	if j.lmtp && j.p.AssumeFinal {
+	if j.LMTP() && j.p.AssumeFinal {
 		r.Action, r.RemoteDSN = "delivered", false
 	}
 	return r
@@ -333,7 +335,7 @@ func hostOf(relay string) string {
 func (j *job) giveUp(ctx context.Context) error {
 	f := j.why
 	if f == nil {
-		f = localFailure("4.3.0", "server unavailable or unable to receive mail")
+		f = nexthop.Failed("4.3.0", "server unavailable or unable to receive mail")
 	}
 	own := *f
 	f = &own
@@ -391,4 +393,22 @@ func (j *job) passOn(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// content gives the message in the queue file to the protocol engine.
+func content(next func() ([]byte, bool, error), eof error) func(smtpwire.ContentFunc) error {
+	return func(fn smtpwire.ContentFunc) error {
+		for {
+			b, eol, err := next()
+			if err == eof {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			if err := fn(b, eol); err != nil {
+				return err
+			}
+		}
+	}
 }

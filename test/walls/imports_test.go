@@ -25,7 +25,7 @@ var rows = [][]string{
 	{"ipc", "imapwire", "mime/structure", "envelope", "config", "maillog", "userdb", "password", "authclient", "authclient/authtest"},
 	{"jail", "sched", "queue", "queue/bouncelog", "queue/listing", "table/text", "table/pattern", "table/pcre", "table", "table/keys", "table/dbfile", "table/sqltable", "table/ldaptable", "table/databases", "queuetool", "dns", "dns/dnstest"},
 	{"bearer", "sasl", "smtpwire", "tlspolicy", "tlskeys", "rewrite", "anvilclient", "flushclient", "dropclient", "inject", "bounceclient", "deliver", "access", "worker", "depositclient", "dovecotauth", "session", "usertool", "usertool/secret"},
-	{"smtpserver", "smtpclient", "pop3server", "inflate", "imapserver", "check"},
+	{"smtpserver", "smtpclient", "nexthop", "pop3server", "inflate", "imapserver", "check"},
 	{"service/masterlink", "service", "intake", "login"},
 }
 

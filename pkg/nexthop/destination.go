@@ -1,4 +1,4 @@
-package main
+package nexthop
 
 import (
 	"fmt"
@@ -7,9 +7,8 @@ import (
 	"strings"
 )
 
-// destination is a next hop: where to send mail, before any lookup.
-type destination struct {
-	text string // as configured
+// Destination is a next hop: where to send mail, before any lookup.
+type Destination struct {
 	unix string // path of a socket; the rest is empty then
 	host string
 	port int
@@ -17,10 +16,10 @@ type destination struct {
 	literal bool
 }
 
-// parseDestination reads a next hop: "host", "host:port", "[host]",
+// Parse reads a next hop: "host", "host:port", "[host]",
 // "[host]:port", "inet:host:port" or "unix:path".
-func parseDestination(s, defaultPort string) (destination, error) {
-	d := destination{text: s}
+func Parse(s, defaultPort string) (Destination, error) {
+	d := Destination{}
 	if path, ok := strings.CutPrefix(s, "unix:"); ok {
 		if path == "" || len(path) > 100 || strings.ContainsRune(path, 0) {
 			return d, fmt.Errorf("bad socket path in destination: %s", s)
@@ -90,8 +89,8 @@ func parsePort(s string) (int, error) {
 	return n, nil
 }
 
-// splitSites splits a next hop that names several destinations, to be tried
+// Split splits a next hop that names several destinations, to be tried
 // in turn.
-func splitSites(s string) []string {
+func Split(s string) []string {
 	return strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' })
 }

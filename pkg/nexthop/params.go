@@ -1,4 +1,4 @@
-package main
+package nexthop
 
 import (
 	"time"
@@ -6,9 +6,9 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/config"
 )
 
-// protocolParams are the parameters of the client that exist twice, as smtp_*
+// Protocol are the parameters of the client that exist twice, as smtp_*
 // and as lmtp_*.
-type protocolParams struct {
+type Protocol struct {
 	ConnectTimeout        time.Duration `param:"smtp_connect_timeout"`
 	HeloTimeout           time.Duration `param:"smtp_helo_timeout"`
 	StartTLSTimeout       time.Duration `param:"smtp_starttls_timeout"`
@@ -81,7 +81,7 @@ type protocolParams struct {
 	SASLSoftBounce        bool          `param:"smtp_sasl_auth_soft_bounce"`
 }
 
-// lmtpParams has the fields of protocolParams, with LMTP's names. The types
+// lmtpParams has the fields of Protocol, with LMTP's names. The types
 // convert into each other, so a field that is missing here does not compile.
 type lmtpParams struct {
 	ConnectTimeout        time.Duration `param:"lmtp_connect_timeout"`
@@ -156,29 +156,29 @@ type lmtpParams struct {
 	SASLSoftBounce        bool          `param:"lmtp_sasl_auth_soft_bounce"`
 }
 
-// smtpOnly are parameters that LMTP does not have.
-type smtpOnly struct {
+// SMTPOnly are parameters that LMTP does not have.
+type SMTPOnly struct {
 	AlwaysEHLO bool `param:"smtp_always_send_ehlo"`
 	NeverEHLO  bool `param:"smtp_never_send_ehlo"`
 	// SenderLogin makes logins depend on the sender.
 	SenderLogin bool `param:"smtp_sender_dependent_authentication"`
 }
 
-// lmtpOnly are parameters that SMTP does not have.
-type lmtpOnly struct {
+// LMTPOnly are parameters that SMTP does not have.
+type LMTPOnly struct {
 	AssumeFinal bool `param:"lmtp_assume_final"`
 }
 
-// params are all parameters of the program.
-type params struct {
-	protocolParams
-	smtpOnly
-	lmtpOnly
-	common
+// Params are all parameters of a client of one protocol.
+type Params struct {
+	Protocol
+	SMTPOnly
+	LMTPOnly
+	Common
 }
 
-// common parameters are read for both protocols.
-type common struct {
+// Common parameters are read for both protocols.
+type Common struct {
 	MyHostname      string        `param:"myhostname"`
 	InetInterfaces  []string      `param:"inet_interfaces"`
 	ProxyInterfaces []string      `param:"proxy_interfaces"`
@@ -204,22 +204,22 @@ type common struct {
 	MIMEBoundaryLimit  int      `param:"mime_boundary_length_limit"`
 }
 
-// readParams reads the parameters of the protocol that the process speaks.
-func readParams(cfg *config.Config, lmtp bool) (*params, error) {
-	p := &params{}
-	if err := cfg.Fill(&p.common); err != nil {
+// ReadParams reads the parameters of a protocol.
+func ReadParams(cfg *config.Config, lmtp bool) (*Params, error) {
+	p := &Params{}
+	if err := cfg.Fill(&p.Common); err != nil {
 		return nil, err
 	}
 	if !lmtp {
-		if err := cfg.Fill(&p.smtpOnly); err != nil {
+		if err := cfg.Fill(&p.SMTPOnly); err != nil {
 			return nil, err
 		}
-		return p, cfg.Fill(&p.protocolParams)
+		return p, cfg.Fill(&p.Protocol)
 	}
 	var l lmtpParams
 	if err := cfg.Fill(&l); err != nil {
 		return nil, err
 	}
-	p.protocolParams = protocolParams(l)
-	return p, cfg.Fill(&p.lmtpOnly)
+	p.Protocol = Protocol(l)
+	return p, cfg.Fill(&p.LMTPOnly)
 }

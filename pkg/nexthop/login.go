@@ -1,4 +1,4 @@
-package main
+package nexthop
 
 import (
 	"context"
@@ -20,8 +20,8 @@ type login struct {
 }
 
 // openLogin opens the passwords, which only root may be able to read.
-func (a *agent) openLogin(o table.Options) (err error) {
-	p := a.p
+func (c *Client) openLogin(o table.Options) (err error) {
+	p := c.p
 	if !p.SASLEnable {
 		return nil
 	}
@@ -44,14 +44,14 @@ func (a *agent) openLogin(o table.Options) (err error) {
 			return fmt.Errorf("sasl_mechanism_filter: %w", err)
 		}
 	}
-	a.login = l
+	c.login = l
 	return nil
 }
 
-// cacheKey is what a session is kept under. Where logins depend on the sender,
+// Key is what a session may be kept under. Where logins depend on the sender,
 // one sender's session is not for another's mail.
-func (a *agent) cacheKey(site, sender string) string {
-	if a.login != nil && a.p.SenderLogin {
+func (c *Client) Key(site, sender string) string {
+	if c.login != nil && c.p.SenderLogin {
 		return site + "\x00" + strings.ToLower(sender)
 	}
 	return site
@@ -79,23 +79,23 @@ func (l *login) password(ctx context.Context, site, host, sender string) (user, 
 	return user, password, nil
 }
 
-// authenticate logs in, if there is a password for the server and it wants one.
-func (a *agent) authenticate(ctx context.Context, s *session, site, sender string) error {
-	if a.login == nil || len(s.Caps.Auth) == 0 {
+// Authenticate logs in, if there is a password for the server and it wants one.
+func (c *Client) Authenticate(ctx context.Context, s *Session, site, sender string) error {
+	if c.login == nil || len(s.Caps.Auth) == 0 {
 		return nil
 	}
-	if !a.p.SenderLogin {
+	if !c.p.SenderLogin {
 		sender = ""
 	}
-	user, password, err := a.login.password(ctx, site, s.target.host, sender)
+	user, password, err := c.login.password(ctx, site, s.Target.Host, sender)
 	if err != nil {
-		a.log.Warn("", "sasl_password_maps: %v", err)
-		return localFailure("4.3.0", "sasl_password_maps lookup error")
+		c.log.Warn("", "sasl_password_maps: %v", err)
+		return Failed("4.3.0", "sasl_password_maps lookup error")
 	}
 	if user == "" {
 		return nil
 	}
-	o := sasl.ClientOptions{Login: user, Password: password, Allowed: func(m string) bool { return a.login.allowed(ctx, s, m) }}
+	o := sasl.ClientOptions{Login: user, Password: password, Allowed: func(m string) bool { return c.login.allowed(ctx, s, m) }}
 	if s.TLS != nil {
 		// RFC 9266: only where the handshake cannot be spoken for by another.
 		if b, err := s.TLS.ExportKeyingMaterial("EXPORTER-Channel-Binding", nil, 32); err == nil {
@@ -104,17 +104,17 @@ func (a *agent) authenticate(ctx context.Context, s *session, site, sender strin
 	}
 	client, err := sasl.NewClient(s.Caps.Auth, o)
 	if err != nil {
-		return localFailure("4.7.0", "SASL authentication failed; cannot authenticate to server %s: no mechanism available", s.Peer)
+		return Failed("4.7.0", "SASL authentication failed; cannot authenticate to server %s: no mechanism available", s.Peer)
 	}
 	err = s.Auth(ctx, client)
 	var f *smtpclient.Failure
-	if errors.As(err, &f) && f.Status.Permanent() && a.p.SASLSoftBounce {
+	if errors.As(err, &f) && f.Status.Permanent() && c.p.SASLSoftBounce {
 		f.Status = f.Status.As('4')
 	}
 	return err
 }
 
-func (l *login) allowed(ctx context.Context, s *session, mechanism string) bool {
+func (l *login) allowed(ctx context.Context, s *Session, mechanism string) bool {
 	need := l.plain
 	if s.TLS != nil {
 		need = l.tls

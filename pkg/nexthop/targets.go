@@ -1,4 +1,4 @@
-package main
+package nexthop
 
 import (
 	"context"
@@ -14,46 +14,50 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/status"
 )
 
-// target is one address to connect to.
-type target struct {
-	host string // name of the server
-	addr netip.Addr
+// Target is one address to connect to.
+type Target struct {
+	Host string // name of the server
+	Addr netip.Addr
 	pref int
-	port int
-	unix string
+	Port int
+	Unix string
 	best bool // has the best preference that the domain has
 }
 
-// lookupFailure is why a destination has no address.
-type lookupFailure struct {
-	status status.Status
-	loop   bool // we are the best server ourselves
+// LookupFailure is why a destination has no address.
+type LookupFailure struct {
+	Status status.Status
+	Loop   bool // we are the best server ourselves
 }
 
-func (f *lookupFailure) Error() string { return f.status.Text }
+func (f *LookupFailure) Error() string { return f.Status.Text }
 
-func failLookup(code, format string, args ...any) *lookupFailure {
-	return &lookupFailure{status: status.New(0, code, fmt.Sprintf(format, args...))}
+func failLookup(code, format string, args ...any) *LookupFailure {
+	return &LookupFailure{Status: status.New(0, code, fmt.Sprintf(format, args...))}
 }
 
 // finder finds the addresses of destinations.
 type finder struct {
-	p    *params
+	p    *Params
 	dns  *dns.Resolver
 	self *selfAddrs
 	lmtp bool
 	warn func(format string, args ...any)
 }
 
-// targets returns where to connect for a destination, best first.
-func (f *finder) targets(ctx context.Context, d destination) ([]target, *lookupFailure) {
+// Targets returns where to connect for a destination, best first.
+func (c *Client) Targets(ctx context.Context, d Destination) ([]Target, *LookupFailure) {
+	return c.find.targets(ctx, d)
+}
+
+func (f *finder) targets(ctx context.Context, d Destination) ([]Target, *LookupFailure) {
 	if d.unix != "" {
-		return []target{{host: f.p.MyHostname, unix: d.unix}}, nil
+		return []Target{{Host: f.p.MyHostname, Unix: d.unix}}, nil
 	}
 	// Mail that goes to port 25 of this machine comes in again.
 	loops := !f.lmtp && d.port == 25
-	var list []target
-	var fail *lookupFailure
+	var list []Target
+	var fail *LookupFailure
 	if d.literal || f.p.DisableDNS || f.lmtp {
 		list, fail = f.hostTargets(ctx, d, loops)
 	} else {
@@ -63,31 +67,31 @@ func (f *finder) targets(ctx context.Context, d destination) ([]target, *lookupF
 		return nil, fail
 	}
 	for i := range list {
-		list[i].port = d.port
+		list[i].Port = d.port
 	}
 	return f.limit(f.order(list)), nil
 }
 
 // hostTargets returns the addresses of a host.
-func (f *finder) hostTargets(ctx context.Context, d destination, loops bool) ([]target, *lookupFailure) {
+func (f *finder) hostTargets(ctx context.Context, d Destination, loops bool) ([]Target, *LookupFailure) {
 	addrs, fail := f.addresses(ctx, d.host)
 	if fail != nil {
 		return nil, fail
 	}
-	var list []target
+	var list []Target
 	for _, a := range addrs {
 		if loops && f.self.has(a) {
 			fail := failLookup("5.4.6", "mail for %s loops back to myself", d.host)
-			fail.loop = true
+			fail.Loop = true
 			return nil, fail
 		}
-		list = append(list, target{host: d.host, addr: a, best: true})
+		list = append(list, Target{Host: d.host, Addr: a, best: true})
 	}
 	return list, nil
 }
 
 // domainTargets returns the addresses of a domain's mail servers.
-func (f *finder) domainTargets(ctx context.Context, d destination, loops bool) ([]target, *lookupFailure) {
+func (f *finder) domainTargets(ctx context.Context, d Destination, loops bool) ([]Target, *LookupFailure) {
 	if _, err := netip.ParseAddr(d.host); err == nil {
 		return f.hostTargets(ctx, d, loops)
 	}
@@ -108,7 +112,7 @@ func (f *finder) domainTargets(ctx context.Context, d destination, loops bool) (
 }
 
 // failDNS turns a failed lookup into a status.
-func failDNS(err error) *lookupFailure {
+func failDNS(err error) *LookupFailure {
 	code := "4.4.3"
 	if !dns.IsTemporary(err) {
 		code = "5.4.4"
@@ -125,25 +129,25 @@ func failDNS(err error) *lookupFailure {
 // looked up.
 const maxMXHosts = 50
 
-func (f *finder) mxTargets(ctx context.Context, domain string, records []dns.Record, loops bool) ([]target, *lookupFailure) {
-	var list []target
-	var fail *lookupFailure
+func (f *finder) mxTargets(ctx context.Context, domain string, records []dns.Record, loops bool) ([]Target, *LookupFailure) {
+	var list []Target
+	var fail *LookupFailure
 	for i, mx := range records {
 		if i == maxMXHosts {
 			break
 		}
 		addrs, why := f.addresses(ctx, mx.Target)
-		if why != nil && (fail == nil || why.status.Temporary()) {
+		if why != nil && (fail == nil || why.Status.Temporary()) {
 			fail = why
 		}
 		for _, a := range addrs {
-			list = append(list, target{host: mx.Target, addr: a, pref: int(mx.Pref)})
+			list = append(list, Target{Host: mx.Target, Addr: a, pref: int(mx.Pref)})
 		}
 	}
 	if len(list) == 0 {
 		f.warn("no MX host for %s has a valid address record", domain)
-		if fail != nil && fail.status.Permanent() && f.p.DeferIfNoMXAddress {
-			fail.status.Code = "4.4.4"
+		if fail != nil && fail.Status.Permanent() && f.p.DeferIfNoMXAddress {
+			fail.Status.Code = "4.4.4"
 		}
 		return nil, fail
 	}
@@ -159,12 +163,12 @@ func (f *finder) mxTargets(ctx context.Context, domain string, records []dns.Rec
 
 // dropSelf removes servers that are this machine, and those that are no
 // better (RFC 5321 5.1): they would send the mail back.
-func (f *finder) dropSelf(domain string, list []target, foundBest bool) ([]target, *lookupFailure) {
+func (f *finder) dropSelf(domain string, list []Target, foundBest bool) ([]Target, *LookupFailure) {
 	for _, t := range list {
-		if !f.self.has(t.addr) {
+		if !f.self.has(t.Addr) {
 			continue
 		}
-		list = slices.DeleteFunc(list, func(o target) bool { return o.pref >= t.pref })
+		list = slices.DeleteFunc(list, func(o Target) bool { return o.pref >= t.pref })
 		if len(list) > 0 {
 			return list, nil
 		}
@@ -172,7 +176,7 @@ func (f *finder) dropSelf(domain string, list []target, foundBest bool) ([]targe
 			return nil, failLookup("4.4.4", "unable to find primary relay for %s", domain)
 		}
 		fail := failLookup("5.4.6", "mail for %s loops back to myself", domain)
-		fail.loop = true
+		fail.Loop = true
 		return nil, fail
 	}
 	return list, nil
@@ -196,7 +200,7 @@ func (f *finder) families() dns.Family {
 
 // addresses returns the addresses of one host by the methods of
 // smtp_host_lookup.
-func (f *finder) addresses(ctx context.Context, host string) ([]netip.Addr, *lookupFailure) {
+func (f *finder) addresses(ctx context.Context, host string) ([]netip.Addr, *LookupFailure) {
 	if a, err := netip.ParseAddr(host); err == nil {
 		return []netip.Addr{a.Unmap()}, nil
 	}
@@ -204,7 +208,7 @@ func (f *finder) addresses(ctx context.Context, host string) ([]netip.Addr, *loo
 	if f.p.DisableDNS {
 		methods = []string{"native"}
 	}
-	var fail *lookupFailure
+	var fail *LookupFailure
 	for _, m := range methods {
 		var addrs []netip.Addr
 		var err error
@@ -220,12 +224,12 @@ func (f *finder) addresses(ctx context.Context, host string) ([]netip.Addr, *loo
 			return addrs, nil
 		}
 		fail = failDNS(err)
-		if fail.status.Temporary() {
+		if fail.Status.Temporary() {
 			// The next method must not turn "later" into "never".
 			return nil, fail
 		}
 		if strings.EqualFold(m, "native") {
-			fail.status.Text = fmt.Sprintf("unable to look up host %s: Name or service not known", host)
+			fail.Status.Text = fmt.Sprintf("unable to look up host %s: Name or service not known", host)
 		}
 	}
 	return nil, fail
@@ -233,7 +237,7 @@ func (f *finder) addresses(ctx context.Context, host string) ([]netip.Addr, *loo
 
 // order sorts by preference. Equal ones come in random order, or by address
 // family where smtp_address_preference asks for it.
-func (f *finder) order(list []target) []target {
+func (f *finder) order(list []Target) []Target {
 	if f.p.RandomizeAddresses {
 		rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 	}
@@ -243,10 +247,10 @@ func (f *finder) order(list []target) []target {
 		if a.pref != b.pref {
 			return a.pref < b.pref
 		}
-		if first == "any" || a.addr.Is4() == b.addr.Is4() {
+		if first == "any" || a.Addr.Is4() == b.Addr.Is4() {
 			return false
 		}
-		return a.addr.Is4() == (first == "ipv4")
+		return a.Addr.Is4() == (first == "ipv4")
 	})
 	return list
 }
@@ -254,7 +258,7 @@ func (f *finder) order(list []target) []target {
 // limit cuts the list to smtp_mx_address_limit addresses. If the limit would
 // leave only one of two address families, its last place goes to the other: a
 // broken network of one kind must not stop mail.
-func (f *finder) limit(list []target) []target {
+func (f *finder) limit(list []Target) []Target {
 	n := f.p.MXAddressLimit
 	if n <= 0 || len(list) <= n {
 		return list
@@ -264,12 +268,12 @@ func (f *finder) limit(list []target) []target {
 		return kept
 	}
 	for _, t := range kept {
-		if t.addr.Is4() != kept[0].addr.Is4() {
+		if t.Addr.Is4() != kept[0].Addr.Is4() {
 			return kept
 		}
 	}
 	for _, t := range rest {
-		if t.addr.Is4() != kept[0].addr.Is4() {
+		if t.Addr.Is4() != kept[0].Addr.Is4() {
 			kept[n-1] = t
 			break
 		}

@@ -1,4 +1,4 @@
-package main
+package nexthop
 
 import (
 	"context"
@@ -18,7 +18,7 @@ type selfAddrs struct {
 	bind6    netip.Addr
 }
 
-func newSelf(ctx context.Context, p *params, r *dns.Resolver) *selfAddrs {
+func newSelf(ctx context.Context, p *Params, r *dns.Resolver) *selfAddrs {
 	s := &selfAddrs{addrs: map[netip.Addr]bool{}}
 	named := true
 	for _, name := range p.InetInterfaces {
