@@ -46,7 +46,7 @@ func startRig(t *testing.T, change func(*params), lines ...string) *rig {
 	}
 	r := &rig{t: t, dir: dir}
 	r.write("userdb", lines...)
-	s, err := newServer(p, maillog.NewWriter(testLog{t}, "authd"))
+	s, err := newServer(p, maillog.NewWriter(testLog{t}, "authd"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -447,7 +447,7 @@ func TestGarbage(t *testing.T) {
 func FuzzAnswer(f *testing.F) {
 	f.Add("request", "begin", "mechanism", "PLAIN", "initial", "AGEAYg==")
 	f.Add("request", "plain", "login", "a", "password", "eA==")
-	s, err := newServer(testParams(), nil)
+	s, err := newServer(testParams(), nil, nil)
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -47,7 +47,7 @@ func (s *server) login(ctx context.Context, t try) authclient.Step {
 		ok = sleep(ctx, wait)
 		done()
 		if !ok {
-			return s.temporary(t, ctx.Err())
+			return authclient.Step{Outcome: authclient.Temporary, Login: t.login, Text: textTooMany}
 		}
 		a.start = time.Now()
 	}

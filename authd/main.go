@@ -55,7 +55,9 @@
 // database; may read files and talk to database servers; starts no programs. To
 // read /etc/shadow it keeps the group that may, if that is not root's. Nothing
 // that it sends has a hash. Tickets, by which sessiond learns who has logged
-// in, are given to root only, once. Unknown users cost the time of a
+// in, are given to root only, once. A process that is replaced leaves its
+// tickets, delays and verified passwords to its successor, in memory that master
+// keeps and no other process sees; one that is killed leaves nothing. Unknown users cost the time of a
 // verification and get the same answers as wrong passwords.
 //
 // # Parameters
@@ -82,6 +84,6 @@ import (
 func main() {
 	service.Main(service.Daemon{
 		Name: "authd", Kind: service.Stream, Jail: jail.Auth, Login: true,
-		Solitary: true, Permanent: true, Prepare: prepare,
+		Solitary: true, Permanent: true, Keeps: true, Prepare: prepare,
 	})
 }

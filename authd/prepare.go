@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
@@ -58,7 +57,9 @@ type server struct {
 	domains   *lookup.Maps // nil: no aliases of domains
 	tokens    *tokens      // nil: no OAuth
 	trusted   map[int]bool // uids that may redeem tickets
-	mailUID   int          // of users without one, -1 = none
+	keep      *service.Keep
+	saltKey   []byte
+	mailUID   int // of users without one, -1 = none
 	mailGID   int
 }
 
@@ -68,10 +69,12 @@ func prepare(env *service.Env) (*service.Hooks, error) {
 	if err := env.Config.Fill(&p); err != nil {
 		return nil, err
 	}
-	s, err := newServer(p, env.Log)
+	before := takeState(env.Keep, env.Log)
+	s, err := newServer(p, env.Log, before)
 	if err != nil {
 		return nil, err
 	}
+	s.keep = env.Keep
 	s.trusted = map[int]bool{0: true}
 	if !env.Jailed {
 		s.trusted[os.Getuid()] = true
@@ -83,8 +86,9 @@ func prepare(env *service.Env) (*service.Hooks, error) {
 	return &service.Hooks{Session: s.session, Changed: s.changed, Drain: s.close}, nil
 }
 
-// newServer makes a server without sources.
-func newServer(p params, log *maillog.Logger) (*server, error) {
+// newServer makes a server without sources, which goes on where the one before
+// it ended.
+func newServer(p params, log *maillog.Logger, before *state) (*server, error) {
 	s := &server{params: p, log: log, tickets: newTickets(), quotas: newQuotas()}
 	var err error
 	if s.cleartext, err = parseNetworks(p.Cleartext); err != nil {
@@ -100,9 +104,8 @@ func newServer(p params, log *maillog.Logger) (*server, error) {
 	if parallel <= 0 {
 		parallel = runtime.GOMAXPROCS(0)
 	}
-	key := make([]byte, 32)
-	rand.Read(key) // never fails: crypto/rand ends the program first
-	if s.checker, err = password.NewChecker(parallel, p.Scheme, key); err != nil {
+	s.saltKey = before.saltKey()
+	if s.checker, err = password.NewChecker(parallel, p.Scheme, s.saltKey); err != nil {
 		return nil, fmt.Errorf("password_scheme: %w", err)
 	}
 	if s.tokens, err = openTokens(p.OAuth); err != nil {
@@ -111,6 +114,7 @@ func newServer(p params, log *maillog.Logger) (*server, error) {
 	s.verified = newVerified(p.CacheSize, p.CacheTime)
 	s.gate = newGate(parallel)
 	s.guard = newGuard(p.FailureDelay, p.DelayLimit)
+	s.restore(before)
 	return s, nil
 }
 
@@ -156,6 +160,7 @@ func (s *server) changed() bool {
 }
 
 func (s *server) close() {
+	s.leave()
 	for _, src := range s.sources {
 		if c, ok := src.(interface{ close() }); ok {
 			c.close()
@@ -163,7 +168,8 @@ func (s *server) close() {
 	}
 }
 
-// sleep waits, and says whether it did so to the end.
+// sleep waits, and says whether it did so to the end. A process that retires
+// does not wait: its successor, for which all others wait, knows the delays.
 func sleep(ctx context.Context, d time.Duration) bool {
 	if d <= 0 {
 		return true
@@ -173,6 +179,8 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-t.C:
 		return true
+	case <-service.Retiring(ctx):
+		return false
 	case <-ctx.Done():
 		return false
 	}

@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"time"
 
 	"github.com/posthouse-mail/posthouse/pkg/authclient"
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
 	"github.com/posthouse-mail/posthouse/pkg/printable"
+	"github.com/posthouse-mail/posthouse/pkg/service"
 	"github.com/posthouse-mail/posthouse/pkg/userdb"
 )
 
@@ -28,12 +30,13 @@ func (s *server) session(ctx context.Context, conn net.Conn) error {
 	}
 	var x *exchange
 	for {
+		service.Hold(conn, x != nil)
 		c.Timeout = 0
 		if x != nil {
 			c.Timeout = exchangeTime
 		}
 		req, err := c.Receive()
-		if errors.Is(err, io.EOF) || ctx.Err() != nil {
+		if errors.Is(err, io.EOF) || ctx.Err() != nil || x != nil && errors.Is(err, os.ErrDeadlineExceeded) {
 			return nil
 		}
 		if err != nil {

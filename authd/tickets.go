@@ -12,8 +12,9 @@ import (
 // Tickets let sessiond learn from us, and not from a server that talks to
 // strangers, who has logged in.
 const (
-	ticketLife = time.Minute
-	maxTickets = 20_000
+	ticketLife  = time.Minute
+	maxTickets  = 20_000
+	ticketBytes = 32
 )
 
 type ticket struct {
@@ -36,7 +37,7 @@ func (t *tickets) wants(service string) bool {
 
 // issue makes a ticket, "" if there are too many.
 func (t *tickets) issue(u *authclient.User, service string) string {
-	b := make([]byte, 32)
+	b := make([]byte, ticketBytes)
 	rand.Read(b) // never fails: crypto/rand ends the program first
 	name, now := hex.EncodeToString(b), time.Now()
 	t.mu.Lock()

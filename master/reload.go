@@ -92,6 +92,7 @@ func (m *master) applyPlan(now time.Time) error {
 // of its own until its processes have ended.
 func (m *master) remove(key string, s *service) {
 	s.closeEndpoints(m.poll)
+	s.dropKept()
 	s.gone = true
 	delete(m.services, key)
 	if len(s.machine.children) > 0 {

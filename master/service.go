@@ -18,6 +18,7 @@ type service struct {
 	endpoints []*endpoint
 	watched   bool // the endpoints are armed
 	gone      bool // no longer in master.cf; its processes finish
+	kept      int  // file that its processes hand on, 0 = none yet
 }
 
 // key identifies a service over reloads.

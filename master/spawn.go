@@ -47,6 +47,9 @@ func (m *master) spawn(s *service, stress bool) (pid int, err error) {
 	for _, e := range s.endpoints {
 		attr.Files = append(attr.Files, uintptr(e.fd))
 	}
+	if fd := m.keptFile(s); fd > 0 {
+		attr.Files = append(attr.Files, uintptr(fd))
+	}
 	pid, err = syscall.ForkExec(path, m.arguments(s, path, stress), attr)
 	if err != nil {
 		ours.Close()
@@ -101,7 +104,7 @@ func (m *master) arguments(s *service, path string, stress bool) []string {
 		flag string
 	}{
 		{s.cfg.Unpriv, "-u"}, {s.cfg.Chroot, "-j"}, {s.cfg.Private, "-p"},
-		{s.cfg.MaxProc == 1, "-l"}, {stress, "-S"},
+		{s.cfg.MaxProc == 1, "-l"}, {s.kept > 0, "-k"}, {stress, "-S"},
 	} {
 		if f.on {
 			args = append(args, f.flag)

@@ -26,6 +26,7 @@ const maxListeners = 1000
 //	-j           run in the queue directory as root directory
 //	-p           the endpoint is private
 //	-l           only one process of this service may exist
+//	-k           behind the listeners, the file of the service is inherited; see Keep
 //	-S           master is under stress: $stress is "yes"
 //	-o NAME=VAL  override a parameter
 //	-v           verbose; may be repeated
@@ -41,6 +42,7 @@ type options struct {
 	chroot     bool
 	private    bool
 	single     bool
+	keep       bool
 	stress     bool
 	overrides  []config.Override
 	verbose    int
@@ -123,6 +125,8 @@ func (o *options) flag(word string) (int, bool) {
 		o.private = true
 	case "-l":
 		o.single = true
+	case "-k":
+		o.keep = true
 	case "-S":
 		o.stress = true
 	case "-D":

@@ -28,6 +28,7 @@ type server struct {
 	ctx      context.Context
 	cancel   context.CancelFunc
 	stopping chan struct{} // closed when the process must end now
+	retiring chan struct{} // closed when it takes no more clients
 	retired  chan string   // reason to retire, one at most is kept
 	filled   chan struct{} // all slots are taken: look for unused ones soon
 	wg       sync.WaitGroup
@@ -41,6 +42,7 @@ type server struct {
 	lastBusy    time.Time
 	lastChanged time.Time
 	draining    bool
+	holdUntil   time.Time // how long held sessions may wait for a request then
 }
 
 // serve runs the process until it ends and returns its exit status.
@@ -48,6 +50,7 @@ func (p *process) serve() int {
 	s := &server{
 		process:  p,
 		stopping: make(chan struct{}),
+		retiring: make(chan struct{}),
 		retired:  make(chan string, 1),
 		filled:   make(chan struct{}, 1),
 		sessions: map[*session]struct{}{},
@@ -55,6 +58,7 @@ func (p *process) serve() int {
 	}
 	s.cond = sync.NewCond(&s.mu)
 	base := context.WithValue(context.Background(), stoppingKey{}, s.stopping)
+	base = context.WithValue(base, retiringKey{}, s.retiring)
 	s.ctx, s.cancel = context.WithCancel(base)
 	defer s.cancel()
 	signals := make(chan os.Signal, 4)
@@ -196,8 +200,13 @@ func (s *server) checkChanged() {
 // drain ends the process: at once, if now is set, else after its sessions.
 func (s *server) drain(signals <-chan os.Signal, now bool) int {
 	s.mu.Lock()
-	s.draining = true
+	s.draining, s.holdUntil = true, time.Now().Add(holdWait)
+	close(s.retiring)
 	for c := range s.sessions {
+		if c.waiting && c.held {
+			c.conn.SetReadDeadline(s.holdUntil)
+			continue
+		}
 		c.endIfWaiting()
 		if s.daemon.Kind == Trigger {
 			// A trigger that has not come by now is none.

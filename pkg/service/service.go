@@ -64,6 +64,9 @@ type Daemon struct {
 	// LoginLog: log lines have the name of login_syslog_name, not that of the
 	// program. Those who look for failed logins know Dovecot's.
 	LoginLog bool
+	// Keeps: what a process knows at its end goes to its successor, by
+	// Env.Keep. Only a Solitary daemon can have that.
+	Keeps bool
 	// Prepare runs before the jail: it reads parameters, opens tables and
 	// files, looks up users. What it returns runs inside the jail.
 	Prepare func(env *Env) (*Hooks, error)
@@ -116,6 +119,9 @@ type Env struct {
 	QueueDir string
 	// MaxProc1 reports whether master.cf allows one process only.
 	MaxProc1 bool
+	// Keep has what the process before this one left, for a daemon that says
+	// Keeps; nil without master.
+	Keep *Keep
 	// StandAlone reports that no master started this process (--listen).
 	StandAlone bool
 }
@@ -144,7 +150,10 @@ func run(d Daemon, argv []string) int {
 	return status
 }
 
-type stoppingKey struct{}
+type (
+	stoppingKey struct{}
+	retiringKey struct{}
+)
 
 // Stopping returns a channel that is closed when the process was told to end
 // now. A session that waits for its client should then take leave (SMTP: 421);
@@ -153,6 +162,25 @@ type stoppingKey struct{}
 func Stopping(ctx context.Context) <-chan struct{} {
 	c, _ := ctx.Value(stoppingKey{}).(chan struct{})
 	return c
+}
+
+// Retiring returns a channel that is closed when the process takes no more
+// clients and ends after its sessions, for whatever reason. Where a successor
+// has to wait for that end, sessions should not take their time.
+func Retiring(ctx context.Context) <-chan struct{} {
+	c, _ := ctx.Value(retiringKey{}).(chan struct{})
+	return c
+}
+
+// Hold says, of a connection that a session got, whether it is in the middle of
+// something: then a process that retires waits a moment for its next request.
+func Hold(conn net.Conn, on bool) {
+	if c, ok := conn.(*unixConn); ok {
+		s := c.session.server
+		s.mu.Lock()
+		c.session.held = on
+		s.mu.Unlock()
+	}
 }
 
 // UntilStopping returns a context that is done when the process must end now,

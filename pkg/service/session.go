@@ -25,6 +25,7 @@ const (
 	acceptPause  = 100 * time.Millisecond
 	idleIsUnused = time.Second     // a kept connection may then be closed for a new one
 	firstWait    = 5 * time.Second // for the first request, in a process that retires
+	holdWait     = 3 * time.Second // for those of sessions in the middle of something, all together
 )
 
 // session is one client.
@@ -37,6 +38,7 @@ type session struct {
 	since   time.Time
 	evicted bool
 	served  bool // a request was seen; without one it may be on its way
+	held    bool // it is in the middle of something; see Hold
 }
 
 // unixConn lets a session on a Unix socket tell when it waits for its next
@@ -54,6 +56,10 @@ func (c *unixConn) Wait() bool {
 	defer s.mu.Unlock()
 	if s.draining && !c.session.served {
 		c.SetReadDeadline(time.Now().Add(firstWait))
+		return true
+	}
+	if s.draining && c.session.held && !c.session.evicted {
+		c.SetReadDeadline(s.holdUntil)
 		return true
 	}
 	if s.draining || c.session.evicted {

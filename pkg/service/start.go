@@ -7,11 +7,13 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/posthouse-mail/posthouse/pkg/config"
 	"github.com/posthouse-mail/posthouse/pkg/jail"
 	"github.com/posthouse-mail/posthouse/pkg/maillog"
+	"github.com/posthouse-mail/posthouse/pkg/service/masterlink"
 )
 
 // settings are the parameters that every daemon obeys.
@@ -131,8 +133,16 @@ func (p *process) adopt() error {
 	if p.link, err = openLink(p.opts.generation, p.daemon.Solitary); err != nil {
 		return err
 	}
-	p.endpoint, err = adoptEndpoint(p.daemon.Kind, p.opts.typ, p.opts.sockets)
-	return err
+	if p.endpoint, err = adoptEndpoint(p.daemon.Kind, p.opts.typ, p.opts.sockets); err != nil || !p.opts.keep {
+		return err
+	}
+	f := os.NewFile(uintptr(masterlink.ListenFD+p.opts.sockets), "kept file")
+	if !p.daemon.Keeps {
+		return f.Close()
+	}
+	syscall.CloseOnExec(int(f.Fd()))
+	p.env.Keep = &Keep{f}
+	return nil
 }
 
 // preload reads what cannot be reached from inside the jail. The time zone is

@@ -26,6 +26,8 @@ func main() {
 			d.Solitary = true
 		case "parent":
 			d.Jail = jail.Parent
+		case "keeps":
+			d.Solitary, d.Keeps = true, true
 		case "network":
 			d.Jail = jail.Network
 		}
@@ -39,14 +41,24 @@ func prepare(env *service.Env) (*service.Hooks, error) {
 			return nil, errors.New("broken as asked")
 		}
 	}
+	kept, _, err := env.Keep.Take()
+	if err != nil {
+		return nil, err
+	}
+	note := string(kept)
 	return &service.Hooks{
-		Session: func(ctx context.Context, conn net.Conn) error { return session(ctx, env, conn) },
+		Drain: func() {
+			if err := env.Keep.Leave([]byte(note)); err != nil {
+				env.Log.Warn("", "%v", err)
+			}
+		},
+		Session: func(ctx context.Context, conn net.Conn) error { return session(ctx, env, conn, &note) },
 		Trigger: func(_ context.Context, request []byte) { env.Log.Info("", "trigger %s", request) },
 	}, nil
 }
 
 // session obeys one-line commands.
-func session(ctx context.Context, env *service.Env, conn net.Conn) error {
+func session(ctx context.Context, env *service.Env, conn net.Conn, note *string) error {
 	if len(env.Args) > 0 && env.Args[0] == "ipc" {
 		return lists(ctx, conn)
 	}
@@ -73,6 +85,11 @@ func session(ctx context.Context, env *service.Env, conn net.Conn) error {
 			fmt.Fprintf(conn, "%s\n", strings.Join(os.Environ(), " "))
 		case "args":
 			fmt.Fprintf(conn, "%q\n", env.Args)
+		case "note":
+			fmt.Fprintf(conn, "%s.\n", *note)
+			if arg != "" {
+				*note = arg
+			}
 		case "panic":
 			panic("as asked")
 		case "exit":

@@ -18,8 +18,11 @@ import (
 // File descriptors of a daemon that master started.
 const (
 	StatusFD = 3 // the status channel
-	ListenFD = 4 // the first listener, more follow
+	ListenFD = 4 // the first listener, more follow; and behind them, with -k, the file of the service
 )
+
+// MaxKept bounds the file that processes of a service hand on.
+const MaxKept = 64<<20 + 64
 
 // State is what a daemon can do for a client.
 type State byte
