@@ -12,7 +12,6 @@ import (
 	"sync"
 	"syscall"
 
-	"github.com/posthouse-mail/posthouse/pkg/ipc"
 	"github.com/posthouse-mail/posthouse/pkg/queue"
 	"github.com/posthouse-mail/posthouse/pkg/queuetool"
 )
@@ -192,7 +191,7 @@ func drop(t *queuetool.Tool, p params, rules *senderRules, uid int, stdin io.Rea
 		return fail(exTempFail, "uid=%d: %s", uid, queuetool.ErrnoText(err))
 	}
 	// A lost trigger only delays: pickup looks by itself, too.
-	_ = ipc.Trigger("public/"+t.PickupService, []byte("W"))
+	_ = t.Trigger(t.PickupService, "W")
 	reply(out, "status", "0", "reason", "")
 	return nil
 }

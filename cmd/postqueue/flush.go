@@ -15,10 +15,10 @@ const systemDown = "Cannot flush mail queue - mail system is down"
 // flushAll tells qmgr to forget dead destinations, to ignore retry times and
 // to scan the deferred queue, and pickup to look into the maildrop.
 func flushAll(t *queuetool.Tool) error {
-	if err := ipc.Trigger("public/"+t.QueueService, []byte("FAD")); err != nil {
+	if err := t.Trigger(t.QueueService, "FAD"); err != nil {
 		return fail(exUnavailable, systemDown)
 	}
-	if err := ipc.Trigger("public/"+t.PickupService, []byte("W")); err != nil {
+	if err := t.Trigger(t.PickupService, "W"); err != nil {
 		return fail(exUnavailable, systemDown)
 	}
 	return nil
@@ -37,9 +37,15 @@ func flushID(t *queuetool.Tool, id string) error {
 		return wake(t, queue.ID(id))
 	}
 	if err != nil {
+		noFlush(t, err)
 		return fail(exUnavailable, systemDown)
 	}
 	return answered(status, id)
+}
+
+// noFlush says why the flush service was not asked.
+func noFlush(t *queuetool.Tool, err error) {
+	t.Warn("connect to public/%s: %s", t.FlushService, queuetool.ErrnoText(err))
 }
 
 // answered turns an answer of the flush service into an exit status.
@@ -64,7 +70,7 @@ func wake(t *queuetool.Tool, id queue.ID) error {
 	if err != nil {
 		return fail(exUnavailable, "flush %s: %v", id, err)
 	}
-	if err := ipc.Trigger("public/"+t.QueueService, []byte("I")); err != nil {
+	if err := t.Trigger(t.QueueService, "I"); err != nil {
 		return fail(exUnavailable, systemDown)
 	}
 	return nil
@@ -79,6 +85,7 @@ func flushSite(t *queuetool.Tool, site string) error {
 	defer cancel()
 	status, err := flushService(t).Site(ctx, site)
 	if err != nil {
+		noFlush(t, err)
 		return fail(exUnavailable, systemDown)
 	}
 	return answered(status, site)

@@ -23,12 +23,15 @@
 //   - -bs: speak SMTP on standard input and output; runs smtpd(8) with the
 //     caller's rights. Mail goes to postdrop(1) as otherwise, whether or not
 //     the mail system is running.
-//   - -bd, -bl: start the mail system; runs posthouse(1).
+//   - -bd, -bl: start the mail system; runs posthouse(1), whose exit status it
+//     has.
+//   - -bh, -bH: do nothing. The status of hosts is not kept.
 //   - -bv: deliver nothing; mail a report on each recipient.
 //   - -t: take recipients from the To, Cc and Bcc headers, or from their
 //     Resent- forms if there are any, in addition to those of the command
 //     line. cleanup(8) removes Bcc and Resent-Bcc (message_drop_headers).
-//   - -f sender, -r sender: envelope sender; empty or <> is the null sender.
+//   - -f sender, -r sender: envelope sender; empty or <> is the null sender. The
+//     last one wins.
 //   - -F name: full name, for a From header that has to be made. Otherwise
 //     NAME of the environment, or the password file, has it.
 //   - -i, -oi: a line with only a dot does not end the message.
@@ -38,13 +41,15 @@
 //   - -V envid: envelope identifier in notifications.
 //   - -XV, -XVxy: variable envelope return path, with delimiters x and y.
 //   - -G: the message comes from elsewhere; it is not completed as local mail.
-//   - -v: mail a report on the delivery.
+//   - -v: mail a report on the delivery. With a second one, no report.
 //   - -q: try to deliver all queued mail now; -qIid one message, -qRsite the
-//     mail for a site; runs postqueue(1). -q with a time is ignored.
-//   - -C path: main.cf, or the directory that it is in.
+//     mail for a site; runs postqueue(1). -q with a time does nothing; the
+//     interval of the daemon is queue_run_delay.
+//   - -C path: a file main.cf, or the directory that it is in.
 //   - -oA database: alias database for -bi.
 //   - -O requiretls is refused, since the mail system cannot do it.
-//   - -A, -h, -L, -m, -n, -U, -e, -X file, -O and other -o: ignored.
+//   - -A, -c, -e, -h, -L, -m, -p, -U, -x, -O and other -o: ignored.
+//   - -n, -X file: refused, as by Postfix.
 //
 // # Security
 //
@@ -59,13 +64,13 @@
 // # Exit status
 //
 //   - 0: the message is in the queue, or the command succeeded.
-//   - 64: wrong usage.
-//   - 65: recipients that cannot be read from the headers.
+//   - 65: recipients that cannot be read from the headers, or a control
+//     character in an option or an address.
 //   - 67: the caller has no login name.
 //   - 69: refused, or not available.
-//   - 75: a problem of the moment; the message is not in the queue.
+//   - 75: wrong usage, a mistake in the configuration, or a problem of the
+//     moment; the message is not in the queue.
 //   - 77: the caller may not submit mail.
-//   - 78: configuration error.
 //
 // # Environment
 //

@@ -2,25 +2,23 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"github.com/spf13/pflag"
 )
 
 // Exit codes of sysexits.h.
 const (
-	exOK          = 0
-	exUsage       = 64
+	exOK = 0
+	// Sendmail says 64 to a wrong command line. Postfix does not, and programs
+	// have come to know it.
+	exUsage       = 75
 	exDataErr     = 65
 	exNoUser      = 67
 	exUnavailable = 69
 	exSoftware    = 70
 	exTempFail    = 75
 	exNoPerm      = 77
-	exConfig      = 78
 )
 
 // mode is what the command is to do.
@@ -33,6 +31,10 @@ const (
 	modeDaemon  mode = 'd'
 	modeSMTP    mode = 's'
 	modeFlush   mode = 'q'
+	modeNothing mode = 'h'
+
+	modeFlushSite mode = 'R'
+	modeFlushID   mode = 'I'
 )
 
 // options are the command line.
@@ -54,9 +56,9 @@ type options struct {
 	fromHeader  bool // -t
 	dotIsData   bool // -i
 	probe       bool // -bv
-	report      bool // -v
+	verbose     int  // -v
 	recipients  []string
-	warnings    []string
+	messages    []string // for standard error
 	programName string
 }
 
@@ -72,77 +74,75 @@ func fail(code int, format string, args ...any) error {
 	return &exit{code, fmt.Sprintf(format, args...)}
 }
 
-// rewriteArgs brings the command line into the form that pflag takes: its
-// options have a value or none, while "-q" has either, and -o and -q of
-// Sendmail stick to their values.
-func rewriteArgs(argv []string) []string {
-	var out []string
-	for i, a := range argv {
-		if a == "--" || a == "-" || !strings.HasPrefix(a, "-") {
-			return append(out, argv[i:]...)
+// withValue and withoutValue are the options: those that take a value, in the
+// same word or in the next one, and those that do not.
+const (
+	withValue    = "ABCFLNORVXbefhopqr"
+	withoutValue = "GIUcimntvx"
+)
+
+// errUsage is all that Postfix says about an option that it does not know; the
+// line before it names the option.
+func errUsage() error { return fail(exUsage, "usage: sendmail [options]") }
+
+// eachOption hands the options to take, in their order, and returns what
+// follows them. "-q" and "-V" are older than getopt: the former may stand
+// alone, the latter once meant what -XV means now.
+func (o *options) eachOption(argv []string, take func(c byte, value string) error) ([]string, error) {
+	for len(argv) > 0 {
+		word := argv[0]
+		if word == "--" {
+			return argv[1:], nil
 		}
-		if strings.HasPrefix(a, "--") {
-			// There are no long options; let it fail as an unknown one.
-			a = "-" + a
+		if len(word) < 2 || word[0] != '-' {
+			break
 		}
-		if a == "-q" {
-			a = "-q="
+		argv = argv[1:]
+		switch {
+		case word == "-q":
+			word = "-q="
+		case word == "-V" && len(argv) > 0 && len(argv[0]) == 2:
+			o.warn("option -V is deprecated with Postfix 2.3; specify -XV instead")
+			word = "-XV"
+		case len(word) == 4 && word[1] == 'V':
+			o.warn("option " + word + " is deprecated with Postfix 2.3; specify -X" + word[1:] + " instead")
+			word = "-X" + word[1:]
 		}
-		out = append(out, a)
-		// An option whose value is the next word takes that word along.
-		if needsValue(a) && i+1 < len(argv) {
-			return append(append(out, argv[i+1]), rewriteArgs(argv[i+2:])...)
+		var err error
+		if argv, err = o.word(word[1:], argv, take); err != nil {
+			return nil, err
 		}
 	}
-	return out
+	return argv, nil
 }
 
-// withValue are the options that take a value.
-const withValue = "ABCFLNORVXbefhoprq"
-
-// needsValue reports whether the last option of a word waits for its value.
-func needsValue(word string) bool {
-	for i := 1; i < len(word); i++ {
-		if strings.IndexByte(withValue, word[i]) >= 0 {
-			return i == len(word)-1
+// word takes the options in a word of the command line, and the word after it if
+// that is the value of its last one.
+func (o *options) word(word string, rest []string, take func(c byte, value string) error) ([]string, error) {
+	for i := 0; i < len(word); i++ {
+		c, value := word[i], ""
+		switch {
+		case strings.IndexByte(withoutValue, c) >= 0:
+		case strings.IndexByte(withValue, c) < 0:
+			o.complain("invalid option -- '" + string(rune(c)) + "'")
+			return nil, errUsage()
+		case i+1 < len(word):
+			value, i = word[i+1:], len(word)
+		case len(rest) == 0:
+			o.complain("option requires an argument -- '" + string(rune(c)) + "'")
+			return nil, errUsage()
+		default:
+			value, rest = rest[0], rest[1:]
+		}
+		if err := take(c, value); err != nil {
+			return nil, err
 		}
 	}
-	return false
+	return rest, nil
 }
 
-// flags are the raw values of the options.
-type flags struct {
-	text  map[byte]*[]string
-	count map[byte]*int
-}
-
-func parseFlags(argv []string) (*flags, []string, error) {
-	set := pflag.NewFlagSet("sendmail", pflag.ContinueOnError)
-	set.SetOutput(io.Discard)
-	set.SetInterspersed(false)
-	f := &flags{text: map[byte]*[]string{}, count: map[byte]*int{}}
-	for _, c := range []byte(withValue) {
-		f.text[c] = set.StringArrayP("option-"+string(c), string(c), nil, "")
-	}
-	for _, c := range []byte("GIUcimntvx") {
-		f.count[c] = set.CountP("option-"+string(c), string(c), "")
-	}
-	if err := set.Parse(rewriteArgs(argv)); err != nil {
-		return nil, nil, fail(exUsage, "%v", err)
-	}
-	return f, set.Args(), nil
-}
-
-// last returns the last value of an option.
-func (f *flags) last(c byte) (string, bool) {
-	list := *f.text[c]
-	if len(list) == 0 {
-		return "", false
-	}
-	return list[len(list)-1], true
-}
-
-// parseOptions reads the command line, the program's name included.
+// parseOptions reads the command line, the program's name included. What was to
+// be said on the way is in the options, also after an error.
 func parseOptions(argv []string) (*options, error) {
 	o := &options{mode: modeMail, programName: filepath.Base(argv[0])}
 	switch o.programName {
@@ -151,169 +151,183 @@ func parseOptions(argv []string) (*options, error) {
 	case "newaliases":
 		o.mode = modeAliases
 	}
-	f, rest, err := parseFlags(argv[1:])
+	rest, err := o.eachOption(argv[1:], o.take)
 	if err != nil {
-		return nil, err
+		return o, err
 	}
 	o.recipients = rest
-	for _, step := range []func(*flags) error{o.takeMode, o.takeQueueRun, o.takeSender, o.takeDSN, o.takeMisc} {
-		if err := step(f); err != nil {
-			return nil, err
-		}
-	}
 	return o, o.check()
 }
 
-func (o *options) takeMode(f *flags) error {
-	for _, b := range *f.text['b'] {
-		switch b {
-		case "m":
-			o.mode = modeMail
-		case "p":
-			o.mode = modeQueue
-		case "i":
-			o.mode = modeAliases
-		case "d", "l":
-			o.mode = modeDaemon
-		case "s":
-			o.mode = modeSMTP
-		case "v":
-			o.mode, o.probe = modeMail, true
-		case "h", "H": // no host status here
-		default:
-			return fail(exUsage, "unsupported: -b%s", b)
+// take obeys one option. Later ones win.
+func (o *options) take(c byte, value string) error {
+	switch c {
+	case 'b':
+		return o.takeMode(value)
+	case 'q':
+		return o.takeQueueRun(value)
+	case 'B', 'N', 'R', 'V':
+		return o.takeDSN(c, value)
+	case 'C':
+		o.configDir = value
+		if filepath.Base(value) == "main.cf" {
+			o.configDir = filepath.Dir(value)
 		}
-	}
-	if *f.count['I'] > 0 {
+	case 'F':
+		o.fullName, o.haveName = value, true
+	case 'G':
+		o.gateway = true
+	case 'I':
 		o.mode = modeAliases
-	}
-	return nil
-}
-
-func (o *options) takeQueueRun(f *flags) error {
-	for _, q := range *f.text['q'] {
-		switch {
-		case o.mode == modeDaemon: // the daemon's interval is not ours
-			o.warn("ignoring -q option in daemon mode")
-		case q == "" || q == "=":
-			o.mode = modeFlush
-		case q[0] >= '0' && q[0] <= '9':
-			o.mode = modeFlush
-		case q[0] == 'R' && len(q) > 1:
-			o.mode, o.flushSite = modeFlush, q[1:]
-		case q[0] == 'I' && len(q) > 1:
-			o.mode, o.flushID = modeFlush, q[1:]
-		case q == "R":
-			return fail(exUsage, "specify: -qRsitename")
-		case q == "I":
-			return fail(exUsage, "specify: -qIqueueid")
-		default:
-			return fail(exUsage, "-q%c is not implemented", q[0])
+	case 'O':
+		if strings.HasPrefix(strings.ToLower(value), "requiretls") {
+			// Who asks for it does not want the mail sent without.
+			return fail(exUnavailable, "-O requiretls is not supported")
 		}
+	case 'X':
+		return o.takeVERP(value)
+	case 'f', 'r':
+		o.sender = &value
+	case 'i':
+		o.dotIsData = true
+	case 'n':
+		return fail(exUsage, "-n option not supported")
+	case 'o':
+		return o.takeOld(value)
+	case 't':
+		o.fromHeader = true
+	case 'v':
+		o.verbose++
 	}
 	return nil
 }
 
-func (o *options) takeSender(f *flags) error {
-	for _, c := range []byte("rf") {
-		if s, ok := f.last(c); ok {
-			o.sender = &s
+func (o *options) takeMode(value string) error {
+	switch value[:min(1, len(value))] {
+	case "m":
+		o.mode = modeMail
+	case "p":
+		o.mode = modeQueue
+	case "i":
+		o.mode = modeAliases
+	case "d", "l":
+		o.mode = modeDaemon
+	case "s":
+		o.mode = modeSMTP
+	case "v":
+		o.mode, o.probe = modeMail, true
+	case "h", "H": // the status of hosts, which nobody keeps here
+		o.mode = modeNothing
+	default:
+		return fail(exUsage, "unsupported: -b%.1s", value)
+	}
+	return nil
+}
+
+func (o *options) takeQueueRun(q string) error {
+	switch {
+	case q[:min(1, len(q))] >= "0" && q[:min(1, len(q))] <= "9":
+		// A daemon's interval, which is queue_run_delay here. Without a
+		// daemon, there is nothing to do.
+		if o.mode != modeDaemon {
+			o.mode = modeNothing
 		}
+	case q == "" || q == "=":
+		o.mode = modeFlush
+	case q == "R":
+		return fail(exUsage, "specify: -qRsitename")
+	case q == "I":
+		return fail(exUsage, "specify: -qIqueueid")
+	case q[0] == 'R':
+		o.flushSite = q[1:]
+	case q[0] == 'I':
+		o.flushID = q[1:]
+	default:
+		return fail(exUsage, "-q%c is not implemented", q[0])
 	}
-	o.fullName, o.haveName = f.last('F')
 	return nil
 }
 
-func (o *options) takeDSN(f *flags) error {
-	if b, ok := f.last('B'); ok {
-		switch {
-		case strings.EqualFold(b, "8BITMIME"):
+func (o *options) takeDSN(c byte, value string) error {
+	ok := true
+	switch c {
+	case 'B':
+		switch strings.ToUpper(value) {
+		case "8BITMIME":
 			o.encoding = "8bit"
-		case strings.EqualFold(b, "7BIT"):
+		case "7BIT":
 			o.encoding = "7bit"
 		default:
 			return fail(exUsage, "-B option needs 8BITMIME or 7BIT")
 		}
-	}
-	if n, ok := f.last('N'); ok {
-		if o.notify, ok = parseNotify(n); !ok {
-			o.notify = 0
-			o.warn("bad -N option value -- ignored")
+	case 'N':
+		var unknown string
+		if o.notify, unknown, ok = parseNotify(value); unknown != "" {
+			o.warn(fmt.Sprintf("unknown DSN NOTIFY command value \"%s\" in \"%s\"", unknown, value))
 		}
-	}
-	if r, ok := f.last('R'); ok {
-		switch strings.ToLower(r) {
-		case "full":
-			o.ret = 1
-		case "hdrs":
-			o.ret = 2
-		default:
-			o.warn("bad -R option value -- ignored")
-		}
-	}
-	if v, ok := f.last('V'); ok {
+	case 'R':
+		o.ret, ok = map[string]int{"full": 1, "hdrs": 2}[strings.ToLower(value)]
+	case 'V':
 		// RFC 3461 5.4 ends it at 100 characters.
-		if len(v) > 100 {
+		if len(value) > 100 {
 			o.warn("too long -V option value -- ignored")
-		} else {
-			o.envid = v
+			return nil
 		}
+		o.envid = value
+	}
+	if !ok {
+		o.warn("bad -" + string(rune(c)) + " option value -- ignored")
 	}
 	return nil
 }
 
-func parseNotify(s string) (int, bool) {
-	bits := map[string]int{"never": 1, "success": 2, "failure": 4, "delay": 8}
-	n := 0
-	for _, w := range strings.FieldsFunc(strings.ToLower(s), func(r rune) bool { return r == ',' || r == ' ' }) {
-		b, ok := bits[w]
+// parseNotify reads a list such as success,failure. It returns the first word
+// that it does not know.
+func parseNotify(s string) (bits int, unknown string, ok bool) {
+	known := map[string]int{"never": 1, "success": 2, "failure": 4, "delay": 8}
+	for _, w := range strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' }) {
+		b, ok := known[strings.ToLower(w)]
 		if !ok {
-			return 0, false
+			return 0, w, false
 		}
-		n |= b
+		bits |= b
 	}
-	return n, n != 0 && (n&1 == 0 || n == 1)
+	// RFC 3461 4.1: NEVER stands alone.
+	if bits == 0 || bits&1 != 0 && bits != 1 {
+		return 0, "", false
+	}
+	return bits, "", true
 }
 
-func (o *options) takeMisc(f *flags) error {
-	for _, x := range *f.text['X'] {
-		if v, ok := strings.CutPrefix(x, "V"); ok {
-			if len(v) != 0 && len(v) != 2 {
-				return fail(exUsage, "-XV requires two delimiter characters")
-			}
-			o.verp = &v
-		}
+func (o *options) takeVERP(value string) error {
+	delims, ok := strings.CutPrefix(value, "V")
+	if !ok {
+		return fail(exUsage, "unsupported: -X%.1s", value)
 	}
-	for _, v := range *f.text['o'] {
-		switch {
-		case v == "i":
-			o.dotIsData = true
-		case v == "A":
-			return fail(exUsage, "-oA requires pathname")
-		case strings.HasPrefix(v, "A"):
-			o.aliasFile = v[1:]
-		}
-	}
-	for _, v := range *f.text['O'] {
-		if strings.HasPrefix(strings.ToLower(v), "requiretls") {
-			// Who asks for it does not want the mail sent without.
-			return fail(exUnavailable, "-O requiretls is not supported")
-		}
-	}
-	if c, ok := f.last('C'); ok {
-		o.configDir = c
-		if strings.HasSuffix(c, ".cf") {
-			o.configDir = filepath.Dir(c)
-		}
-	}
-	o.dotIsData = o.dotIsData || *f.count['i'] > 0
-	o.fromHeader = *f.count['t'] > 0
-	o.gateway = *f.count['G'] > 0
-	o.report = *f.count['v'] == 1
+	o.verp = &delims
 	return nil
 }
 
-func (o *options) warn(text string) { o.warnings = append(o.warnings, text) }
+// takeOld obeys what Sendmail calls the old form of its options.
+func (o *options) takeOld(value string) error {
+	switch {
+	case value == "A":
+		return fail(exUsage, "-oA requires pathname")
+	case strings.HasPrefix(value, "A"):
+		o.aliasFile = value[1:]
+	case strings.HasPrefix(value, "i"):
+		o.dotIsData = true
+	}
+	return nil
+}
+
+func (o *options) complain(text string) { o.messages = append(o.messages, text) }
+
+func (o *options) warn(text string) { o.complain("warning: " + text) }
+
+// report tells whether a report on the delivery is wanted. More than one -v ask
+// for what programs say for their programmers, of which there is nothing here.
+func (o *options) report() bool { return o.verbose == 1 }
 
 // check refuses what does not go together, and what would become a line or a
 // record of its own in a queue file.
@@ -323,18 +337,40 @@ func (o *options) check() error {
 		all = append(all, *o.sender)
 	}
 	if slices.ContainsFunc(all, hasControl) {
-		return fail(exUsage, "control character in an option or an address")
+		return fail(exDataErr, "control character in an option or an address")
 	}
 	if o.fromHeader && o.mode != modeMail {
 		return fail(exUsage, "-t can be used only in delivery mode")
 	}
-	if o.probe && (o.fromHeader || o.notify != 0 || o.ret != 0 || o.report) {
-		return fail(exUsage, "-t, -N, -R and -v cannot be used with -bv")
+	for _, f := range []struct {
+		name string
+		set  bool
+	}{{"-qI", o.flushID != ""}, {"-qR", o.flushSite != ""}} {
+		if f.set && o.mode != modeMail {
+			return fail(exUsage, "%s can be used only in delivery mode", f.name)
+		}
 	}
-	what := map[mode]string{modeQueue: "display queue", modeFlush: "flush queue", modeDaemon: "daemon",
-		modeAliases: "alias initialization", modeSMTP: "stand-alone"}[o.mode]
+	for _, f := range []struct {
+		name string
+		set  bool
+	}{{"-t", o.fromHeader}, {"-N", o.notify != 0}, {"-R", o.ret != 0}, {"-v", o.report()}} {
+		if o.probe && f.set {
+			return fail(exUsage, "%s option cannot be used with -bv", f.name)
+		}
+	}
+	if o.mode == modeMail {
+		switch {
+		case o.flushSite != "":
+			o.mode = modeFlushSite
+		case o.flushID != "":
+			o.mode = modeFlushID
+		}
+	}
+	what := map[mode]string{modeQueue: "display queue mode", modeFlush: "flush queue mode", modeDaemon: "daemon mode",
+		modeAliases: "alias initialization mode", modeSMTP: "stand-alone mode",
+		modeFlushSite: "flush site", modeFlushID: "flush queue_id"}[o.mode]
 	if what != "" && len(o.recipients) > 0 {
-		return fail(exUsage, "%s mode requires no recipient", what)
+		return fail(exUsage, "%s requires no recipient", what)
 	}
 	return nil
 }

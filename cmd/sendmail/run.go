@@ -37,6 +37,7 @@ type command struct {
 	stderr io.Writer
 	uid    int
 	login  string
+	from   string // the envelope sender
 }
 
 // run is main with its surroundings as arguments.
@@ -46,12 +47,14 @@ func run(argv []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if err == nil {
 		return exOK
 	}
-	fmt.Fprintf(stderr, "sendmail: fatal: %s\n", printable.Text(err.Error()))
 	var e *exit
-	if errors.As(err, &e) {
-		return e.code
+	if !errors.As(err, &e) {
+		e = &exit{exTempFail, err.Error()}
 	}
-	return exTempFail
+	if e.text != "" {
+		fmt.Fprintf(stderr, "sendmail: fatal: %s\n", printable.Text(e.text))
+	}
+	return e.code
 }
 
 func (c *command) run(argv []string) error {
@@ -59,20 +62,27 @@ func (c *command) run(argv []string) error {
 		return fail(exUsage, "sendmail must be installed without set-uid root file permissions")
 	}
 	var err error
-	if c.o, err = parseOptions(argv); err != nil {
-		return err
+	c.o, err = parseOptions(argv)
+	for _, text := range c.o.messages {
+		fmt.Fprintf(c.stderr, "sendmail: %s\n", printable.Text(text))
 	}
-	for _, w := range c.o.warnings {
-		fmt.Fprintf(c.stderr, "sendmail: warning: %s\n", w)
+	if err != nil {
+		return err
 	}
 	if err := c.configure(); err != nil {
 		return err
 	}
 	switch c.o.mode {
+	case modeNothing:
+		return nil
 	case modeQueue:
 		return c.exec("postqueue", "-p")
 	case modeFlush:
-		return c.flush()
+		return c.exec("postqueue", "-f")
+	case modeFlushSite:
+		return c.exec("postqueue", "-s", c.o.flushSite)
+	case modeFlushID:
+		return c.exec("postqueue", "-i", c.o.flushID)
 	case modeAliases:
 		return c.aliases()
 	case modeDaemon:
@@ -87,18 +97,18 @@ func (c *command) run(argv []string) error {
 func (c *command) configure() error {
 	dir, err := queuetool.ConfigDir(c.o.configDir)
 	if err != nil {
-		return fail(exConfig, "%v", err)
+		return fail(exTempFail, "%v", err)
 	}
 	if dir, err = filepath.Abs(dir); err != nil {
-		return fail(exConfig, "%v", err)
+		return fail(exTempFail, "%v", err)
 	}
 	c.o.configDir = dir
 	cfg, err := config.Load(dir)
 	if err != nil {
-		return fail(exConfig, "%v", err)
+		return fail(exTempFail, "%v", err)
 	}
 	if err := cfg.Fill(&c.p); err != nil {
-		return fail(exConfig, "%v", err)
+		return fail(exTempFail, "%v", err)
 	}
 	return nil
 }
@@ -131,16 +141,6 @@ func (c *command) smtp() error {
 	return fail(exUnavailable, "unable to execute %s: %v", path, err)
 }
 
-func (c *command) flush() error {
-	switch {
-	case c.o.flushSite != "":
-		return c.exec("postqueue", "-s", c.o.flushSite)
-	case c.o.flushID != "":
-		return c.exec("postqueue", "-i", c.o.flushID)
-	}
-	return c.exec("postqueue", "-f")
-}
-
 // aliases makes the databases of alias_database, or the one of -oA.
 func (c *command) aliases() error {
 	list := c.p.AliasDB
@@ -156,7 +156,7 @@ func (c *command) aliases() error {
 	err := cmd.Run()
 	var e *exec.ExitError
 	if errors.As(err, &e) {
-		return fail(e.ExitCode(), "postalias failed")
+		return &exit{code: e.ExitCode()} // it said why
 	}
 	if err != nil {
 		return fail(exUnavailable, "unable to execute %s: %v", c.path("postalias"), err)

@@ -36,8 +36,7 @@ func (c *command) submit() error {
 	if err != nil {
 		return err
 	}
-	sender, err := c.sender()
-	if err != nil {
+	if c.from, err = c.sender(); err != nil {
 		return err
 	}
 	var rcpts []string
@@ -45,10 +44,10 @@ func (c *command) submit() error {
 		rcpts = append(rcpts, splitAddresses(r)...)
 	}
 	if len(rcpts) == 0 && !c.o.fromHeader {
-		return fail(exUsage, "%s(%d): Recipient addresses must be specified on the command line or via the -t option", c.login, c.uid)
+		return c.fail(exUsage, "Recipient addresses must be specified on the command line or via the -t option")
 	}
 	return c.drop(func(w *queue.RecordWriter) error {
-		return c.write(w, name, sender, rcpts)
+		return c.write(w, name, rcpts)
 	})
 }
 
@@ -78,7 +77,7 @@ func (c *command) drop(fill func(*queue.RecordWriter) error) error {
 		OwnConfig: c.o.configDir != queuetool.DefaultConfigDir, Stderr: c.stderr}
 	d, err := program.Start(context.Background())
 	if err != nil {
-		return fail(exTempFail, "%s(%d): unable to execute %s: %v", c.login, c.uid, program.Path(), err)
+		return c.fail(exTempFail, "unable to execute %s: %v", program.Path(), err)
 	}
 	var own *exit
 	if err := fill(d.RecordWriter); errors.As(err, &own) {
@@ -88,9 +87,14 @@ func (c *command) drop(fill func(*queue.RecordWriter) error) error {
 	// A write error means that postdrop gave up; its reply says why.
 	code, reason, err := d.Finish()
 	if err != nil {
-		return fail(exTempFail, "%s(%d): unable to execute %s: %v", c.login, c.uid, program.Path(), err)
+		return c.fail(exTempFail, "unable to execute %s: %v", program.Path(), err)
 	}
 	return c.judge(code, reason)
+}
+
+// fail is an error with the sender and who that is.
+func (c *command) fail(code int, format string, args ...any) error {
+	return fail(code, "%s(%d): %s", c.from, c.uid, fmt.Sprintf(format, args...))
 }
 
 // judge turns the reply into an exit status.
@@ -110,7 +114,7 @@ func (c *command) judge(code int, text string) error {
 	case code&statusNoPerm != 0:
 		exitCode = exNoPerm
 	}
-	return fail(exitCode, "%s(%d): %s", c.login, c.uid, text)
+	return c.fail(exitCode, "%s", text)
 }
 
 // records writes records and remembers the first error.
@@ -128,7 +132,7 @@ func (r *records) rec(typ byte, s string) {
 func (r *records) attr(name, value string) { r.rec(queue.RecAttr, name+"="+value) }
 
 // write writes the whole message as records, in Postfix's order.
-func (c *command) write(w *queue.RecordWriter, name, sender string, rcpts []string) error {
+func (c *command) write(w *queue.RecordWriter, name string, rcpts []string) error {
 	r := &records{w: w}
 	if c.o.envid != "" {
 		r.attr(queue.AttrDSNEnvID, c.o.envid)
@@ -144,14 +148,14 @@ func (c *command) write(w *queue.RecordWriter, name, sender string, rcpts []stri
 	if name != "" {
 		r.rec(queue.RecFull, name)
 	}
-	r.rec(queue.RecFrom, sender)
-	if err := c.verp(r, sender); err != nil {
-		return err
-	}
+	r.rec(queue.RecFrom, c.from)
 	if c.o.encoding != "" {
 		r.attr(queue.AttrEncoding, c.o.encoding)
 	}
 	c.trace(r)
+	if err := c.verp(r); err != nil {
+		return err
+	}
 	c.recipients(r, rcpts)
 	r.rec(queue.RecMesg, "")
 	extracted, err := c.content(r, rcpts)
@@ -165,19 +169,19 @@ func (c *command) write(w *queue.RecordWriter, name, sender string, rcpts []stri
 }
 
 // verp writes the record for -XV.
-func (c *command) verp(r *records, sender string) error {
+func (c *command) verp(r *records) error {
 	if c.o.verp == nil {
 		return nil
 	}
-	if sender == "" {
-		return fail(exUsage, "%s(%d): -XV option requires non-null sender address", c.login, c.uid)
+	if c.from == "" {
+		return c.fail(exUsage, "-V option requires non-null sender address")
 	}
 	delims := *c.o.verp
 	if delims == "" {
 		delims = c.p.VerpDelims
 	}
 	if !envelope.ValidVERP(delims, c.p.VerpFilter) {
-		return fail(exUsage, "-XV requires two characters from %s", c.p.VerpFilter)
+		return fail(exUsage, "-V requires two characters from %s", c.p.VerpFilter)
 	}
 	r.rec(queue.RecVerp, delims)
 	return nil
@@ -189,14 +193,13 @@ func (c *command) trace(r *records) {
 	switch {
 	case c.o.probe:
 		flag = traceProbe
-	case c.o.report:
+	case c.o.report():
 		flag = traceReport
 	default:
 		return
 	}
 	r.attr(queue.AttrTraceFlags, fmt.Sprint(flag))
-	sender, _ := c.sender()
-	fmt.Fprintf(c.stdout, "Mail Delivery Status Report will be mailed to <%s>.\n", sender)
+	fmt.Fprintf(c.stdout, "Mail Delivery Status Report will be mailed to <%s>.\n", c.from)
 }
 
 func (c *command) recipients(r *records, rcpts []string) {
@@ -212,9 +215,9 @@ func (c *command) recipients(r *records, rcpts []string) {
 // name, for -t.
 func (c *command) content(r *records, rcpts []string) ([]string, error) {
 	if c.o.probe {
-		r.rec(queue.RecNorm, "From: "+address.Quote(c.login))
+		r.rec(queue.RecNorm, "From: "+address.Quote(c.from))
 		r.rec(queue.RecNorm, "Subject: probe")
-		r.rec(queue.RecNorm, "To:")
+		r.rec(queue.RecCont, "To:")
 		for i, rcpt := range rcpts {
 			comma := ","
 			if i == len(rcpts)-1 {
@@ -232,7 +235,7 @@ func (c *command) content(r *records, rcpts []string) ([]string, error) {
 			break
 		}
 		if err != nil {
-			return nil, fail(exTempFail, "%s(%d): error reading input: %v", c.login, c.uid, err)
+			return nil, c.fail(exTempFail, "error reading input: %v", err)
 		}
 		h.part(part, eol)
 		typ := queue.RecNorm
@@ -251,10 +254,10 @@ func (c *command) content(r *records, rcpts []string) ([]string, error) {
 	}
 	found, err := h.recipients()
 	if err != nil {
-		return nil, fail(exDataErr, "%s(%d): unable to extract recipients: %v", c.login, c.uid, err)
+		return nil, c.fail(exDataErr, "unable to extract recipients: %v", err)
 	}
 	if len(found)+len(rcpts) == 0 {
-		return nil, fail(exUsage, "%s(%d): No recipient addresses found in message header", c.login, c.uid)
+		return nil, c.fail(exUsage, "No recipient addresses found in message header")
 	}
 	return found, nil
 }

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/posthouse-mail/posthouse/pkg/config"
+	"github.com/posthouse-mail/posthouse/pkg/ipc"
 	"github.com/posthouse-mail/posthouse/pkg/maillog"
 	"github.com/posthouse-mail/posthouse/pkg/queue"
 )
@@ -166,6 +167,15 @@ func (t *Tool) Info(id, format string, args ...any) {
 func (t *Tool) Warn(format string, args ...any) {
 	t.Log.Warn("", format, args...)
 	t.stderr("warning: ", "", format, args...)
+}
+
+// Trigger wakes a service, and warns where there is none to wake.
+func (t *Tool) Trigger(service, request string) error {
+	err := ipc.Trigger("public/"+service, []byte(request))
+	if errors.Is(err, fs.ErrNotExist) {
+		t.Warn("unable to look up public/%s: %s", service, ErrnoText(err))
+	}
+	return err
 }
 
 // Error reports that the operation failed.
