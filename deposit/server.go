@@ -10,12 +10,11 @@ import (
 	"path/filepath"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/posthouse-mail/posthouse/pkg/authclient"
 	"github.com/posthouse-mail/posthouse/pkg/depositclient"
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
 	"github.com/posthouse-mail/posthouse/pkg/maillog"
+	"github.com/posthouse-mail/posthouse/pkg/safefile"
 	"github.com/posthouse-mail/posthouse/pkg/service"
 	"github.com/posthouse-mail/posthouse/pkg/status"
 	"github.com/posthouse-mail/posthouse/pkg/worker"
@@ -135,7 +134,7 @@ func (c *client) newFile() error {
 		return err
 	}
 	c.drop()
-	if c.file, err = tempFile(c.srv.DataDir); err != nil {
+	if c.file, err = safefile.Scratch(c.srv.DataDir); err != nil {
 		return err
 	}
 	return ipc.SendFile(uc, c.file)
@@ -151,22 +150,6 @@ func unixConn(conn net.Conn) (*net.UnixConn, error) {
 		return c.Unix(), nil
 	}
 	return nil, fmt.Errorf("%T is not a Unix socket", conn)
-}
-
-// tempFile opens a nameless file in dir. Not all file systems know such files.
-func tempFile(dir string) (*os.File, error) {
-	f, err := os.OpenFile(dir, unix.O_TMPFILE|os.O_RDWR, 0o600)
-	if err == nil {
-		return f, nil
-	}
-	if f, err = os.CreateTemp(dir, "deposit-*"); err != nil {
-		return nil, err
-	}
-	if err := os.Remove(f.Name()); err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
 }
 
 // deliver has the client's message stored for each recipient of the request.

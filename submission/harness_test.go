@@ -87,7 +87,7 @@ func newHouse(t testing.TB, settings ...string) *house {
 			t.Fatal(err)
 		}
 	}
-	text := "compatibility_level = 3.6\nmail_owner = " + u.Username + "\nqueue_directory = " + dir +
+	text := "compatibility_level = 3.6\nmail_owner = " + u.Username + "\nqueue_directory = " + dir + "\ndata_directory = " + dir +
 		"\nmyhostname = mail.here.test\nmydomain = here.test\nmyorigin = here.test\ninet_protocols = ipv4\n" +
 		"smtpd_peername_lookup = no\nsmtpd_error_sleep_time = 0\nlocal_recipient_maps =\nsubmission_tls_security_level = none\n" +
 		"submission_tls_auth_only = no\nsubmission_signers =\nsmtpd_reject_unlisted_recipient = no\n" + strings.Join(settings, "\n") + "\n"
@@ -200,7 +200,7 @@ func (h *house) cleanup(c *ipc.Conn) {
 			return
 		}
 		q := queued{attrs: map[string]string{}}
-		records, long := queue.NewRecordReader(c.Reader()), ""
+		records, long, content := queue.NewRecordReader(c.Reader()), "", false
 		for done := false; !done; {
 			rec, err := records.Next()
 			if err != nil {
@@ -214,8 +214,14 @@ func (h *house) cleanup(c *ipc.Conn) {
 			case queue.RecAttr:
 				name, value, _ := strings.Cut(data, "=")
 				q.attrs[name] = value
-			case queue.RecCont:
-				long += data
+			case queue.RecMesg:
+				content = true
+			case queue.RecCont: // which is RecFilt in front of the content
+				if content {
+					long += data
+				} else {
+					q.attrs["filter"] = data
+				}
 			case queue.RecNorm:
 				q.lines, long = append(q.lines, long+data), ""
 			case queue.RecEnd:

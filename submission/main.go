@@ -36,6 +36,11 @@
 // The message streams into cleanup(8) while it arrives, and is answered with
 // 250 only when it is on disk.
 //
+// With submission_relayhost, the message goes to another mail server instead,
+// by SMTP or LMTP, while the client waits; each reply to the client is that of
+// the server then. What LMTP refuses for some recipients only is queued for
+// them.
+//
 // FUTURERELEASE (RFC 4865) holds a message until a time that the client gives;
 // MT-PRIORITY (RFC 6710) lets it overtake others.
 //
@@ -55,7 +60,8 @@
 // submission_connection_limit, submission_messages_per_hour,
 // submission_messages_per_day, submission_recipients_per_hour,
 // submission_recipients_per_day, submission_notice_recipient,
-// submission_hold_limit, submission_priority, submission_signers,
+// submission_hold_limit, submission_priority, submission_relayhost,
+// submission_signers, data_directory, hopcount_limit,
 // smtpd_sender_login_maps, and those of smtpd(8) that are not about
 // restrictions; see postconf(5).
 //

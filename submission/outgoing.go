@@ -40,6 +40,9 @@ func newOutgoing(ctx context.Context, h *session, s *smtpserver.Session) *outgoi
 	// One more than the limit shows what is over it.
 	o.scanner.Reset(&events{o}, mime.Limits{Header: h.srv.HeaderSize + 1, Plain: true})
 	o.first = &queueSink{h: h}
+	if h.pass != nil {
+		o.first = &passSink{h.pass}
+	}
 	for i := len(h.srv.signers) - 1; i >= 0; i-- {
 		o.first = h.srv.signers[i](o.first)
 	}
@@ -154,7 +157,11 @@ func (e *events) Body(line []byte, eol bool) error {
 // who took the message.
 func (o *outgoing) trace() []string {
 	h := o.h
-	lines := h.srv.Received(o.s, o.s.QueueID, h.FirstRecipient(), time.Now())
+	first := h.FirstRecipient()
+	if h.pass != nil {
+		first = h.pass.first()
+	}
+	lines := h.srv.Received(o.s, o.s.QueueID, first, time.Now())
 	if !h.srv.ShowClient {
 		for i, l := range lines {
 			if by, ok := strings.CutPrefix(l, "\tby "); ok {

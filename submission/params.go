@@ -33,6 +33,11 @@ type params struct {
 	Priority bool          `param:"submission_priority"`
 	Signers  []string      `param:"submission_signers"`
 	Oversign []string      `param:"dkim_oversign_headers"`
+
+	Relayhost   []string `param:"submission_relayhost"`
+	DataDir     string   `param:"data_directory"`
+	HopLimit    int      `param:"hopcount_limit"`
+	DelayDigits int      `param:"delay_logging_resolution_limit"`
 }
 
 // limits are those of the site.

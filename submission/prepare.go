@@ -16,6 +16,7 @@ type server struct {
 	params
 	users   users // nil if nobody can tell more than that a login is right
 	signers []stage
+	relay   *relay // nil where messages go to the queue
 }
 
 // users tells who a login is.
@@ -49,7 +50,16 @@ func prepare(env *service.Env) (*service.Hooks, error) {
 			return nil, fmt.Errorf("%v: submission_signers: unknown signer %q", env.Config.Position("submission_signers"), name)
 		}
 	}
-	return srv.Hooks(func() smtpserver.Handler { return &session{Session: srv.Session(), srv: srv} }), nil
+	if srv.relay, err = openRelay(env, &srv.params); err != nil {
+		return nil, err
+	}
+	if srv.relay != nil {
+		o.FutureRelease = 0
+	}
+	hooks := srv.Hooks(func() smtpserver.Handler { return &session{Session: srv.Session(), srv: srv} })
+	changed := hooks.Changed
+	hooks.Changed = func() bool { return changed() || srv.relay.changed() }
+	return hooks, nil
 }
 
 // adjust puts submission's own rules in the place of those for the port of

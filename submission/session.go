@@ -22,6 +22,8 @@ type session struct {
 	limits  limits           // of the user, as the last MAIL saw them
 	user    *authclient.User // of the present transaction; nil if not known
 	out     *outgoing        // nil outside of a message's content
+	hop     *hop             // nil before the first message that goes past the queue
+	pass    *passed          // such a message, nil outside of one
 }
 
 // AuthDone counts the connections of the user.
@@ -55,6 +57,10 @@ func (h *session) Close(s *smtpserver.Session) {
 	if h.counted != "" {
 		h.srv.Anvil().Event(context.Background(), anvilclient.Disconnect, h.counted)
 	}
+	h.dropPassed()
+	if h.hop != nil {
+		h.hop.close(context.Background())
+	}
 	h.Session.Close(s)
 }
 
@@ -68,6 +74,12 @@ func (h *session) Mail(ctx context.Context, s *smtpserver.Session, m *smtpserver
 	}
 	if st := h.Session.Mail(ctx, s, m); !st.IsZero() {
 		return st
+	}
+	if h.srv.relay != nil {
+		if st := h.passMail(ctx, s, m); !st.IsZero() {
+			return st
+		}
+		s.QueueID = h.pass.id
 	}
 	return h.spend(ctx, s, m.Address, 1, 0)
 }
@@ -146,7 +158,13 @@ func (h *session) Rcpt(ctx context.Context, s *smtpserver.Session, r *smtpserver
 	if st := h.spend(ctx, s, s.Mail().Address, 0, 1); !st.IsZero() {
 		return st
 	}
-	return h.Session.Rcpt(ctx, s, r)
+	if h.pass == nil {
+		return h.Session.Rcpt(ctx, s, r)
+	}
+	if st := h.Admit(ctx, s, r); !st.IsZero() {
+		return st
+	}
+	return h.pass.rcpt(ctx, s, r)
 }
 
 // Vrfy would tell strangers who exists.
@@ -159,7 +177,11 @@ func (h *session) Vrfy(ctx context.Context, s *smtpserver.Session, addr string) 
 
 // Data starts the content. Nothing is written before the header is complete.
 func (h *session) Data(ctx context.Context, s *smtpserver.Session) status.Status {
-	if st := h.StartContent(ctx, s); !st.IsZero() {
+	start := h.StartContent
+	if h.pass != nil {
+		start = h.TakeContent
+	}
+	if st := start(ctx, s); !st.IsZero() {
 		return st
 	}
 	h.out = newOutgoing(ctx, h, s)
@@ -178,11 +200,18 @@ func (h *session) End(ctx context.Context, s *smtpserver.Session, info smtpwire.
 	if h.out != nil && !h.Refused() {
 		h.out.end(ctx)
 	}
-	return h.Session.End(ctx, s, info)
+	if h.pass == nil {
+		return h.Session.End(ctx, s, info)
+	}
+	if st := h.Verdict(ctx, s); !st.IsZero() {
+		return st
+	}
+	return h.pass.finish(ctx, s)
 }
 
 // Reset forgets a message.
 func (h *session) Reset(s *smtpserver.Session) {
 	h.out = nil
+	h.dropPassed()
 	h.Session.Reset(s)
 }

@@ -74,6 +74,22 @@ func (h *header) remove(name string) {
 	h.fields = keep
 }
 
+// lines gives the lines of the header behind its slots.
+func (h *header) lines(yield func([]byte) bool) {
+	for _, line := range h.trace {
+		if !yield([]byte(line)) {
+			return
+		}
+	}
+	for _, f := range h.fields {
+		for line := range bytes.SplitSeq(f.text, []byte("\n")) {
+			if !yield(line) {
+				return
+			}
+		}
+	}
+}
+
 // queueSink is cleanup.
 type queueSink struct {
 	h     *session
@@ -92,13 +108,8 @@ func (q *queueSink) header(_ context.Context, h *header) error {
 		}
 	}
 	q.h.Prepend()
-	for _, line := range h.trace {
-		q.h.Put([]byte(line), true)
-	}
-	for _, f := range h.fields {
-		for line := range bytes.SplitSeq(f.text, []byte("\n")) {
-			q.h.Put(line, true)
-		}
+	for line := range h.lines {
+		q.h.Put(line, true)
 	}
 	return nil
 }

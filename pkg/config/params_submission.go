@@ -57,6 +57,10 @@ func rowsSubmission() []row {
 			"How many recipients a user may write to in an hour, unless the record of the user says otherwise; 0 is no limit."},
 		{"submission_relay_restrictions", String, "permit_sasl_authenticated, permit_mynetworks, reject", "", "submission", 'O',
 			"As smtpd_relay_restrictions, for submission(8). permit_mynetworks stands for submission_trusted_networks there."},
+		{"submission_relayhost", String, "", "", "submission", 'O',
+			"Pass messages on to this mail server while the client waits, in place of the queue: a next hop as relayhost has it, " +
+				"\"[mail.example.com]:587\", with \"lmtp:\" in front of it for LMTP (\"lmtp:unix:private/lmtp\", " +
+				"\"lmtp:inet:host:24\"). TLS, passwords and times are those of the smtp_* or lmtp_* parameters."},
 		{"submission_resent", Bool, "no", "", "submission", 'O',
 			"Let users pass on mail of others with Resent-From, as the command bounce of some mail programs does: then " +
 				"Resent-From must be an address of the user, and From may be another's."},

@@ -105,6 +105,11 @@ func (h *Session) RejectSender(s *smtpserver.Session, sender string, st status.S
 	return h.rejected(s, h.facts(s, "MAIL", &sender, nil), st)
 }
 
+// RejectRcpt is Reject for a RCPT command.
+func (h *Session) RejectRcpt(s *smtpserver.Session, rcpt string, st status.Status) status.Status {
+	return h.rejected(s, h.facts(s, "RCPT", &s.Mail().Address, &rcpt), st)
+}
+
 // rejected logs a rejection and applies soft_bounce.
 func (h *Session) rejected(s *smtpserver.Session, f *access.Facts, st status.Status) status.Status {
 	if h.srv.SoftBounce && st.Reply >= 500 {

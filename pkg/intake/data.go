@@ -47,6 +47,13 @@ func (m *message) discarded() bool {
 	return false
 }
 
+// abort drops what cleanup has of the message.
+func (m *message) abort() {
+	if m.sub != nil {
+		m.sub.Abort()
+	}
+}
+
 // CleanupGone is the reply when cleanup cannot be reached or has no answer.
 func CleanupGone() status.Status {
 	return status.New(451, "4.3.0", "Error: queue file write error")
@@ -104,8 +111,15 @@ func (h *Session) begin(ctx context.Context, s *smtpserver.Session) status.Statu
 	if v := s.Mail().VERP; v != "" {
 		sub.RecString(queue.RecVerp, v)
 	}
-	h.srv.log.Info(h.msg.id, "client=%s%s", s.Peer(), saslText(&client))
+	h.LogClient(s, h.msg.id)
 	return status.Status{}
+}
+
+// LogClient tells whose message has an id.
+func (h *Session) LogClient(s *smtpserver.Session, id string) {
+	client := s.Client
+	client.SASLSender = s.Mail().Auth
+	h.srv.log.Info(id, "client=%s%s", s.Peer(), saslText(&client))
 }
 
 // rewritesLocally reports whether the client's headers are completed with our
@@ -140,26 +154,55 @@ func (h *Session) Data(ctx context.Context, s *smtpserver.Session) status.Status
 
 // StartContent runs the DATA restrictions and ends the envelope.
 func (h *Session) StartContent(ctx context.Context, s *smtpserver.Session) status.Status {
-	if st := h.check(ctx, s, s.Where(), h.srv.lists.data); !st.IsZero() {
+	if st := h.TakeContent(ctx, s); !st.IsZero() {
 		return st
 	}
 	if h.msg.sub == nil {
 		return CleanupGone()
 	}
 	h.sendActions()
-	h.msg.started = true
 	h.msg.sub.StartContent()
 	return status.Status{}
 }
 
+// TakeContent is StartContent for a caller who passes the message on himself.
+func (h *Session) TakeContent(ctx context.Context, s *smtpserver.Session) status.Status {
+	st := h.check(ctx, s, s.Where(), h.srv.lists.data)
+	h.msg.started = st.IsZero()
+	return st
+}
+
 // Prepend writes the headers that access tables asked for.
 func (h *Session) Prepend() {
-	for _, a := range h.msg.actions {
-		if a.Kind == "PREPEND" {
-			h.msg.sub.Line([]byte(a.Text))
-		}
+	for _, line := range h.Prepended() {
+		h.msg.sub.Line([]byte(line))
 	}
 }
+
+// Prepended are the headers that access tables asked for.
+func (h *Session) Prepended() (lines []string) {
+	for _, a := range h.msg.actions {
+		if a.Kind == "PREPEND" {
+			lines = append(lines, a.Text)
+		}
+	}
+	return lines
+}
+
+// NeedsCleanup is the word of an action of an access table that only cleanup
+// can carry out, "" if there is none.
+func (h *Session) NeedsCleanup() string {
+	for _, a := range h.msg.actions {
+		switch a.Kind {
+		case "HOLD", "FILTER", "REDIRECT", "BCC":
+			return a.Kind
+		}
+	}
+	return ""
+}
+
+// Discarded reports whether an access table wants the message thrown away.
+func (h *Session) Discarded() bool { return h.msg.discarded() }
 
 // FirstRecipient is the one that a Received header names.
 func (h *Session) FirstRecipient() string { return h.msg.first }
@@ -210,12 +253,12 @@ func (h *Session) Take(n int, eol bool) bool {
 	if !eol {
 		m.size -= 2
 	}
-	if m.err != nil || m.tooBig || !m.refused.IsZero() || m.sub == nil {
+	if m.err != nil || m.tooBig || !m.refused.IsZero() || !m.started {
 		return false
 	}
 	if limit := h.srv.SizeLimit; limit > 0 && m.size > limit {
 		m.tooBig = true
-		m.sub.Abort()
+		m.abort()
 		return false
 	}
 	return true
@@ -239,7 +282,7 @@ func (h *Session) Put(b []byte, eol bool) {
 func (h *Session) Refuse(st status.Status) {
 	if h.msg.refused.IsZero() {
 		h.msg.refused = st
-		h.msg.sub.Abort()
+		h.msg.abort()
 	}
 }
 
@@ -257,22 +300,30 @@ func MailboxLine(b []byte) []byte {
 	return b
 }
 
+// Verdict says why a complete message is refused, or nothing.
+func (h *Session) Verdict(ctx context.Context, s *smtpserver.Session) status.Status {
+	m := &h.msg
+	switch {
+	case !m.started:
+		return CleanupGone()
+	case m.tooBig:
+		return status.New(552, "5.3.4", "Error: message file too big")
+	case !m.refused.IsZero():
+		return h.Reject(s, "END-OF-MESSAGE", m.refused)
+	case m.err == nil:
+		return h.check(ctx, s, "END-OF-MESSAGE", h.srv.lists.eod)
+	}
+	return status.Status{}
+}
+
 // End asks cleanup whether the message is safe.
 func (h *Session) End(ctx context.Context, s *smtpserver.Session, info smtpwire.ContentInfo) status.Status {
 	m := &h.msg
-	if m.sub == nil || !m.started {
+	if st := h.Verdict(ctx, s); !st.IsZero() {
+		return st
+	}
+	if m.sub == nil {
 		return CleanupGone()
-	}
-	if m.tooBig {
-		return status.New(552, "5.3.4", "Error: message file too big")
-	}
-	if !m.refused.IsZero() {
-		return h.Reject(s, "END-OF-MESSAGE", m.refused)
-	}
-	if m.err == nil {
-		if st := h.check(ctx, s, "END-OF-MESSAGE", h.srv.lists.eod); !st.IsZero() {
-			return st
-		}
 	}
 	result, err := m.sub.Finish()
 	if err != nil {

@@ -47,8 +47,16 @@ func (h *Session) checkSize(size int64) status.Status {
 	return status.Status{}
 }
 
-// Rcpt decides about a recipient, in the order of postfix.md D1.
+// Rcpt decides about a recipient, and hands an accepted one to cleanup.
 func (h *Session) Rcpt(ctx context.Context, s *smtpserver.Session, r *smtpserver.Rcpt) status.Status {
+	if st := h.Admit(ctx, s, r); !st.IsZero() {
+		return st
+	}
+	return h.accept(ctx, s, r)
+}
+
+// Admit decides about a recipient, in the order of postfix.md D1.
+func (h *Session) Admit(ctx context.Context, s *smtpserver.Session, r *smtpserver.Rcpt) status.Status {
 	srv := h.srv
 	f := h.facts(s, "RCPT", &s.Mail().Address, &r.Address)
 	if h.rate(ctx, s, anvilclient.Recipient, srv.RcptRate, "Recipient address") {
@@ -60,7 +68,7 @@ func (h *Session) Rcpt(ctx context.Context, s *smtpserver.Session, r *smtpserver
 			return st
 		}
 	}
-	return h.accept(ctx, s, r)
+	return status.Status{}
 }
 
 func (h *Session) checkRcpt(ctx context.Context, s *smtpserver.Session, f *access.Facts) status.Status {

@@ -199,6 +199,23 @@ func (fs *FS) SetTimes(path string, t time.Time) error {
 	return nil
 }
 
+// Scratch opens a file without a name in dir, for what is of no use once the
+// process is gone. Not all file systems know such files.
+func Scratch(dir string) (*os.File, error) {
+	f, err := os.OpenFile(dir, unix.O_TMPFILE|os.O_RDWR, 0o600)
+	if err == nil {
+		return f, nil
+	}
+	if f, err = os.CreateTemp(dir, "scratch-*"); err != nil {
+		return nil, err
+	}
+	if err := os.Remove(f.Name()); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
 // CreateUnnamed makes a file in dir that has no name yet: [FS.LinkUnnamed]
 // gives it one when it is complete, so that nobody sees it half written and
 // nothing of it stays when the process is killed before.

@@ -94,10 +94,18 @@ func (t *transaction) check() *Failure {
 		return local(ScopeMessage, "5.6.7", "SMTPUTF8 is required, but was not offered by host %s", t.Peer)
 	}
 	for _, a := range t.addresses() {
-		// A line break in an address would be a command of its own.
-		if strings.ContainsAny(a, "\r\n\x00") {
-			return local(ScopeMessage, "5.1.3", "bad address syntax")
+		if f := checkAddress(a); f != nil {
+			return f
 		}
+	}
+	return nil
+}
+
+// checkAddress refuses a line break in an address, which would be a command of
+// its own.
+func checkAddress(a string) *Failure {
+	if strings.ContainsAny(a, "\r\n\x00") {
+		return local(ScopeMessage, "5.1.3", "bad address syntax")
 	}
 	return nil
 }
@@ -166,6 +174,14 @@ func (t *transaction) run() {
 // mailReply flushes and reads the reply to MAIL. It reports whether the
 // sender was accepted.
 func (t *transaction) mailReply() bool {
+	f := t.mailAnswer()
+	if f != nil {
+		t.failAll(f)
+	}
+	return f == nil
+}
+
+func (t *transaction) mailAnswer() *Failure {
 	const doing = "sending MAIL FROM"
 	limit := t.o.Timeouts.Mail
 	f := t.flush(limit, doing)
@@ -179,10 +195,7 @@ func (t *transaction) mailReply() bool {
 	if f != nil {
 		f.Early = r == nil || r.Code == 421
 	}
-	if f != nil {
-		t.failAll(f)
-	}
-	return f == nil
+	return f
 }
 
 // rcptReplies reads the replies to a flight of RCPT commands. It reports
@@ -220,13 +233,7 @@ func (t *transaction) rcptReplies(first, n int) bool {
 
 // dataReply reads the reply to DATA and sends the content.
 func (t *transaction) dataReply() {
-	const doing = "sending DATA command"
-	limit := t.o.Timeouts.DataInit
-	f := t.flush(limit, doing)
-	var r *smtpwire.Reply
-	if f == nil {
-		r, f = t.reply(limit, doing)
-	}
+	r, f := t.dataAnswer()
 	if f != nil {
 		t.failAll(f)
 		return
@@ -250,6 +257,16 @@ func (t *transaction) dataReply() {
 	t.endReplies()
 }
 
+// dataAnswer flushes and reads the reply to DATA.
+func (t *transaction) dataAnswer() (*smtpwire.Reply, *Failure) {
+	const doing = "sending DATA command"
+	limit := t.o.Timeouts.DataInit
+	if f := t.flush(limit, doing); f != nil {
+		return nil, f
+	}
+	return t.reply(limit, doing)
+}
+
 func (t *transaction) emptyData() {
 	t.w.EndData()
 	if t.flush(t.o.Timeouts.DataDone, "sending end of data") == nil {
@@ -259,18 +276,43 @@ func (t *transaction) emptyData() {
 
 // content sends the message without its end mark.
 func (t *transaction) content() *Failure {
+	b := t.body()
+	return t.endBody(b, t.m.Content(b.line))
+}
+
+// body is content on its way to the server.
+type body struct {
+	out  *output
+	down *mime.Downgrader // nil where the server takes it as it is
+}
+
+func (t *transaction) body() *body {
 	t.conn.begin(t.o.Timeouts.DataXfer)
-	out := &output{w: t.w, limit: t.o.LineLimit, start: true}
-	var err error
-	if t.m.Encoding == envelope.Encoding8bit && !t.Caps.EightBit && !t.o.NoConversion {
-		d := mime.NewDowngrader(out.part, t.o.MIME)
-		if err = t.m.Content(d.Line); err == nil {
-			err = d.End()
-		}
-	} else {
-		err = t.m.Content(out.part)
+	b := &body{out: &output{w: t.w, limit: t.o.LineLimit, start: true}}
+	if t.downgrades() {
+		b.down = mime.NewDowngrader(b.out.part, t.o.MIME)
 	}
-	if out.folded {
+	return b
+}
+
+// downgrades reports whether 8-bit content is converted (RFC 6152 3).
+func (t *transaction) downgrades() bool {
+	return t.m.Encoding == envelope.Encoding8bit && !t.Caps.EightBit && !t.o.NoConversion
+}
+
+func (b *body) line(line []byte, eol bool) error {
+	if b.down != nil {
+		return b.down.Line(line, eol)
+	}
+	return b.out.part(line, eol)
+}
+
+// endBody ends the content; err is why the caller could not give all of it.
+func (t *transaction) endBody(b *body, err error) *Failure {
+	if err == nil && b.down != nil {
+		err = b.down.End()
+	}
+	if b.out.folded {
 		t.note("breaking line > %d bytes with <CR><LF>SPACE", t.o.LineLimit)
 	}
 	if t.w.Err() != nil {
@@ -284,7 +326,7 @@ func (t *transaction) content() *Failure {
 		f.Cause = err
 		return f
 	}
-	if !out.start {
+	if !b.out.start {
 		t.w.WriteString("\r\n")
 	}
 	return t.flush(t.o.Timeouts.DataXfer, "sending message body")
