@@ -10,84 +10,20 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
-	"syscall"
 	"testing"
 	"time"
-	"unsafe"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/posthouse-mail/posthouse/pkg/safefile"
+	"github.com/posthouse-mail/posthouse/pkg/testkit"
 )
 
-// disk is an ext4 file system in a file, whose power can be cut.
-type disk struct{ file, at string }
-
-func newDisk(t *testing.T) *disk {
+// newDisk returns a file system whose power can be cut.
+func newDisk(t *testing.T) *testkit.Image {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("SKIPPED: a power cut needs root, for loop devices and mounts")
+	if err := testkit.CanMount(); err != nil {
+		t.Skipf("SKIPPED: no file system to cut the power of: %v", err)
 	}
-	for _, path := range []string{"/dev/loop-control", "/sbin/mkfs.ext4"} {
-		if _, err := os.Stat(path); err != nil {
-			t.Skipf("SKIPPED: no file system to cut the power of: %v", err)
-		}
-	}
-	dir := t.TempDir()
-	d := &disk{file: filepath.Join(dir, "image"), at: filepath.Join(dir, "mail")}
-	if err := os.WriteFile(d.file, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Truncate(d.file, 64<<20); err != nil {
-		t.Fatal(err)
-	}
-	if out, err := exec.Command("/sbin/mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0", d.file).CombinedOutput(); err != nil {
-		t.Fatalf("mkfs.ext4: %v\n%s", err, out)
-	}
-	if err := os.Mkdir(d.at, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if out, err := exec.Command("mount", "-t", "ext4", "-o", "loop", d.file, d.at).CombinedOutput(); err != nil {
-		t.Skipf("SKIPPED: cannot mount an image: %v: %s", err, out)
-	}
-	t.Cleanup(func() { d.unmount(t) })
-	return d
-}
-
-func (d *disk) unmount(t *testing.T) {
-	t.Helper()
-	var err error
-	for range 1000 {
-		if err = unix.Unmount(d.at, 0); err == nil || err == unix.EINVAL {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Errorf("umount %s: %v", d.at, err)
-}
-
-// cut stops the file system: what is not on disk by now is gone.
-func (d *disk) cut(t *testing.T) {
-	t.Helper()
-	f, err := os.Open(d.at)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	const goingDown, noFlush = 0x8004587d, 2 // XFS_IOC_GOINGDOWN, which ext4 knows too
-	flag := uint32(noFlush)
-	if _, _, errno := syscall.Syscall(syscall.SYS_IOCTL, f.Fd(), goingDown, uintptr(unsafe.Pointer(&flag))); errno != 0 {
-		t.Fatalf("shutdown ioctl: %v", errno)
-	}
-}
-
-// back mounts the disk again, as after a start.
-func (d *disk) back(t *testing.T) {
-	t.Helper()
-	d.unmount(t)
-	if out, err := exec.Command("mount", "-t", "ext4", "-o", "loop", d.file, d.at).CombinedOutput(); err != nil {
-		t.Fatalf("mount: %v\n%s", err, out)
-	}
+	return testkit.NewImage(t, filepath.Join(t.TempDir(), "mail"), 64)
 }
 
 var wholeBody = regexp.MustCompile(`^r\d+p\d+-\d+$`)
@@ -96,7 +32,7 @@ var wholeBody = regexp.MustCompile(`^r\d+p\d+-\d+$`)
 // acknowledged is there, whole, and no UID comes to stand for another message.
 func TestPowerCut(t *testing.T) {
 	d := newDisk(t)
-	root := filepath.Join(d.at, "Maildir")
+	root := filepath.Join(d.At, "Maildir")
 	tr := newTruth()
 	r := rand.New(rand.NewPCG(9, 9))
 	boot := func(n int) string { return fmt.Sprintf("%08d-0000-0000-0000-000000000000", n) }
@@ -135,7 +71,7 @@ func TestPowerCut(t *testing.T) {
 		case <-time.After(time.Minute):
 			t.Error("the processes do nothing")
 		}
-		d.cut(t)
+		testkit.Cut(t, d)
 		for _, cmd := range cmds {
 			_ = cmd.Process.Kill()
 		}
@@ -144,7 +80,8 @@ func TestPowerCut(t *testing.T) {
 				note(t, tr, line)
 			}
 		}
-		d.back(t)
+		d.Unmount(t)
+		d.Mount(t)
 		sh := NewShared(new(safefile.FS), slog.New(slog.NewTextHandler(testLog{t}, nil)))
 		sh.boot = boot(round + 1)
 		s := openWith(t, root, Options{Shared: sh})

@@ -29,6 +29,7 @@ func TestBench(t *testing.T) {
 		t.Skip("SKIPPED: measures only with -args -full, as `make bench` does")
 	}
 	refpostfix.Root(t)
+	onServersDisk(t)
 	fmt.Printf("Medians of %d rounds. A = Postfix, B = Posthouse.\n", *rounds)
 	for _, s := range []struct {
 		name string

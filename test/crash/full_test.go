@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/posthouse-mail/posthouse/pkg/testkit"
 )
 
 // TestFullDisk fills the queue's file system, its table of inodes, and the
@@ -81,8 +83,8 @@ func (s *site) refused() int {
 
 // fillBytes fills a file system to the last block, and returns what makes room
 // again.
-func fillBytes(s *site, i *image) func() {
-	name := filepath.Join(i.at, "filler")
+func fillBytes(s *site, i *testkit.Image) func() {
+	name := filepath.Join(i.At, "filler")
 	f, err := os.Create(name)
 	if err != nil {
 		s.t.Fatal(err)
@@ -102,10 +104,10 @@ func fillBytes(s *site, i *image) func() {
 }
 
 // fillInodes uses up all inodes.
-func fillInodes(s *site, i *image) func() {
+func fillInodes(s *site, i *testkit.Image) func() {
 	var names []string
 	for n := range 100000 {
-		name := filepath.Join(i.at, fmt.Sprintf("filler%d", n))
+		name := filepath.Join(i.At, fmt.Sprintf("filler%d", n))
 		f, err := os.Create(name)
 		if err != nil {
 			break

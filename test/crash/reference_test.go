@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/posthouse-mail/posthouse/pkg/refpostfix"
+	"github.com/posthouse-mail/posthouse/pkg/testkit"
 )
 
 // TestReference puts Debian's Postfix through the power cuts of
@@ -27,8 +28,8 @@ func TestReference(t *testing.T) {
 	}
 	root := refpostfix.Root(t)
 	sink := newSink(t)
-	boxes := newImage(t, filepath.Join(os.TempDir(), "refmail"), 96)
-	os.Chmod(boxes.at, 0o755)
+	boxes := testkit.NewImage(t, filepath.Join(os.TempDir(), "refmail"), 96)
+	os.Chmod(boxes.At, 0o755)
 	p := refpostfix.New(t, fmt.Sprintf(`myhostname = mail.example.test
 mydestination =
 mynetworks = 127.0.0.0/8
@@ -42,16 +43,16 @@ transport_maps = inline:{ok.test=smtp:[127.0.0.1]:%d}
 minimal_backoff_time = 1s
 maximal_backoff_time = 2s
 queue_run_delay = 1s
-`, boxes.at, sink.port))
-	os.Chown(boxes.at, 65534, 65534)
-	queue := newImage(t, filepath.Join(os.TempDir(), "refspool"), 96)
+`, boxes.At, sink.port))
+	os.Chown(boxes.At, 65534, 65534)
+	queue := testkit.NewImage(t, filepath.Join(os.TempDir(), "refspool"), 96)
 	spool := filepath.Join(p.Dir, "spool")
-	if out, err := exec.Command("cp", "-a", spool+"/.", queue.at).CombinedOutput(); err != nil {
+	if out, err := exec.Command("cp", "-a", spool+"/.", queue.At).CombinedOutput(); err != nil {
 		t.Fatalf("cp: %v\n%s", err, out)
 	}
-	queue.unmount(t)
-	queue.at = spool
-	queue.mount(t)
+	queue.Unmount(t)
+	queue.At = spool
+	queue.Mount(t)
 	r := &reference{t: t, p: p, daemons: filepath.Join(root, "usr/lib/postfix/sbin"), queue: queue, boxes: boxes,
 		ledger: newLedger(t, 2), fig: &figures{Fault: "postfix-3.7.11-powercut-ext4-two-fs-single", Seed: 2}}
 	t.Cleanup(r.killAll)
@@ -64,7 +65,7 @@ queue_run_delay = 1s
 	}
 	r.settle()
 	copies := sink.found()
-	copies = append(copies, maildirCopies(filepath.Join(boxes.at, "u0"), "u0@example.test")...)
+	copies = append(copies, maildirCopies(filepath.Join(boxes.At, "u0"), "u0@example.test")...)
 	judge(r.fig, r.ledger.list(), copies)
 	report(t, r.fig)
 }
@@ -74,7 +75,7 @@ type reference struct {
 	t            *testing.T
 	p            *refpostfix.Instance
 	daemons      string
-	queue, boxes *image
+	queue, boxes *testkit.Image
 	ledger       *ledger
 	fig          *figures
 }
@@ -131,11 +132,11 @@ func (r *reference) cycle(n int) {
 		r.settle()
 		r.send(recipient{"r@ok.test", classOK, []string{"r@ok.test"}})
 	}
-	cut(r.t, r.boxes, r.queue)
+	testkit.Cut(r.t, r.boxes, r.queue)
 	r.killAll()
-	for _, i := range []*image{r.boxes, r.queue} {
-		i.unmount(r.t)
-		i.mount(r.t)
+	for _, i := range []*testkit.Image{r.boxes, r.queue} {
+		i.Unmount(r.t)
+		i.Mount(r.t)
 	}
 	r.start()
 }

@@ -3,7 +3,6 @@ package crash
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -11,92 +10,18 @@ import (
 	"syscall"
 	"testing"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/posthouse-mail/posthouse/pkg/testkit"
 )
 
-// image is an ext4 file system in a file, mounted by a loop device.
-type image struct {
-	file, at string
-}
-
-// newImage makes and mounts a file system. It is unmounted at the end.
-func newImage(t testing.TB, at string, megabytes int, options ...string) *image {
-	t.Helper()
-	f, err := os.CreateTemp("", "image")
-	if err == nil {
-		err = f.Truncate(int64(megabytes) << 20)
-		f.Close()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	args := append([]string{"-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0"}, options...)
-	if out, err := exec.Command("mkfs.ext4", append(args, f.Name())...).CombinedOutput(); err != nil {
-		t.Fatalf("mkfs.ext4: %v\n%s", err, out)
-	}
-	if err := os.MkdirAll(at, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	i := &image{file: f.Name(), at: at}
-	i.mount(t)
-	os.Remove(filepath.Join(at, "lost+found"))
-	t.Cleanup(func() { i.unmount(t); os.Remove(i.file) })
-	return i
-}
-
-func (i *image) mount(t testing.TB) {
-	t.Helper()
-	if out, err := exec.Command("mount", "-t", "ext4", "-o", "loop", i.file, i.at).CombinedOutput(); err != nil {
-		t.Fatalf("mount: %v\n%s", err, out)
-	}
-}
-
-func (i *image) unmount(t testing.TB) {
-	t.Helper()
-	var err error
-	for range 500 {
-		if err = unix.Unmount(i.at, 0); err == nil || err == unix.EINVAL {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Fatalf("umount %s: %v", i.at, err)
-}
-
-// goingDown is XFS_IOC_GOINGDOWN, which ext4 knows too: with flag 2 the file
-// system stops at once, and what is not on disk by then is gone.
-const goingDown = 0x8004587d
-
-// cut takes the power from file systems, all within microseconds.
-func cut(t testing.TB, images ...*image) {
-	t.Helper()
-	dirs := make([]*os.File, len(images))
-	for n, i := range images {
-		d, err := os.Open(i.at)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer d.Close()
-		dirs[n] = d
-	}
-	noFlush := uint32(2)
-	for _, d := range dirs {
-		if _, _, errno := syscall.Syscall(syscall.SYS_IOCTL, d.Fd(), goingDown, uintptr(unsafe.Pointer(&noFlush))); errno != 0 {
-			t.Fatalf("shutdown ioctl: %v", errno)
-		}
-	}
-}
-
 // site is a mail system on its own file systems, with all kinds of recipients.
 type site struct {
 	t      testing.TB
 	mail   *testkit.Instance
-	queue  *image
-	boxes  *image // the same as queue on a site with one file system
+	queue  *testkit.Image
+	boxes  *testkit.Image // the same as queue on a site with one file system
 	sink   *sink
 	ledger *ledger
 	fig    *figures
@@ -127,7 +52,7 @@ func newSite(t testing.TB, p plan) *site {
 	}
 	s := &site{t: t, bin: testkit.Bin(t), ledger: newLedger(t, p.seed), sink: newSink(t), fig: &figures{Fault: p.fault, Seed: p.seed}}
 	if p.oneFS {
-		s.queue = newImage(t, filepath.Join(dir, "disk"), p.queueMB, p.queueOpt...)
+		s.queue = testkit.NewImage(t, filepath.Join(dir, "disk"), p.queueMB, p.queueOpt...)
 		s.boxes = s.queue
 		for _, part := range []string{"spool", "mail"} {
 			os.MkdirAll(filepath.Join(dir, "disk", part), 0o755)
@@ -136,8 +61,8 @@ func newSite(t testing.TB, p plan) *site {
 			}
 		}
 	} else {
-		s.queue = newImage(t, filepath.Join(dir, "spool"), p.queueMB, p.queueOpt...)
-		s.boxes = newImage(t, filepath.Join(dir, "mail"), max(p.boxesMB, 300))
+		s.queue = testkit.NewImage(t, filepath.Join(dir, "spool"), p.queueMB, p.queueOpt...)
+		s.boxes = testkit.NewImage(t, filepath.Join(dir, "mail"), max(p.boxesMB, 300))
 	}
 	s.mail = testkit.New(t, testkit.In(dir), testkit.Users(append(slices.Clone(maildirUsers), "team-a", "team-b", "list-a", "sender")...))
 	s.configure(p.settings)
@@ -304,15 +229,15 @@ func (s *site) killAll() {
 // what is on disk. It returns how long the start took.
 func (s *site) powerCut() {
 	s.t.Helper()
-	images := []*image{s.boxes, s.queue}
+	images := []*testkit.Image{s.boxes, s.queue}
 	if s.boxes == s.queue {
 		images = images[:1]
 	}
-	cut(s.t, images...)
+	testkit.Cut(s.t, images...)
 	s.killAll()
 	for _, i := range images {
-		i.unmount(s.t)
-		i.mount(s.t)
+		i.Unmount(s.t)
+		i.Mount(s.t)
 	}
 	begin := time.Now()
 	if err := s.start(); err != nil {
