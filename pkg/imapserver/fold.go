@@ -29,11 +29,8 @@ func fold(dst, s []byte) []byte {
 	dst = dst[:start]
 	for len(decomposed) > 0 {
 		r, n := utf8.DecodeRune(decomposed)
-		if r < utf8.RuneSelf {
-			dst = append(dst, byte(r))
-		} else {
-			dst = utf8.AppendRune(dst, unicode.ToLower(unicode.ToTitle(r)))
-		}
+		// A capital with an accent has become a capital and an accent.
+		dst = utf8.AppendRune(dst, unicode.ToLower(unicode.ToTitle(r)))
 		decomposed = decomposed[n:]
 	}
 	return dst

@@ -303,7 +303,7 @@ func (c *conn) listLine(l *listing, e *entry) {
 		if e.noInfer || e.missing {
 			attr(`\Noselect`)
 		}
-	case e.missing:
+	case e.missing, e.NoSelect && (l.extended || c.rev2): // RFC 5258 3, RFC 9051 6.3.9.5
 		attr(`\NonExistent`)
 	case e.NoSelect:
 		attr(`\Noselect`)

@@ -241,12 +241,13 @@ func (c *conn) startNotify(n *notification, tell bool) error {
 	return nil
 }
 
-// tellNotifyStatus sends STATUS of a mailbox that changed (RFC 5465 4.1).
+// tellNotifyStatus sends STATUS of a mailbox that changed, or first of how it
+// is (RFC 5465 3.1).
 func (c *conn) tellNotifyStatus(name string, st *mailstore.Status, first bool) {
 	c.enc.Raw("* STATUS ").Mailbox(name)
 	c.enc.Raw(" (MESSAGES ").Number(uint64(st.Messages)).Raw(" UIDNEXT ").Number(uint64(st.UIDNext)).
 		Raw(" UIDVALIDITY ").Number(uint64(st.UIDValidity)).Raw(" UNSEEN ").Number(uint64(st.Unseen))
-	if c.condstore {
+	if first || c.condstore { // RFC 5465 3.1 and 5.2
 		c.enc.Raw(" HIGHESTMODSEQ ").Number(st.HighestModSeq)
 	}
 	c.enc.Byte(')').CRLF()
