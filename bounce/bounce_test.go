@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/posthouse-mail/posthouse/pkg/bounceclient"
+	"github.com/posthouse-mail/posthouse/pkg/bouncetext"
 	"github.com/posthouse-mail/posthouse/pkg/config"
 	"github.com/posthouse-mail/posthouse/pkg/envelope"
 	"github.com/posthouse-mail/posthouse/pkg/inject"
@@ -69,7 +70,7 @@ func newHouse(t *testing.T, settings string) *house {
 		if err := cfg.Fill(&s.params); err != nil {
 			t.Fatal(err)
 		}
-		if s.templates, err = loadTemplates(cfg, s.params.TemplateFile, func(format string, args ...any) {
+		if s.templates, err = bouncetext.Load(cfg, s.params.TemplateFile, func(format string, args ...any) {
 			s.log.Warn("", format, args...)
 		}); err != nil {
 			t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/posthouse-mail/posthouse/pkg/bounceclient"
+	"github.com/posthouse-mail/posthouse/pkg/bouncetext"
 	"github.com/posthouse-mail/posthouse/pkg/envelope"
 	"github.com/posthouse-mail/posthouse/pkg/queue"
 	"github.com/posthouse-mail/posthouse/pkg/queue/bouncelog"
@@ -123,18 +124,18 @@ func (s *server) failure(ctx context.Context, req *bounceclient.Request, msg *qu
 		}
 		n.from, n.to, n.postmaster = s.doubleBounce(), s.params.DoubleNotice, true
 		n.entries = entries
-		return s.send(ctx, n, s.templates.failure, "postmaster non-delivery notification")
+		return s.send(ctx, n, s.templates.Failure, "postmaster non-delivery notification")
 	}
 	n.headersOnly = req.Message.Sender.Ret == envelope.RetHdrs
 	for _, part := range s.parts(req, wanted(entries, envelope.NotifyFailure)) {
 		n.to, n.entries = part.to, part.entries
-		if err := s.send(ctx, n, s.templates.failure, "sender non-delivery notification"); err != nil {
+		if err := s.send(ctx, n, s.templates.Failure, "sender non-delivery notification"); err != nil {
 			return err
 		}
 	}
 	if s.notifies("bounce") {
 		n.entries = entries
-		s.copyPostmaster(ctx, n, s.params.BounceNotice, s.templates.failure, "postmaster non-delivery notification")
+		s.copyPostmaster(ctx, n, s.params.BounceNotice, s.templates.Failure, "postmaster non-delivery notification")
 	}
 	return nil
 }
@@ -164,7 +165,7 @@ func (s *server) parts(req *bounceclient.Request, entries []bouncelog.Entry) (ou
 
 // copyPostmaster sends a copy without the content. It is a courtesy: if it
 // fails, there is a warning and no more.
-func (s *server) copyPostmaster(ctx context.Context, n *notice, to string, t template, what string) {
+func (s *server) copyPostmaster(ctx context.Context, n *notice, to string, t bouncetext.Template, what string) {
 	n.from, n.to, n.postmaster, n.headersOnly = s.doubleBounce(), to, true, true
 	if err := s.send(ctx, n, t, what); err != nil {
 		s.log.Warn(string(n.req.Message.QueueID), "postmaster notice failed: %v", err)
@@ -204,13 +205,13 @@ func (s *server) warn(ctx context.Context, req *bounceclient.Request) error {
 	n.to, n.headersOnly = sender, true
 	n.entries = wanted(entries, envelope.NotifyDelay)
 	if len(n.entries) > 0 {
-		if err := s.send(ctx, n, s.templates.delay, "sender delay notification"); err != nil {
+		if err := s.send(ctx, n, s.templates.Delay, "sender delay notification"); err != nil {
 			return err
 		}
 	}
 	if s.notifies("delay") {
 		n.entries = entries
-		s.copyPostmaster(ctx, n, s.params.DelayNotice, s.templates.delay, "postmaster delay notification")
+		s.copyPostmaster(ctx, n, s.params.DelayNotice, s.templates.Delay, "postmaster delay notification")
 	}
 	return nil
 }
@@ -239,9 +240,9 @@ func (s *server) trace(ctx context.Context, req *bounceclient.Request) error {
 	defer msg.Close()
 	n := s.newNotice(req, msg)
 	n.to, n.headersOnly, n.entries = sender, true, entries
-	t := s.templates.success
+	t := s.templates.Success
 	if req.Flags&(flagVerifyUser|flagRecord) != 0 {
-		t = s.templates.verify
+		t = s.templates.Verify
 	}
 	if err := s.send(ctx, n, t, "sender delivery status notification"); err != nil {
 		return err

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"time"
 
 	"github.com/posthouse-mail/posthouse/pkg/bounceclient"
+	"github.com/posthouse-mail/posthouse/pkg/bouncetext"
 	"github.com/posthouse-mail/posthouse/pkg/envelope"
 	"github.com/posthouse-mail/posthouse/pkg/inject"
 	"github.com/posthouse-mail/posthouse/pkg/printable"
@@ -37,69 +37,10 @@ func (s *server) newNotice(req *bounceclient.Request, msg *queue.Message) *notic
 	return &notice{req: req, msg: msg, utf8: req.Message.UTF8&envelope.UTF8Requested != 0}
 }
 
-// template is the wording of one kind of notice.
-type template struct {
-	subject, copySubject string
-	intro                []string // may use %[1]s host, %[2]s days
-	content              string   // Content-Description of the original
-	retry                bool     // says until when it will be tried
-
-	// From bounce_template_file.
-	from    string   // value of the From header, or ""
-	charset string   // of body
-	body    []string // the whole text, in the place of intro
-}
-
-// builtinTemplates are the texts where the site has none of its own.
-func builtinTemplates() templates {
-	var t templates
-	t.failure = template{
-		subject: "Undelivered Mail Returned to Sender", copySubject: "Postmaster Copy: Undelivered Mail",
-		intro: []string{
-			"Your message could not be delivered to the recipients listed below.",
-			"The mail system at %[1]s has given up on them; it is returned to you.",
-			"",
-			"If you need help, forward this whole report to your postmaster.",
-		},
-		content: "Undelivered Message",
-	}
-
-	t.delay = template{
-		subject: "Delayed Mail (still being retried)", copySubject: "Postmaster Warning: Delayed Mail",
-		intro: []string{
-			"THIS IS A WARNING ONLY. YOU NEED NOT SEND THE MESSAGE AGAIN.",
-			"",
-			"Your message has not yet reached the recipients listed below.",
-			"The mail system at %[1]s will keep trying until it is %[2]s old.",
-		},
-		content: "Delayed Message", retry: true,
-	}
-
-	t.success = template{
-		subject: "Successful Mail Delivery Report", copySubject: "Successful Mail Delivery Report",
-		intro: []string{
-			"As you asked, the mail system at %[1]s reports that your message",
-			"has reached the recipients listed below. If it was passed on to a",
-			"system that gives no such reports, there may be no further news.",
-		},
-		content: "Message",
-	}
-
-	t.verify = template{
-		subject: "Mail Delivery Status Report", copySubject: "Mail Delivery Status Report",
-		intro: []string{
-			"Here is the delivery report that you asked the mail system at",
-			"%[1]s for.",
-		},
-		content: "Message",
-	}
-	return t
-}
-
 // send submits a notice and logs its queue id. When it returns nil, the
 // notice is on disk.
-func (s *server) send(ctx context.Context, n *notice, t template, what string) error {
-	n.body8 = !n.postmaster && !isASCII(strings.Join(t.body, ""))
+func (s *server) send(ctx context.Context, n *notice, t bouncetext.Template, what string) error {
+	n.body8 = !n.postmaster && t.EightBit()
 	flags := inject.FlagsInternal
 	if n.utf8 {
 		flags |= inject.FlagUTF8
@@ -161,20 +102,16 @@ func (n *notice) linef(format string, args ...any) {
 // dateForm is the date of mail headers, RFC 5322 3.3.
 const dateForm = "Mon, 2 Jan 2006 15:04:05 -0700 (MST)"
 
-func (s *server) header(n *notice, t template) {
+func (s *server) header(n *notice, t bouncetext.Template) {
 	now := s.now()
 	date := now.Format(dateForm)
 	n.linef("Received: by %s (%s)", s.params.Hostname, s.params.MailName)
 	n.line("\tid " + n.out.QueueID() + "; " + date)
 	n.line("Date: " + date)
-	from := t.from
-	if from == "" {
-		from = "MAILER-DAEMON (Mail Delivery System)"
-	}
-	n.linef("From: %s", from)
-	subject := t.subject
-	if n.postmaster {
-		subject = t.copySubject
+	n.linef("From: %s", t.From)
+	subject := t.Subject
+	if n.postmaster && t.CopySubject != "" {
+		subject = t.CopySubject
 	}
 	n.linef("Subject: %s", subject)
 	n.linef("To: %s", quoteAddress(n.to))
@@ -226,13 +163,13 @@ func (n *notice) statusType() string {
 }
 
 // text writes the part for people.
-func (s *server) text(n *notice, t template) {
+func (s *server) text(n *notice, t bouncetext.Template) {
 	n.line("--" + n.boundary)
 	n.line("Content-Description: Notification")
 	charset := "us-ascii"
 	switch {
-	case t.charset != "" && !n.postmaster:
-		charset = t.charset
+	case t.Charset != "" && !n.postmaster:
+		charset = t.Charset
 	case n.utf8:
 		charset = "utf-8"
 	}
@@ -261,33 +198,19 @@ func (s *server) text(n *notice, t template) {
 
 // intro writes what the notice is about. The text of the site is for senders;
 // a postmaster knows.
-func (s *server) intro(n *notice, t template) {
+func (s *server) intro(n *notice, t bouncetext.Template) {
 	if n.postmaster {
 		n.linef("This is the postmaster's copy of a notice about mail from <%s>.", n.clean(n.req.Message.Sender.Address))
 		n.line("")
-	} else if t.body != nil {
-		for _, l := range t.body {
+	} else {
+		for _, l := range t.Text {
 			n.line(l)
 		}
 		return
 	}
-	for _, l := range t.intro {
-		l = strings.ReplaceAll(l, "%[1]s", s.params.Hostname)
-		n.line(strings.ReplaceAll(l, "%[2]s", days(s.params.MaxLifetime)))
+	for _, l := range t.Builtin {
+		n.line(l)
 	}
-	n.line("")
-	n.line("                        The mail system")
-}
-
-// days says a lifetime in words.
-func days(d time.Duration) string {
-	switch {
-	case d%(24*time.Hour) == 0 && d > 0:
-		return fmt.Sprintf("%d days", d/(24*time.Hour))
-	case d%time.Hour == 0 && d > 0:
-		return fmt.Sprintf("%d hours", d/time.Hour)
-	}
-	return d.String()
 }
 
 // fold writes a long text in lines of some 70 bytes, broken at spaces.
@@ -326,9 +249,9 @@ func (n *notice) clean(text string) string {
 }
 
 // original writes the part with the message itself, or its header.
-func (s *server) original(n *notice, t template) {
+func (s *server) original(n *notice, t bouncetext.Template) {
 	headers := n.headersOnly || n.msg.ContentLength > s.params.SizeLimit
-	kind, description := "message/rfc822", t.content
+	kind, description := "message/rfc822", t.Content
 	switch {
 	case headers && n.utf8:
 		kind = "message/global-headers"

@@ -4,12 +4,13 @@ import (
 	"strings"
 
 	"github.com/posthouse-mail/posthouse/pkg/address"
+	"github.com/posthouse-mail/posthouse/pkg/bouncetext"
 	"github.com/posthouse-mail/posthouse/pkg/envelope"
 	"github.com/posthouse-mail/posthouse/pkg/queue/bouncelog"
 )
 
 // report writes the part for programs, RFC 3464 section 2.
-func (s *server) report(n *notice, t template) {
+func (s *server) report(n *notice, t bouncetext.Template) {
 	m := &n.req.Message
 	n.line("--" + n.boundary)
 	n.line("Content-Description: Delivery report")
@@ -32,7 +33,7 @@ func (s *server) report(n *notice, t template) {
 		}
 		n.line("")
 		n.recipient(&n.entries[i])
-		if t.retry {
+		if t.Retry {
 			n.linef("Will-Retry-Until: %s", n.msg.Created.Add(s.params.MaxLifetime).Format(dateForm))
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/posthouse-mail/posthouse/pkg/bounceclient"
+	"github.com/posthouse-mail/posthouse/pkg/bouncetext"
 	"github.com/posthouse-mail/posthouse/pkg/inject"
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
 	"github.com/posthouse-mail/posthouse/pkg/maillog"
@@ -51,7 +52,7 @@ type server struct {
 	cleanup *inject.Client
 	now     func() time.Time
 
-	templates templates
+	templates bouncetext.Set
 }
 
 func prepare(env *service.Env) (*service.Hooks, error) {
@@ -62,7 +63,7 @@ func prepare(env *service.Env) (*service.Hooks, error) {
 	p := &s.params
 	var err error
 	warn := func(format string, args ...any) { s.log.Warn("", format, args...) }
-	if s.templates, err = loadTemplates(env.Config, p.TemplateFile, warn); err != nil {
+	if s.templates, err = bouncetext.Load(env.Config, p.TemplateFile, warn); err != nil {
 		return nil, err
 	}
 	switch env.Service {

@@ -1,17 +1,16 @@
 package main
 
 import (
-	"errors"
+	"cmp"
 	"fmt"
 	"io"
-	"os"
+	"runtime"
+	"strings"
 
+	"github.com/posthouse-mail/posthouse/pkg/bouncetext"
 	"github.com/posthouse-mail/posthouse/pkg/config"
 	"github.com/posthouse-mail/posthouse/pkg/table"
 )
-
-// maxTemplate limits the file of bounce templates.
-const maxTemplate = 1 << 20
 
 // lists answers -m, -l, -a and -A.
 func (a *app) lists() error {
@@ -37,8 +36,8 @@ func (a *app) lists() error {
 	return nil
 }
 
-// templates shows the file of bounce templates that is in force, with -b with
-// $name expanded.
+// templates shows the texts of notices in force, in the form of a file of
+// templates; with -b, what follows their headers, with $name expanded.
 func (a *app) templates() error {
 	a.findDir()
 	cfg, err := config.Load(a.dir, config.WithOverrides(a.override))
@@ -52,24 +51,46 @@ func (a *app) templates() error {
 	if len(a.args) > 0 {
 		path = a.args[0]
 	}
-	if path == "" {
-		return errors.New("no bounce_template_file is set; the built-in texts are part of bounce(8)")
+	values := cfg
+	if a.flags['t'] {
+		values = nil
 	}
-	f, err := os.Open(path)
+	set, err := bouncetext.Load(values, path, func(format string, args ...any) {
+		fmt.Fprintf(a.err, "postconf: warning: "+format+"\n", args...)
+	})
 	if err != nil {
 		return plainOpen(err)
 	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxTemplate))
-	if err != nil {
-		return fmt.Errorf("read %s: %w", path, err)
-	}
-	shown := string(text)
-	if a.flags['b'] {
-		if shown, err = cfg.Expand(shown); err != nil {
-			return fmt.Errorf("%s: %w", path, err)
+	var b strings.Builder
+	for i, t := range set.All() {
+		if i > 0 {
+			b.WriteByte('\n')
 		}
+		if a.flags['b'] {
+			fmt.Fprintf(&b, "expanded_%s_text = <<EOF\n", t.Name)
+		} else {
+			fmt.Fprintf(&b, "%s_template = <<EOF\nCharset: %s\nFrom: %s\nSubject: %s\n", t.Name, cmp.Or(t.Charset, "us-ascii"), t.From, t.Subject)
+			if t.CopySubject != "" {
+				fmt.Fprintf(&b, "Postmaster-Subject: %s\n", t.CopySubject)
+			}
+			b.WriteByte('\n')
+		}
+		b.WriteString(strings.Join(t.Text, "\n") + "\nEOF\n")
 	}
-	_, err = io.WriteString(a.out, shown)
+	_, err = io.WriteString(a.out, b.String())
 	return err
+}
+
+// tls shows what the TLS library is and does. It is part of the Go release.
+func (a *app) tls() error {
+	switch a.tlsMode {
+	case "compile-version", "run-version":
+		fmt.Fprintln(a.out, "crypto/tls of "+runtime.Version())
+	case "public-key-algorithms":
+		fmt.Fprint(a.out, "ecdsa\ned25519\nrsa\n")
+	default:
+		fmt.Fprintf(a.err, "postconf: warning: unknown 'postconf -T' mode: %s\n", a.tlsMode)
+		return errQuiet
+	}
+	return nil
 }

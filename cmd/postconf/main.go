@@ -15,7 +15,8 @@
 //	postconf -P -e [-c dir] service/type/parameter=value ...
 //	postconf -P -X [-c dir] service/type/parameter ...
 //	postconf -a | -A | -l | -m [-c dir]
-//	postconf -t [-v] [-c dir] [file]
+//	postconf -b | -t [-v] [-c dir] [file]
+//	postconf -T mode
 //
 // # Description
 //
@@ -32,6 +33,7 @@
 //
 //	-a        list the types of SASL implementations for the server
 //	-A        list the types of SASL implementations for the client
+//	-b        show the texts of bounce messages with $name expanded
 //	-c dir    the directory with main.cf and master.cf, instead of
 //	          $MAIL_CONFIG or the default
 //	-C class  show only: builtin, service (exists because of an entry in
@@ -50,7 +52,10 @@
 //	          behave as if main.cf had this setting
 //	-p        show parameters of main.cf (the default)
 //	-P        show or change the -o settings of master.cf
-//	-t        show the templates of bounce messages (bounce_template_file)
+//	-t        show the templates of bounce messages: those of the file, or of
+//	          bounce_template_file, or the built-in ones (an empty name)
+//	-T mode   tell about TLS: compile-version, run-version,
+//	          public-key-algorithms
 //	-v        accepted, without effect
 //	-x        expand $name in values
 //	-X        remove settings

@@ -20,6 +20,7 @@ type app struct {
 	dir      string
 	dirGiven bool
 	classes  []string
+	tlsMode  string
 	override []config.Override
 	args     []string
 
@@ -43,7 +44,7 @@ func (a *app) options(args []string) error {
 		}
 		for i := 1; i < len(word); i++ {
 			c := word[i]
-			if !strings.ContainsRune("aAbdefFhHjlmMnpPtvxX#"+withValue, rune(c)) {
+			if !strings.ContainsRune("aAbdefFhHlmMnpPtvxX#"+withValue, rune(c)) {
 				return fmt.Errorf("invalid option -- '%c'; see postconf(1)", c)
 			}
 			a.flags[c] = true
@@ -72,6 +73,8 @@ func (a *app) option(c byte, value string) error {
 	switch c {
 	case 'c':
 		a.dir, a.dirGiven = value, true
+	case 'T':
+		a.tlsMode = value
 	case 'C':
 		for _, class := range config.SplitList(value) {
 			if !slices.Contains([]string{"builtin", "service", "user", "all"}, class) {
@@ -93,7 +96,7 @@ func (a *app) option(c byte, value string) error {
 
 // conflicts refuses options that do not go together.
 func (a *app) conflicts() error {
-	for _, group := range []string{"adAeFlMnpPmtX#", "hH", "de#nX"} {
+	for _, group := range []string{"abdAeFlMnpPmtTX#", "hH", "de#nX"} {
 		var set []string
 		for _, c := range []byte(group) {
 			// -e, -X and -# go with one of -F, -M, -P, -p.
@@ -110,7 +113,9 @@ func (a *app) conflicts() error {
 			return fmt.Errorf("-%c shows, and %q would change: specify one of them", c, a.args[0])
 		}
 	}
-	for _, mode := range []string{"MdhHnCpj", "FdnX#Cp", "Pdn#Cp"} {
+	const others = "#deXfhHnox"
+	for _, mode := range []string{"MdhHnCp", "FdnX#Cp", "Pdn#Cp", "a" + others, "A" + others, "b" + others, "l" + others,
+		"m" + others, "t" + others, "T" + others} {
 		for _, c := range []byte(mode[1:]) {
 			if a.flags[mode[0]] && a.flags[c] {
 				return fmt.Errorf("with option -%c, do not specify -%c", mode[0], c)
@@ -127,8 +132,8 @@ func (a *app) dispatch() error {
 		return a.lists()
 	case f['t'] || f['b']:
 		return a.templates()
-	case f['j'] || f['T']:
-		return fmt.Errorf("options -j and -T are not supported")
+	case f['T']:
+		return a.tls()
 	}
 	a.findDir()
 	if a.editing() {

@@ -22,7 +22,7 @@ func TestOptionsLikeReference(t *testing.T) {
 		"-P# foo/unix/x", "-Mf sp", "-Mx foo/unix", "-M a/b/c", "-F /unix", "-M */unix", "-F */inet/service", "-l",
 		"name=x y=z", "name a=b", "-d name=x", "-n name=x", "-M x=y", "-eX a=b", "-X# a", "-Mn", "-Md", "-Fd", "-Pn",
 		"-nx a b c", "-fH name", "-o a=2 a", "-o a=2 -o a=3 -x a", "-e a=b =c", "-e =c", "-e #a=b", "-X #",
-		"-hd mydomain", "-t", "-b", "-e a", "smtp_helo_name -x", "-x smtp_helo_name smtpd_banner", "-- name",
+		"-hd mydomain", "-T x", "-T", "-b -t", "-t -n", "-j", "-t /nonexistent", "-e a", "smtp_helo_name -x", "-x smtp_helo_name smtpd_banner", "-- name",
 		"mydomain,name", "NAME",
 	} {
 		t.Run(command, func(t *testing.T) {
@@ -41,6 +41,126 @@ func TestOptionsLikeReference(t *testing.T) {
 				t.Errorf("messages differ (-reference +ours):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestPairsLikeReference: which modes refuse which other options.
+func TestPairsLikeReference(t *testing.T) {
+	ref := findReference(t)
+	for _, mode := range []string{"-m", "-b", "-T x"} {
+		for _, option := range []string{"-d", "-e", "-f", "-h", "-H", "-n", "-p", "-x", "-X", "-#", "-o a=b", "-F", "-P", "-a"} {
+			t.Run(mode+" "+option, func(t *testing.T) {
+				t.Parallel()
+				dir := instance(t, "mail_owner = daemon\nsetgid_group = mail\nname = mail\n", nastyMaster)
+				args := append([]string{"-c", dir}, strings.Fields(mode+" "+option)...)
+				_, errOut, ok := ref.run(args...)
+				_, gotErr, gotOK := ours(args...)
+				refused := func(text string) bool {
+					return strings.Contains(text, "do not specify") || strings.Contains(text, "specify one of")
+				}
+				if refused(errOut) != refused(gotErr) {
+					t.Errorf("reference %v %s\nours %v %s", ok, errOut, gotOK, gotErr)
+				}
+			})
+		}
+	}
+}
+
+// ownTemplates has each template, two with mistakes; what is built in differs.
+const ownTemplates = `# of the site
+failure_template = <<EOF
+Charset: utf-8
+From: Host <post@$myhostname>
+Subject: Rück
+Subject: Back
+Postmaster-Subject: Copy
+
+This is $myhostname, für $$5.
+
+  After $maximal_queue_lifetime_days days or $delay_warning_time_hours hours.
+
+EOF
+delay_template = <<X Y
+From: a@b.test
+Subject: Later
+
+
+Wait
+EOF
+X Y
+
+success_template = <<EOF
+From: a@b.test
+Subject: Fine
+No header here: EOF
+
+text
+EOF
+verify_template = <<EOF
+From: a@b.test
+Subject: Report
+
+$maximal_queue_lifetime_weeks weeks
+EOF
+other_template = <<EOF
+text
+EOF
+`
+
+// TestTemplatesLikeReference compares -t and -b where all templates are the
+// site's.
+func TestTemplatesLikeReference(t *testing.T) {
+	ref := findReference(t)
+	sbin := ref.root + "/usr/lib/postfix/sbin"
+	settings := "daemon_directory = " + sbin + "\nshlib_directory = " + ref.root + "/usr/lib/postfix\nmail_owner = daemon\nsetgid_group = mail\n" +
+		"queue_directory = /tmp\nexport_environment = LD_LIBRARY_PATH MAIL_CONFIG\nimport_environment = LD_LIBRARY_PATH MAIL_CONFIG\n" +
+		"maillog_file = /dev/stdout\nmyhostname = m.test\nmaximal_queue_lifetime = 15d\ndelay_warning_time = 5399s\n"
+	dir := instance(t, settings, "")
+	templates := strings.ReplaceAll(ownTemplates, "Subject: Rück\n", "")
+	if err := os.WriteFile(dir+"/bounce.cf", []byte(templates), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, option := range []string{"-t", "-b"} {
+		want, errOut, ok := ref.run("-c", dir, option, dir+"/bounce.cf")
+		got, gotErr, gotOK := ours("-c", dir, option, dir+"/bounce.cf")
+		if !ok || !gotOK {
+			t.Fatalf("%s: %v %s; ours %v %s", option, ok, errOut, gotOK, gotErr)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-reference +ours):\n%s", option, diff)
+		}
+		for _, text := range []string{errOut, gotErr} {
+			if !strings.Contains(text, "unknown template name: other_template -- ignoring this template") {
+				t.Errorf("%s: %s", option, text)
+			}
+		}
+	}
+}
+
+// TestBuiltinTemplates: what is built in can be shown, and is a file of
+// templates.
+func TestBuiltinTemplates(t *testing.T) {
+	dir := instance(t, "myhostname = m.test\n", "")
+	shown, errOut, ok := ours("-c", dir, "-t")
+	if !ok || errOut != "" || strings.Count(shown, "_template = <<EOF\n") != 4 || !strings.Contains(shown, "$myhostname") {
+		t.Fatalf("%v %s%s", ok, errOut, shown)
+	}
+	if err := os.WriteFile(dir+"/bounce.cf", []byte(shown), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	want, _, _ := ours("-c", dir, "-b")
+	got, errOut, ok := ours("-c", dir, "-b", dir+"/bounce.cf")
+	if !ok || errOut != "" || got != want || !strings.Contains(got, "m.test") {
+		t.Errorf("%v %s%s", ok, errOut, cmp.Diff(want, got))
+	}
+}
+
+// TestTLS: -T names the library and what keys it takes.
+func TestTLS(t *testing.T) {
+	for mode, want := range map[string]string{"compile-version": "crypto/tls of go", "run-version": "crypto/tls of go", "public-key-algorithms": "ecdsa\ned25519\nrsa\n"} {
+		if got, errOut, ok := ours("-T", mode); !ok || errOut != "" || !strings.HasPrefix(got, want) {
+			t.Errorf("%s: %v %q %q", mode, ok, got, errOut)
+		}
 	}
 }
 
