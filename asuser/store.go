@@ -25,6 +25,8 @@ func (w *worker) store(req ipc.List, file *os.File) ipc.List {
 	if err != nil {
 		return failure("4.3.5", err)
 	}
+	said := ipc.List{} // about the room in the mailbox, if there is anything to say
+	o.Full = func(full bool) { said = ipc.List{}.Bool("full", full) }
 	s, err := mailstore.Open(o)
 	if err != nil {
 		return failure(mailboxCode(err), fmt.Errorf("mail delivery failed: %w", err))
@@ -40,9 +42,9 @@ func (w *worker) store(req ipc.List, file *os.File) ipc.List {
 	}
 	done, err := s.Deliver(context.Background(), mailstore.Delivery{Fill: fill, Folder: req.Value("folder"), Create: create, Subscribe: subscribe})
 	if err != nil {
-		return failure(mailboxCode(err), fmt.Errorf("mail delivery failed: %w", err))
+		return append(failure(mailboxCode(err), fmt.Errorf("mail delivery failed: %w", err)), said...)
 	}
-	return success().Str("name", done.Path).Str("folder", done.Folder)
+	return append(success(), said...).Str("name", done.Path).Str("folder", done.Folder)
 }
 
 // storeContent returns a function that writes the message of a job, which is a

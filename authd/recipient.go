@@ -145,9 +145,14 @@ func (s *server) overQuota(u *authclient.User) bool {
 	return s.quotas.isOver(u.Login)
 }
 
+// usualMessage is the size of a message for which a mailbox should have room;
+// pkg/mailstore has the same.
+const usualMessage = 100 << 10
+
 // readMaildirSize compares the file maildirsize with a quota. It is known only
-// where the file may be read, and its quota is that of the user.
+// where the file may be read and there is either no room, or enough.
 func readMaildirSize(dir, quota string) (full, known bool) {
+	tight := false
 	if dir == "" {
 		return false, false
 	}
@@ -178,9 +183,12 @@ func readMaildirSize(dir, quota string) (full, known bool) {
 		if err != nil {
 			return false, false
 		}
-		if strings.HasSuffix(item, "C") && count >= n || !strings.HasSuffix(item, "C") && size >= n {
-			full = true
+		used, spare := size, int64(usualMessage)
+		if strings.HasSuffix(item, "C") {
+			used, spare = count, 1
 		}
+		full = full || used >= n
+		tight = tight || used > n-spare
 	}
-	return full, lines.Err() == nil
+	return full, lines.Err() == nil && (full || !tight)
 }

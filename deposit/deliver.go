@@ -146,9 +146,9 @@ func (d *delivery) store(ctx context.Context, rcpt string, t target) status.Stat
 		return temporary()
 	}
 	st := worker.Outcome(reply)
-	if st.Code == "5.2.2" {
+	if full, said := worker.Full(reply); said {
 		// So that the next message is refused before it is sent.
-		if err := d.srv.users.SetQuota(ctx, t.user.Login, true); err != nil {
+		if err := d.srv.users.SetQuota(ctx, t.user.Login, full); err != nil {
 			d.srv.log.Warn(d.id, "%v", err)
 		}
 	}

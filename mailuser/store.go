@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/posthouse-mail/posthouse/pkg/imapserver"
+	"github.com/posthouse-mail/posthouse/pkg/ipc"
 	"github.com/posthouse-mail/posthouse/pkg/mailstore"
 )
 
@@ -26,6 +27,9 @@ func (u *user) store(c *client) (*mailstore.Store, error) {
 		if prefix, root, ok := strings.Cut(word, "="); ok {
 			o.Trees = append(o.Trees, mailstore.Tree{Prefix: prefix, Root: root})
 		}
+	}
+	if c.User.Quota != "" {
+		o.Full = func(full bool) { c.task.Tell("quota", ipc.List{}.Bool("over_quota", full)) }
 	}
 	err := o.SetQuota(mailstore.QuotaOptions{Quota: c.User.Quota, Rules: strings.Fields(c.Settings["quota_rules"]),
 		Levels: strings.Fields(c.Settings["quota_warning_levels"]), Hostname: c.Settings["myhostname"]})

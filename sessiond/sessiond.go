@@ -183,6 +183,8 @@ func (p *parent) shared() []string {
 func (p *parent) run(ctx context.Context, conn net.Conn, reply *ipc.Conn, start *session.Start, file *os.File) error {
 	accepted := false
 	name := prefix(start)
+	room := p.newTeller(ctx, start.User.Login)
+	defer room.wait()
 	job := worker.Job{
 		Request: start.Attributes(ipc.List{}.Str("op", "session")), File: file,
 		Event: func(event string, l ipc.List) {
@@ -193,6 +195,10 @@ func (p *parent) run(ctx context.Context, conn net.Conn, reply *ipc.Conn, start 
 					reply.Send(session.Accepted())
 					conn.Close()
 					file.Close()
+				}
+			case "quota":
+				if over, err := l.GetBool("over_quota"); err == nil {
+					room.tell(over)
 				}
 			case "log":
 				p.logLine(name, l)

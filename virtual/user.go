@@ -53,17 +53,15 @@ func (a *agent) toUser(ctx context.Context, d *deliver.Delivery, rcpt *envelope.
 			s.Code = "4.2.2"
 		}
 	}
-	if u.Quota != "" {
-		a.tellQuota(ctx, u.Login, s)
-	}
+	a.tellQuota(ctx, u.Login, reply)
 	return s
 }
 
 // tellQuota lets authd know of a mailbox that became full, or is no longer, so
 // that mail for it is answered accordingly before it comes in.
-func (a *agent) tellQuota(ctx context.Context, login string, s status.Status) {
-	full := s.Code == "5.2.2" || s.Code == "4.2.2"
-	if !full && !s.Success() {
+func (a *agent) tellQuota(ctx context.Context, login string, reply ipc.List) {
+	full, ok := worker.Full(reply)
+	if !ok {
 		return
 	}
 	if err := a.users.SetQuota(ctx, login, full); err != nil {

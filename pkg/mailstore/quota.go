@@ -124,9 +124,40 @@ func (s *Store) checkQuota(p place, bytes, messages int64) error {
 		return temporary(err)
 	}
 	if !ok {
+		if bytes <= usualMessage && messages <= 1 {
+			s.tellFull(p.root, true)
+		}
 		return ErrOverQuota
 	}
 	return nil
+}
+
+// usualMessage is the size of a message for which there should be room. A
+// mailbox that one of 20 MB does not fit into is not full: mail servers refuse
+// all mail for one that is.
+const usualMessage = 100 << 10
+
+// tellFull lets the caller know, if it is about the user's own mailbox.
+func (s *Store) tellFull(root string, full bool) {
+	if s.o.Full != nil && root == s.o.Root {
+		s.o.Full(full)
+	}
+}
+
+// tellUsage says whether there is room after a change. Who delivers asked
+// before, and need not hear that there still is.
+func (s *Store) tellUsage(d *maildirsize.Dir, line string, q maildirsize.Quota, less bool) {
+	if s.o.Full == nil || d.Root != s.o.Root {
+		return
+	}
+	now, err := d.Usage(line)
+	if err != nil {
+		return
+	}
+	full := q.Bytes > 0 && now.Bytes >= q.Bytes || q.Messages > 0 && now.Messages >= q.Messages
+	if full || less {
+		s.o.Full(full)
+	}
 }
 
 // warnEvery is how often one level is told of at most.
@@ -149,6 +180,7 @@ func (s *Store) quotaChange(f *folder, bytes, messages int64) {
 		s.sh.log.Warn("quota is not counted", "folder", f.root, "reason", err)
 		return
 	}
+	s.tellUsage(d, line, q, bytes < 0 || messages < 0)
 	if len(s.o.WarnLevels) == 0 || bytes <= 0 {
 		return
 	}
@@ -180,13 +212,15 @@ func (s *Store) warnDue(level int) bool {
 
 // quotaForget has the messages counted anew when next asked.
 func (s *Store) quotaForget(root string) {
-	d, line, _, err := s.quotaDir(root)
+	d, line, q, err := s.quotaDir(root)
 	if err != nil || line == "" {
 		return
 	}
 	if _, err := d.Recount(line); err != nil {
 		s.sh.log.Warn("quota is not counted", "folder", root, "reason", err)
+		return
 	}
+	s.tellUsage(d, line, q, true)
 }
 
 // QuotaUsage returns the user's usage; ok is false if there is no quota.

@@ -94,6 +94,9 @@ type Options struct {
 	Warn       func(QuotaWarning)
 	WarnLevels []int
 	WarnFrom   string
+	// Full is told when the user's own mailbox has no room for a message of
+	// usual size, and when it has some again; not with each change.
+	Full func(bool)
 	// CacheVersion is that of the fields that callers put in the cache: another
 	// one makes a cache worthless.
 	CacheVersion uint32

@@ -91,6 +91,13 @@ func Outcome(reply ipc.List) status.Status {
 	return status.New(0, code, text)
 }
 
+// Full returns what a worker says of the room in a mailbox, if it does: whether
+// there is none for a message of usual size.
+func Full(reply ipc.List) (full, said bool) {
+	full, err := reply.GetBool("full")
+	return full, err == nil
+}
+
 // StoreOptions are where and how a message goes into a user's store.
 type StoreOptions struct {
 	Path      string   // the Maildir of the inbox
