@@ -52,6 +52,7 @@ type user struct {
 	shared      *mailstore.Shared
 	pop3Buffers pop3server.Buffers
 	deflaters   imapserver.Deflaters
+	indexer     imapserver.Indexer
 }
 
 func newUser(ctx context.Context) *user {

@@ -47,14 +47,14 @@ func newMailboxFlags(name string) *mailboxFlags {
 	return f
 }
 
-// mailboxCommand does "posthouse mailbox import|check|rebuild|stats|expire|move".
+// mailboxCommand does "posthouse mailbox import|check|rebuild|index|stats|expire|move".
 func (a *app) mailboxCommand(args []string) error {
 	f := newMailboxFlags("mailbox")
 	if err := f.Parse(args); err != nil {
 		return fmt.Errorf("%w: mailbox: %v", errUsage, err)
 	}
 	actions := map[string]func(*app, *mailboxFlags, *mailstore.Store) error{
-		"import": (*app).mailboxImport, "check": (*app).mailboxCheck, "rebuild": (*app).mailboxRebuild,
+		"import": (*app).mailboxImport, "check": (*app).mailboxCheck, "rebuild": (*app).mailboxRebuild, "index": (*app).mailboxIndex,
 		"stats": (*app).mailboxStats, "expire": (*app).mailboxExpire, "move": (*app).mailboxMove,
 	}
 	action := actions[f.Arg(0)]
@@ -63,7 +63,7 @@ func (a *app) mailboxCommand(args []string) error {
 		want = 3
 	}
 	if action == nil || f.NArg() != want {
-		return fmt.Errorf("%w: mailbox import|check|rebuild|stats|expire USER, or move USER DIRECTORY", errUsage)
+		return fmt.Errorf("%w: mailbox import|check|rebuild|index|stats|expire USER, or move USER DIRECTORY", errUsage)
 	}
 	user, err := a.mailUser(f.Arg(1))
 	if err != nil {
@@ -336,23 +336,6 @@ func (a *app) mailboxCheck(f *mailboxFlags, s *mailstore.Store) error {
 		return errQuiet
 	}
 	fmt.Fprintf(a.out, "%d folders, no problems\n", len(list))
-	return nil
-}
-
-func (a *app) mailboxRebuild(f *mailboxFlags, s *mailstore.Store) error {
-	names, err := s.Folders()
-	if f.folder != "" {
-		names = []string{f.folder}
-	}
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		if err := s.Rebuild(name); err != nil {
-			return fmt.Errorf("folder %s: %w", name, err)
-		}
-		fmt.Fprintf(a.out, "%s: rebuilt\n", name)
-	}
 	return nil
 }
 

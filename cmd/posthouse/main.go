@@ -97,6 +97,7 @@
 //	mailbox check USER    compare indexes with the messages, repair what can
 //	                      be, and remove old files in tmp
 //	mailbox rebuild USER  make the indexes again; UIDs stay
+//	mailbox index USER    bring the full-text indexes up to date (fts_index)
 //	mailbox stats USER    list the folders with messages and sizes
 //	mailbox expire USER   remove old messages of Trash
 //	mailbox move USER DIRECTORY   move the Maildir to another place

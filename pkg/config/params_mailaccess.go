@@ -8,6 +8,13 @@ func rowsMailAccess() []row {
 		{"disable_plaintext_auth", Bool, "yes", "", "imapd pop3d", 'O',
 			"Refuse logins that show the password to the network unless TLS is on. Clients on the loopback interface " +
 				"are excepted."},
+		{"fts_index", Bool, "no", "", "sessiond posthouse", 'O',
+			"Keep a full-text index of each mailbox that IMAP clients search, so that searches in bodies need not read all messages. " +
+				"What plain searches find is the same with and without it. With it the server offers SEARCH=FUZZY. The index takes about " +
+				"a fifth of the room of the text in the mailbox, and is updated in the background."},
+		{"fts_message_max_size", Int, "16777216", "0", "sessiond posthouse", 'O',
+			"The size of the text of a message, without attachments, up to which it is put into the full-text index. One with more is read " +
+				"in each search. 0 is no limit."},
 		{"imap_append_limit", Int, "0", "0", "sessiond", 'O',
 			"The size of a message that an IMAP client may store, in bytes. 0 is no limit but the quota."},
 		{"imap_capability", List, "", "", "imapd sessiond", 'O',

@@ -22,6 +22,9 @@ func (c *conn) setCapabilities() {
 	if c.o.MessageLimit > 0 {
 		caps[len(caps)-1] = "APPENDLIMIT=" + itoa(c.o.MessageLimit)
 	}
+	if c.o.FullText {
+		caps = append(caps, capFuzzy)
+	}
 	caps = append(caps, c.storeCapabilities()...)
 	if !c.compressed {
 		caps = append(caps, "COMPRESS=DEFLATE")

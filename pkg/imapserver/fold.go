@@ -1,7 +1,6 @@
 package imapserver
 
 import (
-	"bytes"
 	"unicode"
 	"unicode/utf8"
 
@@ -38,18 +37,3 @@ func fold(dst, s []byte) []byte {
 
 // foldString is fold of a string.
 func foldString(s string) string { return string(fold(nil, []byte(s))) }
-
-// finder looks for folded text in a stream.
-type finder struct {
-	text []byte
-	buf  []byte // the end of what was read, folded, and what is new
-}
-
-// write takes a piece and reports whether the text is in what came so far. A
-// piece must not end within a character.
-func (f *finder) write(p []byte) bool {
-	keep := min(len(f.buf), max(len(f.text)-1, 0))
-	copy(f.buf, f.buf[len(f.buf)-keep:])
-	f.buf = fold(f.buf[:keep], p)
-	return bytes.Contains(f.buf, f.text)
-}

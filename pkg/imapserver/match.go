@@ -3,14 +3,13 @@ package imapserver
 import (
 	"bytes"
 	"errors"
-	"io"
 	"net/mail"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/posthouse-mail/posthouse/pkg/imapwire"
 	"github.com/posthouse-mail/posthouse/pkg/mailstore"
+	"github.com/posthouse-mail/posthouse/pkg/mailstore/fulltext"
 	"github.com/posthouse-mail/posthouse/pkg/mime/structure"
 )
 
@@ -32,7 +31,7 @@ func verdictOf(b bool) verdict {
 
 // matcher tries messages, one after another. Each goroutine has its own.
 type matcher struct {
-	c   *conn
+	mb  *mailstore.Mailbox
 	now int64
 	tz  *time.Location
 
@@ -48,16 +47,21 @@ type matcher struct {
 	scratch []byte
 	err     error
 	put     []mailstore.Field // found in the file, for the cache
+
+	words  *fulltext.Words // for keys with FUZZY
+	have   bool            // words are those of the message
+	scores struct{ sum, n int }
 }
 
 func (c *conn) newMatcher() *matcher {
-	return &matcher{c: c, now: time.Now().Unix(), tz: time.Local}
+	return &matcher{mb: c.mb.Mailbox, now: time.Now().Unix(), tz: time.Local}
 }
 
 // try tries one message. The file is opened only if open is set.
 func (m *matcher) try(k *key, seq int, msg *mailstore.Message, open bool) verdict {
 	m.seq, m.msg, m.open = seq, msg, open
 	m.entry, m.cached, m.header, m.root, m.put = mailstore.Entry{}, false, nil, nil, nil
+	m.have, m.scores.sum, m.scores.n = false, 0, 0
 	v := m.match(k)
 	if m.content != nil {
 		m.content.Close()
@@ -81,7 +85,10 @@ func (m *matcher) match(k *key) verdict {
 		}
 		return a
 	case keyNot:
-		switch m.match(k.keys[0]) {
+		before := m.scores
+		v := m.match(k.keys[0])
+		m.scores = before // what must not match has no score
+		switch v {
 		case yes:
 			return no
 		case no:
@@ -89,8 +96,14 @@ func (m *matcher) match(k *key) verdict {
 		}
 		return maybe
 	case keyHeader:
+		if k.fuzzy != nil {
+			return m.inHeaderFuzzy(k)
+		}
 		return m.inHeader(k)
 	case keyBody, keyText:
+		if k.fuzzy != nil {
+			return m.inTextFuzzy(k)
+		}
 		return m.inText(k)
 	case keyBefore, keySince, keyOn:
 		return m.onDate(k)
@@ -151,9 +164,9 @@ func (m *matcher) simple(k *key) bool {
 	case keyFlags:
 		return (msg.Flags&k.flags != 0) == k.want
 	case keyRecent:
-		return m.c.mb.Recent(msg.UID) == k.want
+		return m.mb.Recent(msg.UID) == k.want
 	case keyNew:
-		return m.c.mb.Recent(msg.UID) && msg.Flags&mailstore.Seen == 0
+		return m.mb.Recent(msg.UID) && msg.Flags&mailstore.Seen == 0
 	case keyKeyword:
 		if equalFold(k.word, "$Forwarded") {
 			return (msg.Flags&mailstore.Forwarded != 0) == k.want
@@ -181,7 +194,7 @@ func (m *matcher) facts() mailstore.Facts {
 	if m.msg.Size != mailstore.Unknown && m.msg.Internal != mailstore.Unknown {
 		return mailstore.Facts{Size: m.msg.Size, Internal: m.msg.Internal}
 	}
-	f, err := m.c.mb.Facts(m.msg)
+	f, err := m.mb.Facts(m.msg)
 	if err != nil {
 		m.note(err)
 	}
@@ -209,7 +222,7 @@ func (m *matcher) onDate(k *key) verdict {
 		}
 		t = parsed
 	case 'v':
-		f, err := m.c.mb.Facts(m.msg)
+		f, err := m.mb.Facts(m.msg)
 		if err != nil || f.Saved == mailstore.Unknown {
 			return no
 		}
@@ -242,7 +255,7 @@ func (m *matcher) fields(name string) ([]byte, bool) {
 	}
 	if cachedField(name) {
 		if !m.cached {
-			m.entry, m.cached = m.c.mb.Cached(m.msg.UID), true
+			m.entry, m.cached = m.mb.Cached(m.msg.UID), true
 		}
 		if b, ok := m.entry.Get(cacheFields); ok {
 			return b, true
@@ -266,7 +279,7 @@ func (m *matcher) openContent() bool {
 	if m.content != nil {
 		return true
 	}
-	content, err := m.c.mb.Open(m.msg.UID)
+	content, err := m.mb.Open(m.msg.UID)
 	if err != nil {
 		m.note(err)
 		return false
@@ -308,125 +321,6 @@ func (m *matcher) inHeader(k *key) verdict {
 
 // valueHas looks for text in a field's value, decoded.
 func (m *matcher) valueHas(value []byte, text string) bool {
-	plain := true
-	for _, c := range value {
-		if c >= utf8.RuneSelf || c == '\r' || c == '\n' {
-			plain = false
-			break
-		}
-	}
-	if plain && !bytes.Contains(value, []byte("=?")) {
-		m.scratch = fold(m.scratch[:0], value)
-	} else {
-		m.scratch = fold(m.scratch[:0], []byte(decodeHeader(structure.Unfold(value))))
-	}
+	m.scratch = fold(m.scratch[:0], decodedValue(value))
 	return bytes.Contains(m.scratch, []byte(text))
-}
-
-// inText looks for text in the body, and for keyText in the header first.
-func (m *matcher) inText(k *key) verdict {
-	if !m.open {
-		return maybe
-	}
-	if !m.openContent() {
-		return no
-	}
-	if k.text == "" {
-		return yes
-	}
-	if k.kind == keyText {
-		header, _ := m.fields("x-all") // of no kept field: the whole header
-		found := false
-		structure.EachRaw(header, func(field, _, _ []byte) {
-			found = found || m.valueHas(bytes.TrimRight(field, "\r\n"), k.text)
-		})
-		if found {
-			return yes
-		}
-	}
-	if m.root == nil {
-		root, err := parseContent(m.content)
-		if err != nil {
-			m.note(err)
-			return no
-		}
-		m.root = root
-	}
-	return verdictOf(m.inPart(m.root, k, true))
-}
-
-// inPart looks into the texts of a part, and into the headers of messages and
-// parts inside.
-func (m *matcher) inPart(p *structure.Part, k *key, top bool) bool {
-	if !top {
-		h := &p.Header
-		for _, s := range []string{h.Envelope.Subject, h.Envelope.From, h.Envelope.To, h.Envelope.Cc} {
-			if s != "" && strings.Contains(foldString(decodeHeader(s)), k.text) {
-				return true
-			}
-		}
-	}
-	for _, c := range p.Children {
-		if m.inPart(c, k, false) {
-			return true
-		}
-	}
-	if len(p.Children) > 0 || p.Header.Type.Major != "text" && p.Header.Type.Major != "message" {
-		return false
-	}
-	return m.inBody(p, k)
-}
-
-// inBody looks into one text.
-func (m *matcher) inBody(p *structure.Part, k *key) bool {
-	if b := m.content.Bytes(); b != nil && plainText(p) {
-		m.buf = fold(m.buf[:0], b[p.Body:p.End])
-		return bytes.Contains(m.buf, []byte(k.text))
-	}
-	r := textReader(m.content, p)
-	f := finder{text: []byte(k.text), buf: m.buf[:0]}
-	defer func() { m.buf = f.buf[:0] }()
-	piece := make([]byte, 32<<10)
-	have := 0
-	for {
-		n, err := r.Read(piece[have:])
-		n += have
-		whole := n
-		if err == nil {
-			whole = wholeRunes(piece[:n])
-		}
-		if f.write(piece[:whole]) {
-			return true
-		}
-		if err != nil {
-			if !errors.Is(err, io.EOF) {
-				return false
-			}
-			return false
-		}
-		have = copy(piece, piece[whole:n])
-	}
-}
-
-// wholeRunes returns the length of b without a character that is cut off.
-func wholeRunes(b []byte) int {
-	for i := 1; i <= utf8.UTFMax && i <= len(b); i++ {
-		c := b[len(b)-i]
-		if utf8.RuneStart(c) {
-			if !utf8.FullRune(b[len(b)-i:]) {
-				return len(b) - i
-			}
-			break
-		}
-	}
-	return len(b)
-}
-
-// plainText reports a body whose bytes are its text.
-func plainText(p *structure.Part) bool {
-	switch p.Header.Encoding {
-	case "", "7bit", "8bit", "binary":
-		return charset(p.Header.Type.Param("charset")) == nil
-	}
-	return false
 }

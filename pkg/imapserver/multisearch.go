@@ -28,6 +28,7 @@ func (c *conn) multiSearch() error {
 	o := returnOptions{given: true, all: true}
 	r := &searchReader{c: c}
 	k := c.readSearch(&o, r)
+	r.checkScored(o.relevancy)
 	if !c.dec.End() {
 		return nil
 	}

@@ -15,6 +15,7 @@ type returnOptions struct {
 	given                      bool
 	min, max, all, count, save bool
 	update, context            bool
+	relevancy                  bool // RFC 6203
 	partial                    *window
 	partialText                string
 	modseq                     bool   // tell MODSEQ
@@ -51,7 +52,9 @@ func (c *conn) readReturn() returnOptions {
 			o.partial = &w
 			o.partialText = rest[:len(rest)-len(c.dec.Rest())]
 		case "RELEVANCY":
-			c.dec.Fail("RELEVANCY is not supported")
+			if o.relevancy = c.has(capFuzzy); !o.relevancy {
+				c.dec.Fail("RELEVANCY is not supported")
+			}
 		default:
 			c.dec.Fail("Unknown return option %s", word)
 		}
@@ -68,6 +71,7 @@ func (c *conn) search() error {
 	r := &searchReader{c: c}
 	c.dec.SP()
 	k := c.readSearch(&o, r)
+	r.checkScored(o.relevancy)
 	if !c.dec.End() {
 		return nil
 	}
@@ -112,15 +116,24 @@ func (c *conn) readSearch(o *returnOptions, r *searchReader) *key {
 	return r.readKeys()
 }
 
+// checkScored refuses RELEVANCY without FUZZY (RFC 6203 4 and 6).
+func (r *searchReader) checkScored(relevancy bool) {
+	if relevancy && !r.scored {
+		r.c.dec.Fail("RELEVANCY needs FUZZY")
+	}
+}
+
 // hit is a message that was found.
 type hit struct {
 	seq    int
 	uid    uint32
 	modseq uint64
+	score  int // with FUZZY, from 1 to 100
 }
 
 // prepareKey resolves sets and keywords of a search.
 func (c *conn) prepareKey(k *key) error {
+	k.found, k.scores = nil, nil
 	switch k.kind {
 	case keySet:
 		if k.uid || k.set.Saved {
@@ -166,30 +179,43 @@ func (c *conn) find(k *key) ([]hit, error) {
 	var found []hit
 	var open []hit
 	n := 0
-	err := c.each([]imapwire.Range{{From: 1, To: uint32(max(c.mb.Len(), 1))}}, func(seq int, msg *mailstore.Message) bool {
-		h := hit{seq, msg.UID, msg.ModSeq}
-		switch m.try(k, seq, msg, false) {
+	sift := func(h hit, msg *mailstore.Message) {
+		switch m.try(k, h.seq, msg, false) {
 		case yes:
+			h.score = m.score()
 			found = append(found, h)
 		case maybe:
 			open = append(open, h)
 		}
+	}
+	err := c.each([]imapwire.Range{{From: 1, To: uint32(max(c.mb.Len(), 1))}}, func(seq int, msg *mailstore.Message) bool {
+		sift(hit{seq: seq, uid: msg.UID, modseq: msg.ModSeq}, msg)
 		n++
 		return n&0xfff != 0 || c.ctx.Err() == nil
 	})
+	if err == nil && m.err == nil && c.lookUp(k, len(open)) {
+		again := open
+		open = nil
+		for _, h := range again {
+			if msg, ok := c.mb.Message(h.seq); ok {
+				sift(h, &msg)
+			}
+		}
+		c.wantIndex(len(open))
+	}
 	if err == nil {
 		err = m.err
 	}
-	if err != nil || len(open) == 0 {
-		return found, err
+	if err == nil && len(open) > 0 {
+		var more []hit
+		if more, err = c.findInFiles(k, open, p); err != nil {
+			return nil, err
+		}
+		found = append(found, more...)
 	}
-	more, err := c.findInFiles(k, open, p)
-	if err != nil {
-		return nil, err
-	}
-	found = append(found, more...)
 	slices.SortFunc(found, func(a, b hit) int { return a.seq - b.seq })
-	return found, nil
+	fullRange(found)
+	return found, err
 }
 
 // batchSize is how many messages a goroutine takes at once.
@@ -231,6 +257,7 @@ func (c *conn) findInFiles(k *key, open []hit, p *progress) ([]hit, error) {
 					match := ok && m.try(k, h.seq, &msg, true) == yes
 					mu.Lock()
 					if match {
+						h.score = m.score()
 						found = append(found, h)
 					}
 					if m.err != nil {
@@ -335,14 +362,26 @@ func (c *conn) tellESearch(o *returnOptions, found, ordered []hit) {
 	if o.all && len(ordered) > 0 {
 		e.Raw(" ALL ").Bytes(setOf(ordered, o.uid))
 	}
+	scored := ordered
 	if o.partial != nil {
 		from, to := o.partial.apply(len(ordered))
+		scored = ordered[from:to]
 		e.Raw(" PARTIAL (").Raw(o.partialText).SP()
 		if from == to {
 			e.Raw("NIL)")
 		} else {
 			e.Bytes(setOf(ordered[from:to], o.uid)).Byte(')')
 		}
+	}
+	if o.relevancy && len(scored) > 0 {
+		e.Raw(" RELEVANCY (")
+		for i, h := range scored {
+			if i > 0 {
+				e.SP()
+			}
+			e.Number(uint64(h.score))
+		}
+		e.Byte(')')
 	}
 	if o.modseq && len(found) > 0 {
 		e.Raw(" MODSEQ ").Number(o.relevant(found, ordered))

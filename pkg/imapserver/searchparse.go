@@ -6,6 +6,7 @@ import (
 
 	"github.com/posthouse-mail/posthouse/pkg/imapwire"
 	"github.com/posthouse-mail/posthouse/pkg/mailstore"
+	"github.com/posthouse-mail/posthouse/pkg/mailstore/fulltext"
 )
 
 // keyKind is what a search key looks at.
@@ -51,8 +52,12 @@ type key struct {
 	day   time.Time
 	date  byte // i internal, s sent, v saved
 
+	fuzzy *fulltext.Fuzzy // text that is looked for by its words
+
 	ranges []imapwire.Range // of set, when the search runs
 	bit    uint64           // of the keyword, when the search runs
+	found  *fulltext.Found  // of text, when the search runs
+	scores *fulltext.Scores // of fuzzy, when the search runs
 }
 
 // Limits of a search.
@@ -69,6 +74,8 @@ type searchReader struct {
 	keys    int
 	depth   int
 	modseq  bool // MODSEQ is among them
+	fuzzy   int  // how many FUZZY stand before
+	scored  bool // FUZZY is among them
 }
 
 // readKeys reads keys up to the end of the command, all of which must match.
@@ -135,9 +142,12 @@ func (r *searchReader) named(name string) *key {
 		d.SP()
 		k.kind, k.keys = keyOr, []*key{a, r.read()}
 	case "FUZZY":
-		// RFC 6203 3: a server may match exactly.
 		d.SP()
-		return r.read()
+		r.scored = true
+		r.fuzzy++
+		k = r.read()
+		r.fuzzy--
+		return k
 	case "UID":
 		d.SP()
 		k.kind, k.uid, k.set = keySet, true, d.NumSet()
@@ -224,6 +234,12 @@ func (r *searchReader) textKey(name string) *key {
 	}
 	r.c.dec.SP()
 	k.text = r.readText()
+	if r.fuzzy > 0 && r.c.has(capFuzzy) {
+		// RFC 6203 3: else a server may match exactly.
+		if q := fulltext.NewFuzzy([]byte(k.text), k.kind != keyBody); q.Words() > 0 {
+			k.fuzzy = q
+		}
+	}
 	return k
 }
 

@@ -53,6 +53,9 @@ func (c *conn) selectMailbox() error {
 		return err
 	}
 	c.mb = &selected{Mailbox: mb}
+	if mb.Len() >= worthIndex {
+		c.o.Indexer.want(c, worthIndex)
+	}
 	if condstore {
 		c.condstore = true
 	}

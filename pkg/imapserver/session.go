@@ -40,6 +40,12 @@ type Options struct {
 	MessageLimit int64         // imap_append_limit; 0: none
 	Name         string        // of the software, for ID
 	Deflaters    *Deflaters    // nil for some of its own
+	FullText     bool          // fts_index
+	MaxText      int64         // fts_message_max_size
+	Indexer      *Indexer      // keeps the full-text indexes; nil: nobody does
+	// Background is for what goes on when the session is over; nil: it has no
+	// end.
+	Background context.Context
 	// Parting writes the last line of a session, which is nothing to hurry
 	// with; nil for Log.
 	Parting func(format string, args ...any)
@@ -62,6 +68,8 @@ func OptionsFrom(set map[string]string) Options {
 		IdleNotify: seconds("imap_idle_notify_interval"), Name: set["mail_name"]}
 	o.MaxLine, _ = strconv.Atoi(set["imap_max_line_length"])
 	o.MessageLimit, _ = strconv.ParseInt(set["imap_append_limit"], 10, 64)
+	o.FullText = set["fts_index"] == "1"
+	o.MaxText, _ = strconv.ParseInt(set["fts_message_max_size"], 10, 64)
 	return o
 }
 

@@ -31,6 +31,7 @@ func (c *conn) sort() error {
 	r.charset = c.dec.AString()
 	c.dec.SP()
 	k := r.readKeys()
+	r.checkScored(o.relevancy || slices.ContainsFunc(keys, func(k sortKey) bool { return k.name == "RELEVANCY" }))
 	if !c.dec.End() {
 		return nil
 	}
@@ -83,6 +84,10 @@ func (c *conn) readSortKeys() []sortKey {
 			reverse = true
 			return
 		case "ARRIVAL", "CC", "DATE", "FROM", "SIZE", "SUBJECT", "TO", "DISPLAYFROM", "DISPLAYTO":
+		case "RELEVANCY":
+			if !c.has(capFuzzy) {
+				c.dec.Fail("RELEVANCY is not supported")
+			}
 		default:
 			c.dec.Fail("Unknown sort criterion %s", word)
 		}
@@ -124,6 +129,9 @@ func (c *conn) order(found []hit, keys []sortKey) ([]hit, error) {
 		}
 		for n, k := range keys {
 			all[i].texts[n], all[i].nums[n] = info.value(k.name)
+			if k.name == "RELEVANCY" { // RFC 6203 6: the highest first
+				all[i].nums[n] = -int64(h.score)
+			}
 		}
 	}
 	c.mb.FlushCache()
@@ -162,7 +170,7 @@ func (c *conn) sortInfo(msg *mailstore.Message, keys []sortKey) (messageInfo, er
 	header := false
 	for _, k := range keys {
 		switch k.name {
-		case "SIZE", "ARRIVAL":
+		case "SIZE", "ARRIVAL", "RELEVANCY":
 		default:
 			header = true
 		}

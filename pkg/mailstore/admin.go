@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/posthouse-mail/posthouse/pkg/mailstore/fulltext"
 	"github.com/posthouse-mail/posthouse/pkg/mailstore/index"
 	"github.com/posthouse-mail/posthouse/pkg/mailstore/uidlist"
 	"github.com/posthouse-mail/posthouse/pkg/safefile"
@@ -62,6 +63,7 @@ func (s *Store) Report(name string) (Report, error) {
 			r.OwnBytes += info.Size()
 		}
 	}
+	r.OwnBytes += (&fulltext.Dir{FS: s.fs, Path: f.path(dirFullText)}).Size()
 	return r, temporary(err)
 }
 
@@ -176,6 +178,9 @@ func (s *Store) Rebuild(name string) error {
 	defer f.mu.Unlock()
 	return temporary(f.locked(func() error {
 		f.closeCache()
+		if err := f.removeFullText(); err != nil {
+			return err
+		}
 		for _, file := range []string{fileCache, fileCacheMap, fileIndex} {
 			if err := s.fs.Remove(f.path(file)); err != nil && !errors.Is(err, os.ErrNotExist) {
 				return err

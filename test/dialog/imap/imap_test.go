@@ -17,6 +17,7 @@
 //	A<eof>                        the server closes the connection
 //	limit 1000                    imap_append_limit
 //	quota 1000S,10C               the user's quota
+//	fulltext                      fts_index = yes
 //	dovecot-set NAME = VALUE      line of Dovecot's configuration
 //	posthouse ...                 the rest of the line is for Posthouse only
 //	dovecot ...                   ... for Dovecot only
@@ -167,6 +168,8 @@ func (s *server) set(name, value string) {
 		s.opts.MessageLimit, _ = strconv.ParseInt(value, 10, 64)
 	case "quota":
 		s.quota = value
+	case "fulltext":
+		s.opts.FullText = true
 	}
 }
 
@@ -275,7 +278,7 @@ func (d *dialog) step(line string) {
 			d.fail("bad string %s", rest)
 		}
 		d.deliver(s)
-	case "limit", "quota":
+	case "limit", "quota", "fulltext":
 		d.set(word, rest)
 	case "dovecot-set":
 	default:
