@@ -64,8 +64,8 @@ func deliveredTo(c *queue.Content) ([]string, error) {
 }
 
 // resend hands a forwarded message to cleanup as a new one. Attributes:
-// sender, envid, ret, recipients, prefix, host, smtputf8 and those of the
-// client. Reply: queue_id.
+// sender, envid, ret, recipients, prefix, host, smtputf8, requiretls and those
+// of the client. Reply: queue_id.
 func (w *worker) resend(req ipc.List, file *os.File) ipc.List {
 	fill, err := message(req, file)
 	if err != nil {
@@ -95,7 +95,8 @@ func (w *worker) resend(req ipc.List, file *os.File) ipc.List {
 		Port: req.Value("client_port"), Helo: req.Value("helo"), Proto: req.Value("proto"), Ident: req.Value("ident"),
 		SASLMethod: req.Value("sasl_method"), SASLUser: req.Value("sasl_username"), SASLSender: req.Value("sasl_sender"),
 	})
-	s.Sender(envelope.Sender{Address: req.Value("sender"), EnvID: req.Value("envid"), Ret: envelope.Ret(ret)})
+	s.Sender(envelope.Sender{Address: req.Value("sender"), EnvID: req.Value("envid"), Ret: envelope.Ret(ret),
+		TLS: envelope.ParseTLSWish(req.Value("requiretls"))})
 	for _, r := range rcpts {
 		s.Recipient(r)
 	}

@@ -54,7 +54,8 @@ func (s *server) send(ctx context.Context, n *notice, t bouncetext.Template, wha
 	if n.eightBit() {
 		sub.Attr("encoding", envelope.Encoding8bit)
 	}
-	sub.Sender(envelope.Sender{Address: n.from})
+	// RFC 8689 section 5: what is in a notice needs the same protection.
+	sub.Sender(envelope.Sender{Address: n.from, TLS: n.req.Message.Sender.TLS})
 	rcpt := envelope.Recipient{Address: n.to}
 	if n.from == "" {
 		// RFC 3461 section 6.1: no notices about notices.
@@ -250,7 +251,7 @@ func (n *notice) clean(text string) string {
 
 // original writes the part with the message itself, or its header.
 func (s *server) original(n *notice, t bouncetext.Template) {
-	headers := n.headersOnly || n.msg.ContentLength > s.params.SizeLimit
+	headers := n.headersOnly || n.req.Message.Sender.TLS == envelope.TLSRequired || n.msg.ContentLength > s.params.SizeLimit
 	kind, description := "message/rfc822", t.Content
 	switch {
 	case headers && n.utf8:

@@ -155,6 +155,8 @@ func (m *message) attribute(s string) {
 			return
 		}
 		m.encoding = value
+	case queue.AttrRequireTLS:
+		m.tls = envelope.ParseTLSWish(value)
 	case queue.AttrLogOrigin:
 		m.origin = value
 	case queue.AttrLogHelo:

@@ -74,6 +74,11 @@ func (m *message) primary(text []byte, n int) {
 		}
 	case "content-transfer-encoding":
 		m.noteEncoding(string(value))
+	case "tls-required":
+		// RFC 8689 section 4.1: what MAIL said wins.
+		if m.tls == envelope.TLSDefault && m.s.p.TLSRequiredHeader && strings.EqualFold(string(value), "no") {
+			m.tls, m.tlsHeader = envelope.TLSOptional, true
+		}
 	}
 	m.checkUTF8(string(text), envelope.UTF8Header)
 	if cl := addressHeader(base); cl != 0 && m.context != "" {

@@ -44,6 +44,7 @@
 // canonical_classes, canonical_maps, cleanup_replace_stray_cr_lf,
 // delay_warning_time, duplicate_filter_limit, enable_original_recipient,
 // header_checks, header_from_format, header_size_limit, hopcount_limit,
+// tls_required_enable,
 // in_flow_delay, masquerade_classes, masquerade_domains, masquerade_exceptions,
 // message_drop_headers, message_reject_characters, message_size_limit,
 // message_strip_characters, mime_boundary_length_limit, mime_header_checks,

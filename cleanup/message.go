@@ -46,6 +46,8 @@ type message struct {
 	proto           string
 	encoding        string
 	utf8            int
+	tls             envelope.TLSWish
+	tlsHeader       bool               // tls is from the header, and yet to be written
 	pending         envelope.Recipient // what came before the next R record
 	pendingOriginal bool               // pending.Original was given, if only as ""
 	rcpts           int

@@ -54,6 +54,7 @@ type params struct {
 	AlwaysAddMissing        bool          `param:"always_add_missing_headers"`
 	UndisclosedHeader       string        `param:"undisclosed_recipients_header"`
 	HeaderFromFormat        string        `param:"header_from_format"`
+	TLSRequiredHeader       bool          `param:"tls_required_enable"`
 	HopcountLimit           int           `param:"hopcount_limit"`
 	MessageSizeLimit        int           `param:"message_size_limit"`
 	LineLengthLimit         int           `param:"line_length_limit"`

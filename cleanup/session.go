@@ -168,6 +168,9 @@ func (m *message) endContent() {
 	}
 	m.xtraOffset = m.w.Offset()
 	m.write(queue.RecXtra, nil)
+	if m.tlsHeader {
+		m.attr(queue.AttrRequireTLS, m.tls.String())
+	}
 	m.extract()
 }
 

@@ -38,7 +38,7 @@
 // message_size_limit, myhostname, smtpd_error_sleep_time,
 // smtpd_hard_error_limit, smtpd_junk_command_limit, smtpd_soft_error_limit,
 // smtpd_starttls_timeout, smtpd_tls_loglevel, smtpd_tls_mandatory_protocols,
-// smtpd_tls_protocols, smtputf8_enable.
+// smtpd_tls_protocols, requiretls_enable, smtputf8_enable.
 //
 // # See also
 //

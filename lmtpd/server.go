@@ -33,6 +33,7 @@ type params struct {
 	HardErrors   int           `param:"smtpd_hard_error_limit"`
 	ErrorSleep   time.Duration `param:"smtpd_error_sleep_time"`
 	JunkLimit    int           `param:"smtpd_junk_command_limit"`
+	RequireTLS   bool          `param:"requiretls_enable"`
 	UTF8         bool          `param:"smtputf8_enable"`
 	TLSLevel     string        `param:"lmtpd_tls_security_level"`
 	TLSLog       int           `param:"smtpd_tls_loglevel"`
@@ -84,7 +85,7 @@ func (srv *server) setOptions() {
 		LineLimit: srv.LineLimit, SoftErrors: srv.SoftErrors, HardErrors: srv.HardErrors,
 		JunkLimit: srv.JunkLimit, ErrorSleep: srv.ErrorSleep,
 		RcptLimit: srv.RcptLimit, RcptOver: srv.RcptLimit, SizeLimit: srv.SizeLimit,
-		HeloNeeded: true, UTF8: srv.UTF8, TLSLog: srv.TLSLog,
+		HeloNeeded: true, UTF8: srv.UTF8, RequireTLS: srv.RequireTLS, TLSLog: srv.TLSLog,
 		Forbidden: strings.Fields("CONNECT GET POST"),
 	}
 }

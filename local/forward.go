@@ -86,6 +86,7 @@ func (j *job) resendRequest(f *forward) ipc.List {
 	}
 	l := ipc.List{}.Str("op", "resend").Str("queue_id", string(j.d.QueueID)).Str("prefix", prefix).
 		Str("sender", f.place.sender).Str("host", j.Myhostname).Int("smtputf8", int64(j.d.UTF8)).
+		Str("requiretls", j.d.Sender.TLS.String()).
 		Str("rewrite_context", c.RewriteContext).
 		Str("client_name", c.Name).Str("client_address", c.Addr).Str("client_port", c.Port).
 		Str("helo", c.Helo).Str("proto", c.Proto).Str("ident", c.Ident).

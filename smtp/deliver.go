@@ -114,13 +114,23 @@ func (j *job) wantsStore(site string) bool {
 	return j.p.CacheOnDemand && j.d.Flags&deliver.FlagConnStore != 0 || slices.Contains(j.p.CacheDestinations, site)
 }
 
+// key is what a session for this message is kept under. Mail that requires
+// TLS needs one whose certificate was verified.
+func (j *job) key(site string) string {
+	key := j.Key(site, j.d.Sender.Address)
+	if j.d.Sender.TLS == envelope.TLSRequired {
+		key += "\x00requiretls"
+	}
+	return key
+}
+
 // tryKept uses a session that is still open. done reports that no recipient
 // is left, or that the failure is final.
 func (j *job) tryKept(ctx context.Context, site string) (done bool, err error) {
 	if !j.mayReuse(site) {
 		return false, nil
 	}
-	s := j.cache.get(j.Key(site, j.d.Sender.Address))
+	s := j.cache.get(j.key(site))
 	if s == nil {
 		return false, nil
 	}
@@ -131,6 +141,7 @@ func (j *job) tryKept(ctx context.Context, site string) (done bool, err error) {
 
 // tryTarget talks to one server. final means that there is no other.
 func (j *job) tryTarget(ctx context.Context, site string, t nexthop.Target, policy *tlspolicy.Policy, final bool) error {
+	policy = j.Wished(policy, t, j.d.Sender)
 	level := policy.Level
 	for {
 		opened, established, fail := j.Open(ctx, j.queueID(), t, policy, level)
@@ -141,7 +152,7 @@ func (j *job) tryTarget(ctx context.Context, site string, t nexthop.Target, poli
 		}
 		s := &session{Session: opened}
 		if fail != nil && fail.Handshake && level == tlspolicy.LevelMay &&
-			j.d.Times.Active.Sub(j.d.Times.Arrival) >= j.p.MinimalBackoff {
+			(j.d.Sender.TLS == envelope.TLSOptional || j.d.Times.Active.Sub(j.d.Times.Arrival) >= j.p.MinimalBackoff) {
 			// TLS did not work before either. At level may a message
 			// that waited once goes in clear rather than not at all.
 			level = tlspolicy.LevelNone
@@ -158,7 +169,7 @@ func (j *job) tryTarget(ctx context.Context, site string, t nexthop.Target, poli
 			j.cache.quit(s)
 			return j.fail(ctx, s, fail, final)
 		}
-		s.site, s.key = site, j.Key(site, j.d.Sender.Address)
+		s.site, s.key = site, j.key(site)
 		return j.transfer(ctx, s, final)
 	}
 }
@@ -301,8 +312,23 @@ func (j *job) success(s *session, r deliver.Result, reply *smtpwire.Reply) deliv
 	return r
 }
 
+// unprotected makes the lack of TLS final for mail that requires it (RFC 8689
+// section 4.2.1). A notice goes on trying.
+func (j *job) unprotected(f *smtpclient.Failure) *smtpclient.Failure {
+	if !f.NoTLS || j.d.Sender.TLS != envelope.TLSRequired || j.d.Sender.Address == "" {
+		return f
+	}
+	own := *f
+	own.Status = status.New(550, "5.7.10", f.Text)
+	if f.Status.Code == "4.7.30" {
+		own.Status.Code = "5.7.30"
+	}
+	return &own
+}
+
 // failed defers or bounces a recipient.
 func (j *job) failed(ctx context.Context, rcpt *envelope.Recipient, r deliver.Result, f *smtpclient.Failure) error {
+	f = j.unprotected(f)
 	r.Status = status.New(f.Status.Reply, f.Status.Code, f.Text)
 	if f.Reply != nil {
 		r.DiagType, r.DiagText, r.RemoteMTA = "smtp", f.Reply.String(), hostOf(r.Relay)

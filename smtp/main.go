@@ -35,7 +35,8 @@
 // # Standards
 //
 // RFC 5321 (SMTP), 2033 (LMTP), 1870 (SIZE), 2920 (PIPELINING), 3207
-// (STARTTLS), 3461 (DSN), 6152 (8BITMIME), 6531 (SMTPUTF8), 7505 (null MX).
+// (STARTTLS), 3461 (DSN), 6152 (8BITMIME), 6531 (SMTPUTF8), 7505 (null MX),
+// 8689 (REQUIRETLS and TLS-Required).
 //
 // # Security
 //

@@ -16,7 +16,7 @@
 // clients in one process, up to the parameter client_limit.
 //
 // SMTP (RFC 5321) with PIPELINING, SIZE, VRFY, STARTTLS, AUTH,
-// ENHANCEDSTATUSCODES, 8BITMIME, DSN, SMTPUTF8, CHUNKING and ETRN.
+// ENHANCEDSTATUSCODES, 8BITMIME, DSN, SMTPUTF8, CHUNKING, REQUIRETLS and ETRN.
 //
 // With smtpd_sasl_auth_enable, clients log in with AUTH (RFC 4954). authd(8)
 // checks what they say or, with smtpd_sasl_type = dovecot, a Dovecot auth
@@ -44,7 +44,8 @@
 // message_size_limit, command_directory,
 // smtpd_sasl_auth_enable, smtpd_sasl_type, smtpd_sasl_path,
 // smtpd_sender_login_maps, smtpd_timeout, smtpd_tls_ask_ccert,
-// smtpd_tls_auth_only, smtpd_tls_CAfile, smtpd_tls_security_level and others;
+// smtpd_tls_auth_only, smtpd_tls_CAfile, smtpd_tls_security_level,
+// requiretls_enable and others;
 // see postconf(5).
 //
 // # See also

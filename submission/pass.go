@@ -31,6 +31,8 @@ type passed struct {
 	rcpts []envelope.Recipient // those that it took
 	tried []int                // for each RCPT there, the place in rcpts or -1
 
+	required bool // REQUIRETLS
+
 	sending bool   // DATA was said
 	whole   *spool // the content, where it must be kept
 	slots   []*slot
@@ -49,7 +51,7 @@ func (h *session) passMail(ctx context.Context, s *smtpserver.Session, m *smtpse
 	if h.hop == nil {
 		h.hop = &hop{relay: h.srv.relay}
 	}
-	p := &passed{hop: h.hop, h: h, id: strings.ToUpper(rand.Text()[:12]), start: time.Now()}
+	p := &passed{hop: h.hop, h: h, id: strings.ToUpper(rand.Text()[:12]), start: time.Now(), required: m.TLS == envelope.TLSRequired && m.Address != ""}
 	ctx, cancel := context.WithTimeout(ctx, mailTime)
 	defer cancel()
 	msg := &smtpclient.Message{Sender: m.Sender, Encoding: m.Encoding, Priority: m.Priority, Client: s.Client}
@@ -90,7 +92,7 @@ func (p *passed) refused(f *smtpclient.Failure) status.Status {
 	if f.Cause != nil {
 		p.h.srv.Log().Debug("%s: cause: %v", p.id, f.Cause)
 	}
-	return answer(f, p.h.srv.Hostname)
+	return answer(f, p.required, p.h.srv.Hostname)
 }
 
 // rcpt says RCPT to the next server.

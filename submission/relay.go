@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/posthouse-mail/posthouse/pkg/envelope"
 	"github.com/posthouse-mail/posthouse/pkg/nexthop"
 	"github.com/posthouse-mail/posthouse/pkg/service"
 	"github.com/posthouse-mail/posthouse/pkg/smtpclient"
@@ -65,7 +66,7 @@ func openRelay(env *service.Env, p *params) (*relay, error) {
 func (r *relay) changed() bool { return r != nil && r.client.Changed() }
 
 // open makes a session with the first of the servers that is ready.
-func (r *relay) open(ctx context.Context, id, sender string) (*nexthop.Session, *smtpclient.Failure) {
+func (r *relay) open(ctx context.Context, id string, sender envelope.Sender) (*nexthop.Session, *smtpclient.Failure) {
 	why := nexthop.Failed("4.4.1", "no server to pass mail on to")
 	for _, site := range r.sites {
 		s, f := r.openSite(ctx, id, site, sender)
@@ -77,7 +78,7 @@ func (r *relay) open(ctx context.Context, id, sender string) (*nexthop.Session, 
 	return nil, why
 }
 
-func (r *relay) openSite(ctx context.Context, id, site, sender string) (*nexthop.Session, *smtpclient.Failure) {
+func (r *relay) openSite(ctx context.Context, id, site string, sender envelope.Sender) (*nexthop.Session, *smtpclient.Failure) {
 	dest, err := nexthop.Parse(site, r.client.Params().TCPPort)
 	if err != nil {
 		return nil, nexthop.Failed("4.3.5", "%v", err)
@@ -93,10 +94,14 @@ func (r *relay) openSite(ctx context.Context, id, site, sender string) (*nexthop
 	f := nexthop.Failed("4.4.1", "%s has no address", site)
 	for _, t := range targets {
 		var s *nexthop.Session
+		policy := policy
+		if sender.TLS == envelope.TLSRequired {
+			policy = r.client.Wished(policy, t, sender)
+		}
 		if s, _, f = r.client.Open(ctx, id, t, policy, policy.Level); f != nil {
 			continue
 		}
-		err := r.client.Authenticate(ctx, s, site, sender)
+		err := r.client.Authenticate(ctx, s, site, sender.Address)
 		if err == nil {
 			return s, nil
 		}
@@ -118,7 +123,7 @@ type hop struct {
 
 // begin starts a message, on a new connection where the old one is of no use.
 func (p *hop) begin(ctx context.Context, id string, m *smtpclient.Message) (*smtpclient.Dialogue, *smtpclient.Failure) {
-	key := p.client.Key("", m.Sender.Address)
+	key := p.client.Key("", m.Sender.Address) + "\x00" + m.Sender.TLS.String()
 	if p.conn != nil && (!p.conn.Usable() || key != p.key) {
 		p.close(ctx)
 	}
@@ -130,7 +135,7 @@ func (p *hop) begin(ctx context.Context, id string, m *smtpclient.Message) (*smt
 		// It gave up waiting while nothing was to be said.
 		p.drop()
 	}
-	conn, f := p.open(ctx, id, m.Sender.Address)
+	conn, f := p.open(ctx, id, m.Sender)
 	if f != nil {
 		return nil, f
 	}
@@ -163,9 +168,14 @@ func (p *hop) close(ctx context.Context) {
 // answer makes the reply to our client of a failure of the next server. What
 // that says about a sender, a recipient or a message is passed on. What goes
 // wrong between it and us is no business of the client, and no fault that it
-// could mend: that is temporary, and its reason is in our log.
-func answer(f *smtpclient.Failure, hostname string) status.Status {
+// could mend: that is temporary, and its reason is in our log. required says
+// that the sender wants TLS.
+func answer(f *smtpclient.Failure, required bool, hostname string) status.Status {
 	switch {
+	case f.NoTLS && required && f.Status.Code == "4.7.30":
+		return status.New(550, "5.7.30", "Error: REQUIRETLS support required, which the next mail server does not have")
+	case f.NoTLS && required:
+		return status.New(550, "5.7.10", "Error: encryption needed, which the next mail server does not offer as REQUIRETLS asks")
 	case f.Unknown:
 		return status.New(451, "4.4.2", "Error: the next mail server did not confirm the message in time; please try again later")
 	case f.Reply == nil && f.Scope == smtpclient.ScopeMessage && f.Status.Permanent():

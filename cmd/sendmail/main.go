@@ -47,8 +47,8 @@
 //     interval of the daemon is queue_run_delay.
 //   - -C path: a file main.cf, or the directory that it is in.
 //   - -oA database: alias database for -bi.
-//   - -O requiretls is refused, since the mail system cannot do it.
-//   - -A, -c, -e, -h, -L, -m, -p, -U, -x, -O and other -o: ignored.
+//   - -O requiretls=yes: the message must go by verified TLS only (RFC 8689).
+//   - -A, -c, -e, -h, -L, -m, -p, -U, -x, other -O and -o: ignored.
 //   - -n, -X file: refused, as by Postfix.
 //
 // # Security

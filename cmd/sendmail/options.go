@@ -49,6 +49,7 @@ type options struct {
 	haveName    bool
 	encoding    string
 	notify      int
+	requireTLS  bool // -O requiretls=yes
 	ret         int
 	envid       string
 	verp        *string // delimiters, "" for the default
@@ -180,10 +181,7 @@ func (o *options) take(c byte, value string) error {
 	case 'I':
 		o.mode = modeAliases
 	case 'O':
-		if strings.HasPrefix(strings.ToLower(value), "requiretls") {
-			// Who asks for it does not want the mail sent without.
-			return fail(exUnavailable, "-O requiretls is not supported")
-		}
+		return o.takeOption(value)
 	case 'X':
 		return o.takeVERP(value)
 	case 'f', 'r':
@@ -297,6 +295,20 @@ func parseNotify(s string) (bits int, unknown string, ok bool) {
 		return 0, "", false
 	}
 	return bits, "", true
+}
+
+// takeOption reads -O name=value.
+func (o *options) takeOption(text string) error {
+	switch name, value, given := strings.Cut(strings.ToLower(text), "="); {
+	case name != "requiretls":
+	case !given || value == "yes":
+		o.requireTLS = true
+	case value == "no":
+		o.requireTLS = false
+	default:
+		return fail(exUsage, "-O requiretls wants yes or no")
+	}
+	return nil
 }
 
 func (o *options) takeVERP(value string) error {

@@ -189,7 +189,7 @@ func TestRefusals(t *testing.T) {
 		{"line break in recipient", "x\n", []string{"a\nb@c.test"}, exDataErr},
 		{"carriage return in name", "x\n", []string{"-F", "a\rBcc: x", "r"}, exDataErr},
 		{"line break in envid", "x\n", []string{"-V", "a\nb", "r"}, exDataErr},
-		{"-O requiretls", "x\n", []string{"-O", "requiretls", "r"}, exUnavailable},
+		{"-O requiretls", "x\n", []string{"-O", "requiretls=maybe", "r"}, exUsage},
 		{"-bs with recipient", "", []string{"-bs", "r"}, exUsage},
 		{"-t with -bs", "", []string{"-bs", "-t"}, exUsage},
 		{"-bp with recipient", "", []string{"-bp", "r"}, exUsage},

@@ -152,6 +152,9 @@ func (c *command) write(w *queue.RecordWriter, name string, rcpts []string) erro
 	if c.o.encoding != "" {
 		r.attr(queue.AttrEncoding, c.o.encoding)
 	}
+	if c.o.requireTLS {
+		r.attr(queue.AttrRequireTLS, envelope.TLSRequired.String())
+	}
 	c.trace(r)
 	if err := c.verp(r); err != nil {
 		return err

@@ -45,7 +45,7 @@ func (r *Request) List() ipc.List {
 		Str("queue_name", m.QueueName).Str("queue_id", string(m.QueueID)).
 		Str("encoding", m.Encoding).Int("smtputf8", int64(m.UTF8)).
 		Str("sender", m.Sender.Address).Str("envelope_id", m.Sender.EnvID).
-		Int("ret_flags", int64(m.Sender.Ret))
+		Int("ret_flags", int64(m.Sender.Ret)).Int("requiretls", int64(m.Sender.TLS))
 	if r.Verb == VerbVerp {
 		return l.Str("verp_delimiters", r.Delimiters)
 	}
@@ -81,6 +81,7 @@ func ParseRequest(l ipc.List) (*Request, error) {
 			Sender: envelope.Sender{
 				Address: in.str("sender"), EnvID: in.str("envelope_id"),
 				Ret: envelope.Ret(in.num("ret_flags", 3)),
+				TLS: envelope.TLSWish(in.num("requiretls", 2)),
 			},
 		},
 	}

@@ -95,6 +95,7 @@ func WriteRequest(c *ipc.Conn, r *Request) error {
 	l = optStr(l, "encoding", r.Encoding)
 	l = optStr(l, "envelope_id", r.Sender.EnvID)
 	l = optInt(l, "ret_flags", int64(r.Sender.Ret))
+	l = optInt(l, "requiretls", int64(r.Sender.TLS))
 	l = appendClient(l, &r.Client)
 	if err := c.WriteList(l); err != nil {
 		return err
@@ -201,6 +202,7 @@ func parseRequest(l ipc.List) (*Request, int, error) {
 			Address: in.need("sender"),
 			EnvID:   l.Value("envelope_id"),
 			Ret:     envelope.Ret(in.num("ret_flags", 3, true)),
+			TLS:     envelope.TLSWish(in.num("requiretls", 2, true)),
 		},
 		Client: parseClient(l),
 		Times: envelope.Times{

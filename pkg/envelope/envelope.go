@@ -109,6 +109,39 @@ type Sender struct {
 	Address string // "" is the null sender
 	EnvID   string // ENVID of RFC 3461, in xtext form, or ""
 	Ret     Ret
+	TLS     TLSWish
+}
+
+// TLSWish is what the sender wants of TLS on the further way (RFC 8689).
+type TLSWish int
+
+// The wishes. TLSDefault means that the sender said nothing.
+const (
+	TLSDefault  TLSWish = 0
+	TLSRequired TLSWish = 1 // MAIL with REQUIRETLS
+	TLSOptional TLSWish = 2 // the header has TLS-Required: No
+)
+
+// String returns the wish as the queue file's requiretls attribute has it, ""
+// for TLSDefault.
+func (w TLSWish) String() string {
+	switch w {
+	case TLSRequired:
+		return "yes"
+	case TLSOptional:
+		return "no"
+	}
+	return ""
+}
+
+// ParseTLSWish reads what String returns; anything else is no wish.
+func ParseTLSWish(s string) TLSWish {
+	for _, w := range []TLSWish{TLSRequired, TLSOptional} {
+		if s == w.String() {
+			return w
+		}
+	}
+	return TLSDefault
 }
 
 // Times are the moments in a message's life that the log's delays= tells.

@@ -170,6 +170,7 @@ func (s *Submission) Sender(from envelope.Sender) error {
 	if from.Ret != envelope.RetNone {
 		s.Attr("ret_flags", strconv.Itoa(int(from.Ret)))
 	}
+	s.Attr("requiretls", from.TLS.String())
 	return s.RecString(recFrom, from.Address)
 }
 

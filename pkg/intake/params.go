@@ -90,6 +90,7 @@ type Params struct {
 	ConnRate     int      `param:"smtpd_client_connection_rate_limit"`
 	MessageRate  int      `param:"smtpd_client_message_rate_limit"`
 	RcptRate     int      `param:"smtpd_client_recipient_rate_limit"`
+	RequireTLS   bool     `param:"requiretls_enable"`
 	NewTLSRate   int      `param:"smtpd_client_new_tls_session_rate_limit"`
 	LimitsExcept []string `param:"smtpd_client_event_limit_exceptions"`
 

@@ -184,6 +184,7 @@ func (p *Params) Options(log *maillog.Logger) smtpserver.Options {
 		HeloNeeded: p.HeloRequired, StrictPaths: p.StrictPaths, NoVRFY: p.NoVRFY,
 		UTF8: p.UTF8, NoEarlyTalk: p.NoEarlyTalk, TLSLog: p.TLSLog,
 		AuthTLSOnly: p.TLSAuthOnly, BrokenAuth: p.SASLBroken, AuthLimit: p.SASLLimit,
+		RequireTLS: p.RequireTLS,
 		VERPDelims: p.VERPDelims, VERPFilter: p.VERPFilter,
 	}
 	for _, w := range p.Forbidden {

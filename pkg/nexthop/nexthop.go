@@ -16,6 +16,7 @@ import (
 
 	"github.com/posthouse-mail/posthouse/pkg/config"
 	"github.com/posthouse-mail/posthouse/pkg/dns"
+	"github.com/posthouse-mail/posthouse/pkg/envelope"
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
 	"github.com/posthouse-mail/posthouse/pkg/maillog"
 	"github.com/posthouse-mail/posthouse/pkg/mime"
@@ -90,6 +91,20 @@ func (c *Client) LMTP() bool { return c.lmtp }
 // Policy returns the TLS policy for a next hop.
 func (c *Client) Policy(ctx context.Context, site string) (*tlspolicy.Policy, error) {
 	return c.tls.For(ctx, site)
+}
+
+// Wished returns the policy for a server as the sender's wish changes it (RFC
+// 8689). A site that logs in to servers does not let go of TLS for it: the
+// password would go in clear. A notice goes as well as it can (section 5).
+func (c *Client) Wished(p *tlspolicy.Policy, t Target, from envelope.Sender) *tlspolicy.Policy {
+	switch {
+	case t.Unix != "":
+	case from.TLS == envelope.TLSRequired && from.Address != "":
+		return p.Require(t.Named)
+	case from.TLS == envelope.TLSOptional && c.p.TLSRequiredHeader && c.login == nil:
+		return p.Relax()
+	}
+	return p
 }
 
 // Changed reports whether a table is out of date.

@@ -179,20 +179,21 @@ type Params struct {
 
 // Common parameters are read for both protocols.
 type Common struct {
-	MyHostname      string        `param:"myhostname"`
-	InetInterfaces  []string      `param:"inet_interfaces"`
-	ProxyInterfaces []string      `param:"proxy_interfaces"`
-	InetProtocols   []string      `param:"inet_protocols"`
-	DisableDNS      bool          `param:"disable_dns_lookups"`
-	IgnoreMXError   bool          `param:"ignore_mx_lookup_error"`
-	BestMXTransport string        `param:"best_mx_transport"`
-	Relayhost       string        `param:"relayhost"`
-	SoftBounce      bool          `param:"soft_bounce"`
-	MinimalBackoff  time.Duration `param:"minimal_backoff_time"`
-	NoConversion    bool          `param:"disable_mime_output_conversion"`
-	AppendDefaultCA bool          `param:"tls_append_default_CA"`
-	MultiWildcard   bool          `param:"tls_wildcard_matches_multiple_labels"`
-	ProxymapService string        `param:"proxymap_service_name"`
+	MyHostname        string        `param:"myhostname"`
+	InetInterfaces    []string      `param:"inet_interfaces"`
+	ProxyInterfaces   []string      `param:"proxy_interfaces"`
+	InetProtocols     []string      `param:"inet_protocols"`
+	DisableDNS        bool          `param:"disable_dns_lookups"`
+	IgnoreMXError     bool          `param:"ignore_mx_lookup_error"`
+	BestMXTransport   string        `param:"best_mx_transport"`
+	Relayhost         string        `param:"relayhost"`
+	SoftBounce        bool          `param:"soft_bounce"`
+	MinimalBackoff    time.Duration `param:"minimal_backoff_time"`
+	NoConversion      bool          `param:"disable_mime_output_conversion"`
+	AppendDefaultCA   bool          `param:"tls_append_default_CA"`
+	TLSRequiredHeader bool          `param:"tls_required_enable"`
+	MultiWildcard     bool          `param:"tls_wildcard_matches_multiple_labels"`
+	ProxymapService   string        `param:"proxymap_service_name"`
 
 	MyOrigin           string   `param:"myorigin"`
 	MyDestination      string   `param:"mydestination"`

@@ -96,6 +96,13 @@ func Failed(code, format string, args ...any) *smtpclient.Failure {
 	return &smtpclient.Failure{Scope: smtpclient.ScopeSite, Status: status.New(0, code, text), Text: text}
 }
 
+// withoutTLS is a failure to get the protection that is asked for.
+func withoutTLS(code, format string, args ...any) *smtpclient.Failure {
+	f := Failed(code, format, args...)
+	f.NoTLS = true
+	return f
+}
+
 // hello brings a new session to the point where mail can be sent.
 func (c *Client) hello(ctx context.Context, s *Session, policy *tlspolicy.Policy, level tlspolicy.Level) error {
 	if c.p.TLSWrapperMode && level != tlspolicy.LevelNone {
@@ -125,7 +132,7 @@ func (c *Client) hello(ctx context.Context, s *Session, policy *tlspolicy.Policy
 	}
 	if !s.Caps.StartTLS {
 		if level.Required() {
-			return Failed("4.7.4", "TLS is required, but was not offered by host %s", s.Peer)
+			return withoutTLS("4.7.4", "TLS is required, but was not offered by host %s", s.Peer)
 		}
 		return nil
 	}
@@ -139,7 +146,7 @@ func (c *Client) startTLS(ctx context.Context, s *Session, policy *tlspolicy.Pol
 		if !level.Required() {
 			return nil // the session goes on in clear
 		}
-		return Failed("4.7.4", "TLS is required, but host %s refused to start TLS: %s", s.Peer, f.Reply)
+		return withoutTLS("4.7.4", "TLS is required, but host %s refused to start TLS: %s", s.Peer, f.Reply)
 	}
 	if err != nil {
 		return err
@@ -163,7 +170,7 @@ func (c *Client) handshake(ctx context.Context, s *Session, policy *tlspolicy.Po
 	}
 	if err != nil {
 		c.log.Info("", "%s: %v", s.Peer.Relay(), err)
-		return Failed("4.7.5", "Server certificate not verified")
+		return withoutTLS("4.7.5", "Server certificate not verified")
 	}
 	return nil
 }

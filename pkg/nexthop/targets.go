@@ -22,6 +22,9 @@ type Target struct {
 	Port int
 	Unix string
 	best bool // has the best preference that the domain has
+	// Named reports that the name is the one that was asked for, or comes
+	// from a DNS answer that is authentic.
+	Named bool
 }
 
 // LookupFailure is why a destination has no address.
@@ -85,7 +88,7 @@ func (f *finder) hostTargets(ctx context.Context, d Destination, loops bool) ([]
 			fail.Loop = true
 			return nil, fail
 		}
-		list = append(list, Target{Host: d.host, Addr: a, best: true})
+		list = append(list, Target{Host: d.host, Addr: a, best: true, Named: true})
 	}
 	return list, nil
 }
@@ -98,7 +101,11 @@ func (f *finder) domainTargets(ctx context.Context, d Destination, loops bool) (
 	mx, err := f.dns.Lookup(ctx, d.host, dns.TypeMX)
 	switch {
 	case err == nil:
-		return f.mxTargets(ctx, d.host, mx.Records, loops)
+		list, fail := f.mxTargets(ctx, d.host, mx.Records, loops)
+		for i := range list {
+			list[i].Named = mx.Authenticated
+		}
+		return list, fail
 	case dns.Is(err, dns.NotFound, dns.NoData):
 		// RFC 5321 5.1: no MX record means the host itself.
 		return f.hostTargets(ctx, d, loops)

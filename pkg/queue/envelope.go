@@ -270,6 +270,10 @@ func (p *envelopeParser) info(name, value string, off int64) {
 		first(&c.RewriteContext)
 	case AttrHoldUntil:
 		m.HoldUntil = parseTime(value)
+	case AttrRequireTLS:
+		if m.Sender.TLS != envelope.TLSRequired {
+			m.Sender.TLS = envelope.ParseTLSWish(value)
+		}
 	case AttrPriority:
 		if n, err := strconv.Atoi(value); err == nil && n >= -9 && n <= 9 {
 			m.Priority = n

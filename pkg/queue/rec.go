@@ -83,9 +83,12 @@ const (
 	AttrSMTPUTF8       = "smtputf8"
 	// AttrHoldUntil is the time in Unix seconds before which the message
 	// must not leave (RFC 4865), AttrPriority its priority (RFC 6710).
-	// Postfix does not know them.
-	AttrHoldUntil = "hold_until"
-	AttrPriority  = "mt_priority"
+	// AttrRequireTLS is what the sender wants of TLS (RFC 8689). Postfix does
+	// not know them; what Postfix 3.11 has for the last are bits of the size
+	// record that older ones take for a wish for SMTPUTF8.
+	AttrHoldUntil  = "hold_until"
+	AttrPriority   = "mt_priority"
+	AttrRequireTLS = "requiretls"
 
 	AttrLogClientName = "log_client_name"
 	AttrLogClientAddr = "log_client_address"
@@ -189,6 +192,8 @@ func UserAttr(name, value string) bool {
 		return number(15)
 	case AttrDSNRet:
 		return number(2)
+	case AttrRequireTLS:
+		return value == "yes"
 	case AttrTraceFlags:
 		// Those of -bv and -v. That of address probes would let users
 		// write to the cache of verify(8).

@@ -33,6 +33,9 @@ type Failure struct {
 	// Handshake: TLS was agreed on but could not be established. The
 	// connection is over; a caller whose policy allows it may try in clear.
 	Handshake bool
+	// NoTLS: the connection does not have the protection that the site or the
+	// sender asks for.
+	NoTLS bool
 	// Greeting: the server said it in place of a greeting.
 	Greeting bool
 	// Early: the connection was lost before the server said anything about

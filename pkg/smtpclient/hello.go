@@ -149,6 +149,8 @@ func (c *Conn) capability(word string, args []string) {
 		c.Caps.DSN = true
 	case "MT-PRIORITY":
 		c.Caps.Priority = true
+	case "REQUIRETLS":
+		c.Caps.RequireTLS = true
 	case "SMTPUTF8":
 		c.Caps.SMTPUTF8 = true
 	case "STARTTLS":
@@ -192,7 +194,7 @@ func (c *Conn) Handshake(ctx context.Context, cfg *tls.Config) error {
 	tc := tls.Client(c.conn.Conn, cfg)
 	if err := tc.HandshakeContext(ctx); err != nil {
 		c.dead = true
-		return &Failure{Scope: ScopeSite, Handshake: true, Cause: err,
+		return &Failure{Scope: ScopeSite, Handshake: true, NoTLS: true, Cause: err,
 			Status: local(ScopeSite, "4.7.5", "Cannot start TLS: handshake failure").Status,
 			Text:   "Cannot start TLS: handshake failure"}
 	}

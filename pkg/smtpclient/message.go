@@ -93,12 +93,35 @@ func (t *transaction) check() *Failure {
 	if t.m.UTF8&^envelope.UTF8Requested != 0 && !caps.SMTPUTF8 {
 		return local(ScopeMessage, "5.6.7", "SMTPUTF8 is required, but was not offered by host %s", t.Peer)
 	}
+	if f := t.checkTLS(); f != nil {
+		return f
+	}
 	for _, a := range t.addresses() {
 		if f := checkAddress(a); f != nil {
 			return f
 		}
 	}
 	return nil
+}
+
+// checkTLS looks whether a message that requires TLS may be sent. Whether the
+// certificate is good was looked at before; a Unix socket is no network. A
+// notice is sent in any case (RFC 8689 section 5). Another server may do
+// better, so this is temporary.
+func (t *transaction) checkTLS() *Failure {
+	if !t.requiresTLS() || t.m.Sender.Address == "" || t.Caps.RequireTLS && t.TLS != nil {
+		return nil
+	}
+	f := local(ScopeMessage, "4.7.10", "REQUIRETLS needs TLS, which was not set up with host %s", t.Peer)
+	if t.TLS != nil {
+		f = local(ScopeMessage, "4.7.30", "REQUIRETLS support is required, but was not offered by host %s", t.Peer)
+	}
+	f.NoTLS = true
+	return f
+}
+
+func (t *transaction) requiresTLS() bool {
+	return t.m.Sender.TLS == envelope.TLSRequired && t.Peer.Port != 0
 }
 
 // checkAddress refuses a line break in an address, which would be a command of
@@ -394,6 +417,9 @@ func (t *transaction) mailCommand() string {
 	}
 	if t.Caps.SMTPUTF8 && t.m.UTF8 != 0 {
 		b.WriteString(" SMTPUTF8")
+	}
+	if t.requiresTLS() && t.Caps.RequireTLS && t.TLS != nil {
+		b.WriteString(" REQUIRETLS")
 	}
 	// 0 is what a message without the parameter has (RFC 6710).
 	if t.Caps.Priority && t.m.Priority != 0 {

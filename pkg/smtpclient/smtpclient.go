@@ -95,6 +95,7 @@ type Capabilities struct {
 	SizeLimit           int64 // 0 is none
 	DSN                 bool
 	Priority            bool // MT-PRIORITY, RFC 6710
+	RequireTLS          bool // REQUIRETLS, RFC 8689
 	SMTPUTF8            bool
 	StartTLS            bool
 	Chunking            bool

@@ -135,6 +135,7 @@ func (s *Session) ehloReply(ctx context.Context) {
 		add(true, "FUTURERELEASE", " "+strconv.FormatInt(int64(hold/time.Second), 10)+" "+time.Now().Add(hold).UTC().Format(time.RFC3339))
 	}
 	add(s.opts.Priority, "MT-PRIORITY", "")
+	add(s.opts.RequireTLS && s.TLS != nil, "REQUIRETLS", "")
 	add(true, "CHUNKING", "")
 	for i, l := range lines {
 		s.w.Reply(250, i < len(lines)-1, l)

@@ -97,6 +97,9 @@ func (s *Session) mailParam(arg string, m *Mail) status.Status {
 	if v, ok := cutFold(arg, "AUTH="); ok {
 		return s.authParam(v, m)
 	}
+	if strings.EqualFold(arg, "REQUIRETLS") && s.opts.RequireTLS && s.offers("REQUIRETLS") {
+		return s.requireTLS(m)
+	}
 	if st, ok := s.verpMail(arg, m); ok {
 		return st
 	}
@@ -109,6 +112,16 @@ func (s *Session) mailParam(arg string, m *Mail) status.Status {
 		}
 	}
 	return unsupported(arg)
+}
+
+// requireTLS takes the wish that the message goes on by TLS only. Where it came
+// in clear there is nothing left to protect (RFC 8689 section 2).
+func (s *Session) requireTLS(m *Mail) status.Status {
+	if s.TLS == nil {
+		return status.New(530, "5.7.10", "Error: REQUIRETLS needs TLS")
+	}
+	m.TLS = envelope.TLSRequired
+	return status.Status{}
 }
 
 func unsupported(arg string) status.Status {

@@ -71,6 +71,9 @@ type Options struct {
 	// Priority offers MT-PRIORITY (RFC 6710).
 	Priority bool
 
+	// RequireTLS offers REQUIRETLS in sessions with TLS (RFC 8689).
+	RequireTLS bool
+
 	// VERPDelims are what XVERP without a value means, and VERPFilter the
 	// characters that one may have.
 	VERPDelims, VERPFilter string
