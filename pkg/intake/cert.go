@@ -53,7 +53,7 @@ func (srv *Server) perSession(cfg *tls.Config, s *smtpserver.Session) *tls.Confi
 				return nil, errors.New("no server certificate")
 			}
 			s.OwnCert = chosen.Leaf
-			return chosen, nil
+			return s.Signed.Watch(chosen), nil
 		}
 		return c, nil
 	}

@@ -356,7 +356,7 @@ func (p *Params) Received(s *smtpserver.Session, id, first string, now time.Time
 	}
 	lines := []string{"Received: from " + from + " (" + c.Name + " [" + addr + "])"}
 	if s.TLS != nil && p.TLSReceived {
-		lines = append(append(lines, tlsComment(tlspolicy.Summary(s.TLS))...), p.certComment(s))
+		lines = append(append(lines, tlsComment(tlspolicy.ServerSummary(s.TLS, &s.Signed))...), p.certComment(s))
 	}
 	if c.SASLUser != "" && p.SASLHeader {
 		lines = append(lines, "\t(Authenticated sender: "+comment(c.SASLUser)+")")
@@ -405,8 +405,13 @@ func comment(name string) string {
 // tlsComment makes the comment lines about TLS.
 func tlsComment(summary string) []string {
 	first, rest, found := strings.Cut(summary, " key-exchange ")
-	if !found {
-		return []string{"\t(using " + first + ")"}
+	lines := []string{"\t(using " + first}
+	if found {
+		rest, client, both := strings.Cut(rest, " client-signature ")
+		if lines = append(lines, "\t key-exchange "+rest); both {
+			lines = append(lines, "\t client-signature "+client)
+		}
 	}
-	return []string{"\t(using " + first, "\t key-exchange " + rest + ")"}
+	lines[len(lines)-1] += ")"
+	return lines
 }

@@ -72,7 +72,10 @@ func (h *Session) TLSDone(_ context.Context, s *smtpserver.Session, err error) {
 		return
 	}
 	if err := h.srv.verifyClient(s.TLS); err != nil {
-		h.srv.log.Info("", "certificate verification failed for %s: %s", s.Peer(), printable.Text(err.Error()))
+		// As in Postfix, whose first level has the word Untrusted only.
+		if h.srv.TLSLog >= 2 {
+			h.srv.log.Info("", "certificate verification failed for %s: %s", s.Peer(), printable.Text(err.Error()))
+		}
 		return
 	}
 	s.CertOK = true

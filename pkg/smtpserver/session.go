@@ -43,6 +43,9 @@ func Serve(ctx context.Context, conn net.Conn, opts *Options, h Handler) error {
 	defer h.Close(s)
 	opts.Log.Info("", "connect from %s", s.Peer())
 	s.run(ctx)
+	if s.bdat.active && s.where == "BDAT" {
+		s.logContentLost() // between chunks
+	}
 	s.reset()
 	s.w.Flush()
 	s.logEnd()

@@ -23,6 +23,7 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/maillog"
 	"github.com/posthouse-mail/posthouse/pkg/smtpwire"
 	"github.com/posthouse-mail/posthouse/pkg/status"
+	"github.com/posthouse-mail/posthouse/pkg/tlspolicy"
 )
 
 // Options are what is the same for all sessions of a service. They do not
@@ -173,6 +174,9 @@ type Session struct {
 	// OwnCert is the certificate that the client was shown, set by who makes
 	// the configuration, if that matters to the handler.
 	OwnCert *x509.Certificate
+	// Signed is what the server signed its side of the handshake with, if who
+	// makes the configuration notes it.
+	Signed tlspolicy.Signature
 	// CertOK is set by TLSDone: the client's certificate is verified.
 	CertOK bool
 

@@ -64,6 +64,7 @@ func (s *Session) handshake(ctx context.Context, cfg *tls.Config) bool {
 	timeout, request := s.conn.timeout, s.conn.request
 	s.conn.timeout, s.conn.request, s.conn.rate = s.opts.StartTLSTimeout, true, 0
 	s.conn.begin()
+	s.Signed = tlspolicy.Signature{}
 	tc := tls.Server(s.conn, cfg)
 	err := tc.HandshakeContext(ctx)
 	s.conn.timeout, s.conn.request, s.conn.rate = timeout, request, s.opts.MinDataRate
@@ -83,7 +84,7 @@ func (s *Session) handshake(ctx context.Context, cfg *tls.Config) bool {
 	s.forgetLogin()
 	s.h.TLSDone(ctx, s, nil)
 	if s.opts.TLSLog >= 1 {
-		s.opts.Log.Info("", "%s TLS connection established from %s: %s", s.trust(), s.Peer(), tlspolicy.Summary(&state))
+		s.opts.Log.Info("", "%s TLS connection established from %s: %s", s.trust(), s.Peer(), tlspolicy.ServerSummary(&state, &s.Signed))
 	}
 	return true
 }

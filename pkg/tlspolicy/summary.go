@@ -1,21 +1,28 @@
 package tlspolicy
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"strings"
 )
 
-// Summary returns what a log says about a connection, beginning with the
-// version: "TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits)
-// key-exchange X25519 server-signature RSA-PSS (2048 bits)". crypto/tls does
-// not tell the digest of the signature where the key leaves a choice, so that
+// Summary returns what the log of a client says about a connection, beginning
+// with the version: "TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits)
+// key-exchange X25519 server-signature RSA-PSS (2048 bits)". crypto/tls does not
+// tell the digest of the peer's signature where the key leaves a choice, so that
 // word is only there for ECDSA.
-func Summary(cs *tls.ConnectionState) string {
+func Summary(cs *tls.ConnectionState) string { return summary(cs, "", "server") }
+
+// ServerSummary is Summary for a server, which knows its own signature.
+func ServerSummary(cs *tls.ConnectionState, own *Signature) string {
+	return summary(cs, own.String(), "client")
+}
+
+func summary(cs *tls.ConnectionState, own, peer string) string {
 	var b strings.Builder
 	name := tls.CipherSuiteName(cs.CipherSuite)
 	bits := cipherBits(name)
@@ -26,8 +33,9 @@ func Summary(cs *tls.ConnectionState) string {
 	if cs.CurveID != 0 {
 		fmt.Fprintf(&b, " key-exchange %s", curveName(cs.CurveID))
 	}
+	b.WriteString(own)
 	if len(cs.PeerCertificates) > 0 {
-		b.WriteString(signature(cs.PeerCertificates[0]))
+		b.WriteString(signature(peer, cs.PeerCertificates[0].PublicKey, 0))
 	}
 	return b.String()
 }
@@ -93,22 +101,32 @@ func curveName(id tls.CurveID) string {
 	return id.String()
 }
 
-func signature(c *x509.Certificate) string {
-	switch key := c.PublicKey.(type) {
+// signature names a signature of a key that belongs to the server or the client.
+// A digest of 0 is not known, unless the kind of key has but one.
+func signature(whose string, pub crypto.PublicKey, digest crypto.Hash) string {
+	var kind string
+	switch key := pub.(type) {
 	case *rsa.PublicKey:
-		return fmt.Sprintf(" server-signature RSA-PSS (%d bits)", key.N.BitLen())
+		kind = fmt.Sprintf("RSA-PSS (%d bits)", key.N.BitLen())
 	case *ecdsa.PublicKey:
 		switch key.Curve.Params().BitSize {
 		case 256:
-			return " server-signature ECDSA (prime256v1) server-digest SHA256"
+			kind, digest = "ECDSA (prime256v1)", crypto.SHA256
 		case 384:
-			return " server-signature ECDSA (secp384r1) server-digest SHA384"
+			kind, digest = "ECDSA (secp384r1)", crypto.SHA384
+		default:
+			kind, digest = "ECDSA (secp521r1)", crypto.SHA512
 		}
-		return " server-signature ECDSA (secp521r1) server-digest SHA512"
 	case ed25519.PublicKey:
-		return " server-signature Ed25519"
+		kind, digest = "Ed25519", 0
+	default:
+		return ""
 	}
-	return ""
+	text := " " + whose + "-signature " + kind
+	if digest != 0 {
+		text += " " + whose + "-digest " + strings.ReplaceAll(digest.String(), "-", "")
+	}
+	return text
 }
 
 // Established returns the log line for a new connection. peer is
