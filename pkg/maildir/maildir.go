@@ -186,5 +186,8 @@ func (d *Deliverer) now() time.Time {
 // HostPart makes a host name fit for a file name: readers take ':' as the
 // start of the flags.
 func HostPart(host string) string {
+	if !strings.ContainsAny(host, "/:") {
+		return host
+	}
 	return strings.NewReplacer("/", `\057`, ":", `\072`).Replace(host)
 }

@@ -54,7 +54,8 @@ func (c *Content) Next() (data []byte, eol bool, err error) {
 func (m *Message) WriteContentTo(w io.Writer, eol string) error {
 	bw, ok := w.(*bufio.Writer)
 	if !ok {
-		bw = bufio.NewWriterSize(w, writeBuffer)
+		// A record's head is as long as any line end: no message grows.
+		bw = bufio.NewWriterSize(w, int(min(m.DataSize, writeBuffer)))
 	}
 	c := m.Content()
 	open := false

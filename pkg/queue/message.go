@@ -240,18 +240,15 @@ func (m *Message) SetTime(t time.Time) error {
 // SplitAttr splits the "name=value" of an attribute record. Blanks around name
 // and value are no part of them. problem is "" if it could.
 func SplitAttr(data []byte) (name, value, problem string) {
-	const blank = " \t\r\n\v\f"
-	s := strings.TrimLeft(string(data), blank)
-	end := strings.IndexAny(s, blank+"=")
-	if end == 0 || s == "" {
+	name, value, ok := strings.Cut(string(data), "=")
+	name = strings.Trim(name, attrBlank)
+	switch {
+	case name == "":
 		return "", "", "missing attribute name"
-	}
-	rest := ""
-	if end > 0 {
-		rest = strings.TrimLeft(s[end:], blank)
-	}
-	if !strings.HasPrefix(rest, "=") {
+	case !ok || strings.ContainsAny(name, attrBlank):
 		return "", "", "missing '=' after attribute name"
 	}
-	return s[:end], strings.Trim(rest[1:], blank), ""
+	return name, strings.Trim(value, attrBlank), ""
 }
+
+const attrBlank = " \t\r\n\v\f"
