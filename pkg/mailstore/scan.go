@@ -35,11 +35,31 @@ func (f *folder) needsScan() bool {
 	if !f.st.stamps.soft || !f.watchedSince.IsZero() && f.scanned.After(f.watchedSince) {
 		return false
 	}
+	if f.hidden() {
+		return true
+	}
 	rest := max(scanRestMin, scanRest*f.scanCost)
 	if f.scanned.IsZero() {
 		f.scanned = now
 	}
 	return now.Sub(f.scanned) > rest && !s.soft
+}
+
+// hidden reports whether new has more messages than the state, or fewer. It is
+// for times that a change of ours has set as well: deliveries take no lock, and
+// who was told of one must find it at once.
+func (f *folder) hidden() bool {
+	names, err := f.names("new")
+	if err != nil {
+		return true
+	}
+	n := 0
+	for _, name := range names {
+		if maildir.CheckBase(maildir.ParseName(name).Base) {
+			n++
+		}
+	}
+	return n != f.st.table.Summary().InNew
 }
 
 // found is a message file.

@@ -41,6 +41,7 @@ var injectable = map[string]struct {
 	"write":     {unix.SYS_WRITE, 0, 0},
 	"pwrite64":  {unix.SYS_PWRITE64, 0, 0},
 	"fsync":     {unix.SYS_FSYNC, 0, 0},
+	"fdatasync": {unix.SYS_FDATASYNC, 0, 0},
 	"fchmod":    {unix.SYS_FCHMOD, 0, 0},
 	"close":     {unix.SYS_CLOSE, 0, 0},
 	"ftruncate": {unix.SYS_FTRUNCATE, 0, 0},

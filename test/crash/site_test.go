@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -26,6 +27,10 @@ type site struct {
 	ledger *ledger
 	fig    *figures
 	bin    string
+	boots  int // power cuts
+	// power counts when it went and when all processes were dead after that:
+	// odd in between.
+	power atomic.Int64
 }
 
 // plan is how a site is made.
@@ -37,6 +42,7 @@ type plan struct {
 	boxesMB  int
 	queueOpt []string
 	settings []string
+	users    bool // with a user database, to read mail with readerPassword
 }
 
 // newSite makes a site and starts it.
@@ -65,6 +71,9 @@ func newSite(t testing.TB, p plan) *site {
 		s.boxes = testkit.NewImage(t, filepath.Join(dir, "mail"), max(p.boxesMB, 300))
 	}
 	s.mail = testkit.New(t, testkit.In(dir), testkit.Users(append(slices.Clone(maildirUsers), "team-a", "team-b", "list-a", "sender")...))
+	if p.users {
+		s.mail.UserDB(t, readerPassword, maildirUsers)
+	}
 	s.configure(p.settings)
 	if err := s.start(); err != nil {
 		t.Fatal(err)
@@ -233,8 +242,11 @@ func (s *site) powerCut() {
 	if s.boxes == s.queue {
 		images = images[:1]
 	}
+	s.power.Add(1)
 	testkit.Cut(s.t, images...)
 	s.killAll()
+	s.power.Add(1)
+	s.anotherBoot()
 	for _, i := range images {
 		i.Unmount(s.t)
 		i.Mount(s.t)
@@ -244,4 +256,22 @@ func (s *site) powerCut() {
 		s.t.Fatal(err)
 	}
 	s.fig.Recover = append(s.fig.Recover, time.Since(begin))
+}
+
+// anotherBoot gives the kernel another boot id, as a start has after a power cut.
+func (s *site) anotherBoot() {
+	s.t.Helper()
+	s.boots++
+	path := filepath.Join(s.mail.Dir, "boot_id")
+	if err := os.WriteFile(path, fmt.Appendf(nil, "%08x-0000-4000-8000-000000000000\n", s.boots), 0o444); err != nil {
+		s.t.Fatal(err)
+	}
+	if s.boots > 1 {
+		return
+	}
+	const at = "/proc/sys/kernel/random/boot_id"
+	if err := unix.Mount(path, at, "", unix.MS_BIND, ""); err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { unix.Unmount(at, unix.MNT_DETACH) })
 }
