@@ -175,6 +175,7 @@ func (c *conn) setMetadata() error {
 	case err != nil:
 		return err
 	}
+	c.changedMetadata(name, list)
 	return c.ok("Setmetadata completed.")
 }
 

@@ -19,6 +19,7 @@ type notification struct {
 	subs     map[string]bool
 	boxes    map[string]*mailstore.Mailbox // that are watched
 	missed   []string                      // changed, and not told yet
+	metadata map[string]knownMetadata
 }
 
 // close ends watching.
@@ -58,23 +59,14 @@ type eventGroup struct {
 	events map[string]bool
 }
 
-// knownEvents are those of RFC 5465 5 that there are.
-func knownEvent(name string) bool {
+// supportedEvent reports events of RFC 5465 5 that there are; the others are
+// told with BADEVENT.
+func supportedEvent(name string) bool {
 	switch name {
-	case "MESSAGENEW", "MESSAGEEXPUNGE", "FLAGCHANGE", "ANNOTATIONCHANGE", "MAILBOXNAME", "SUBSCRIPTIONCHANGE",
-		"MAILBOXMETADATACHANGE", "SERVERMETADATACHANGE":
+	case "MESSAGENEW", "MESSAGEEXPUNGE", "FLAGCHANGE", "MAILBOXNAME", "SUBSCRIPTIONCHANGE", mailboxMetadata, serverMetadata:
 		return true
 	}
 	return false
-}
-
-// supportedEvent: the others are told with BADEVENT.
-func supportedEvent(name string) bool {
-	switch name {
-	case "ANNOTATIONCHANGE", "MAILBOXMETADATACHANGE", "SERVERMETADATACHANGE":
-		return false
-	}
-	return knownEvent(name)
 }
 
 // setNotify is NOTIFY.
@@ -108,7 +100,7 @@ func (c *conn) setNotify() error {
 		return nil
 	}
 	if bad != "" {
-		return refuse("BADEVENT (FlagChange MailboxName MessageExpunge MessageNew SubscriptionChange)", "Unsupported event "+bad+".")
+		return refuse("BADEVENT (FlagChange MailboxMetadataChange MailboxName MessageExpunge MessageNew ServerMetadataChange SubscriptionChange)", "Unsupported event "+bad+".")
 	}
 	if n != nil {
 		if err := c.startNotify(n, status); err != nil {
@@ -117,6 +109,7 @@ func (c *conn) setNotify() error {
 	}
 	c.notify.close()
 	c.notify = n
+	c.learnMetadata()
 	return c.ok("Notify completed.")
 }
 
@@ -169,10 +162,7 @@ func (c *conn) readEventGroup(n *notification, bad *string) {
 
 func (c *conn) readEvent(n *notification, g *eventGroup, selected bool, bad *string) {
 	word := c.dec.Word()
-	switch {
-	case !knownEvent(word):
-		c.dec.Fail("Unknown event %s", word)
-	case !supportedEvent(word):
+	if !supportedEvent(word) {
 		*bad = word
 	}
 	g.events[word] = true
@@ -393,6 +383,7 @@ func (c *conn) tellFolders() error {
 			}
 		}
 	}
+	c.tellMetadataChanges(folders)
 	return nil
 }
 
@@ -412,7 +403,8 @@ const foldersEvery = time.Second
 func (n *notification) watchFolders(out chan<- string, end <-chan struct{}) {
 	wanted := false
 	for i := range n.groups {
-		wanted = wanted || n.groups[i].events["MAILBOXNAME"] || n.groups[i].events["SUBSCRIPTIONCHANGE"]
+		e := n.groups[i].events
+		wanted = wanted || e["MAILBOXNAME"] || e["SUBSCRIPTIONCHANGE"] || e[mailboxMetadata] || e[serverMetadata]
 	}
 	if !wanted {
 		return

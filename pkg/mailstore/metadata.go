@@ -3,6 +3,7 @@ package mailstore
 import (
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -83,6 +84,24 @@ func (s *Store) Metadata(name string) ([]Annotation, error) {
 		}
 	}
 	return out, nil
+}
+
+// MetadataStamp is something that is another one when the annotations of a
+// folder, or of the server if name is "", have changed.
+func (s *Store) MetadataStamp(name string) (string, error) {
+	dir, file, err := s.metadataFile(name, 0)
+	if err != nil {
+		return "", err
+	}
+	info, err := os.Lstat(filepath.Join(dir, file))
+	if errors.Is(err, os.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", temporary(err)
+	}
+	ino, _ := inodeOf(info) // each change makes a new file
+	return fmt.Sprint(ino, info.Size(), info.ModTime().UnixNano()), nil
 }
 
 // privateOwner is in the lines of private annotations.
