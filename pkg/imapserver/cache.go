@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 
 	"github.com/posthouse-mail/posthouse/pkg/mailstore"
-	"github.com/posthouse-mail/posthouse/pkg/mime/structure"
 )
 
 // CacheVersion is of the form of what the sessions keep in the store's cache.
@@ -62,36 +61,6 @@ func lower(s string) string {
 	return s
 }
 
-// keptFields takes the fields that are kept out of a header; ok is false if
-// one is too long.
-func keptFields(header []byte) (kept []byte, ok bool) {
-	kept, ok = make([]byte, 0, 1024), true
-	structure.EachRaw(header, func(field, name, _ []byte) {
-		var low [30]byte
-		if len(name) > len(low) {
-			return
-		}
-		for i, c := range name {
-			if c >= 'A' && c <= 'Z' {
-				c |= 0x20
-			}
-			low[i] = c
-		}
-		if !cachedField(string(low[:len(name)])) {
-			return
-		}
-		if len(field) > maxCachedField {
-			ok = false
-			return
-		}
-		kept = append(kept, field...)
-		if !bytes.HasSuffix(field, []byte("\n")) {
-			kept = append(kept, '\r', '\n')
-		}
-	})
-	return kept, ok
-}
-
 // needs are what a FETCH wants of messages that their files must tell, where
 // the cache does not have it.
 type needs struct{ body, envelope, fields, preview bool }
@@ -119,41 +88,19 @@ func (r *fetchRequest) lacking(entry mailstore.Entry) (n needs) {
 	return n
 }
 
-// find finds in a message what is lacking.
-func (n needs) find(content *mailstore.Content) ([]mailstore.Field, error) {
-	header, err := readHeader(content)
-	if err != nil {
-		return nil, err
-	}
-	if !n.body && !n.preview {
-		return headerFacts(header), nil
-	}
-	root, err := parseContent(content)
-	if err != nil {
-		return nil, err
-	}
-	put := factsOf(header, &root.Header.Envelope)
-	put = append(put, mailstore.Field{ID: cacheBodyStructure, Data: root.AppendBody(make([]byte, 0, 512), true)},
-		mailstore.Field{ID: cacheBody, Data: root.AppendBody(make([]byte, 0, 256), false)})
-	if n.preview {
-		put = append(put, mailstore.Field{ID: cachePreview, Data: []byte(previewOf(content, root))})
-	}
-	return put, nil
-}
-
 // fill finds what the items need of a message and the cache does not have.
 func (f *fetching) fill(msg *mailstore.Message) error {
 	n := f.req.lacking(f.entry)
 	if !n.any() {
 		return nil
 	}
-	put, ok := f.ahead[msg.UID]
-	if !ok {
+	put := f.ahead[msg.UID].fields
+	if put == nil {
 		if err := f.open(msg); err != nil {
 			return err
 		}
 		var err error
-		if put, err = n.find(f.content); err != nil {
+		if put, err = n.find(f.content, new(finding)); err != nil {
 			return err
 		}
 	}
@@ -170,7 +117,12 @@ const (
 )
 
 // lookedAt is what a look ahead found, by UID.
-type lookedAt map[uint32][]mailstore.Field
+type lookedAt map[uint32]seen
+
+type seen struct {
+	fields   []mailstore.Field
+	internal int64 // the internal date, if it was seen on the way
+}
 
 // lookAhead finds what is lacking of the messages of a bunch. What goes wrong
 // is found again, and told, when it is their turn.
@@ -187,7 +139,7 @@ func (f *fetching) lookAhead(bunch []numbered) lookedAt {
 	if len(todo) < aheadLeast {
 		return nil
 	}
-	found := make([][]mailstore.Field, len(todo))
+	found := make([]seen, len(todo))
 	var next atomic.Int32
 	var wg sync.WaitGroup
 	for range min(runtime.GOMAXPROCS(0), 8) {
@@ -195,13 +147,15 @@ func (f *fetching) lookAhead(bunch []numbered) lookedAt {
 		go func() {
 			defer wg.Done()
 			var scratch mailstore.Scratch // nothing that is found lies in it
+			w := finding{many: true}
 			for n := int(next.Add(1)) - 1; n < len(todo); n = int(next.Add(1)) - 1 {
 				msg := &bunch[todo[n]].msg
 				content, err := f.c.mb.OpenIn(msg.UID, &scratch)
 				if err != nil {
 					continue
 				}
-				found[n], _ = f.req.lacking(mailstore.Entry{}).find(content)
+				fields, _ := f.req.lacking(mailstore.Entry{}).find(content, &w)
+				found[n] = seen{fields, scratch.Internal}
 				content.Close()
 			}
 		}()
@@ -209,7 +163,7 @@ func (f *fetching) lookAhead(bunch []numbered) lookedAt {
 	wg.Wait()
 	ahead := make(lookedAt, len(todo))
 	for n, i := range todo {
-		if found[n] != nil {
+		if found[n].fields != nil {
 			ahead[bunch[i].msg.UID] = found[n]
 		}
 	}
@@ -274,18 +228,4 @@ func (f *fetching) get(id uint16) ([]byte, bool) {
 		}
 	}
 	return f.entry.Get(id)
-}
-
-// headerFacts are what the cache keeps of a header.
-func headerFacts(header []byte) []mailstore.Field {
-	parsed := structure.ParseFields(header)
-	return factsOf(header, &parsed.Envelope)
-}
-
-func factsOf(header []byte, envelope *structure.Envelope) []mailstore.Field {
-	put := []mailstore.Field{{ID: cacheEnvelope, Data: envelope.Append(make([]byte, 0, 512))}}
-	if kept, ok := keptFields(header); ok {
-		put = append(put, mailstore.Field{ID: cacheFields, Data: kept})
-	}
-	return put
 }

@@ -3,6 +3,7 @@ package imapserver
 import (
 	"errors"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/posthouse-mail/posthouse/pkg/imapwire"
@@ -96,6 +97,7 @@ type fetching struct {
 	entry   mailstore.Entry
 	found   []mailstore.Field // beside entry
 	ahead   lookedAt
+	dated   bool // size or dates are asked for
 	content *mailstore.Content
 	scratch []byte
 }
@@ -141,6 +143,9 @@ func (c *conn) doFetch(ranges []imapwire.Range, req *fetchRequest) error {
 func (f *fetching) each(ranges []imapwire.Range, want func(*mailstore.Summary) bool) error {
 	c := f.c
 	ahead := f.req.lacking(mailstore.Entry{}).any()
+	f.dated = slices.ContainsFunc(f.req.items, func(it item) bool {
+		return it.kind == itemSize || it.kind == itemInternalDate || it.kind == itemSaveDate
+	})
 	b := &bunches{f: f}
 	n := 0
 	err := c.eachIf(ranges, want, func(seq int, msg *mailstore.Message) bool {
@@ -179,6 +184,9 @@ func (f *fetching) markSeen() error {
 // command fails in the end.
 func (f *fetching) message(seq int, msg *mailstore.Message) {
 	f.entry, f.found, f.content = mailstore.Entry{}, nil, nil
+	if s, ok := f.ahead[msg.UID]; ok && f.dated {
+		f.c.mb.SeenDate(msg, s.internal)
+	}
 	defer f.closeContent()
 	if err := f.prepare(msg); err != nil {
 		if errors.Is(err, mailstore.ErrExpunged) {

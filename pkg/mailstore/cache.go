@@ -62,19 +62,18 @@ type cacheFile struct {
 	over       map[uint32]cacheAt // newer than base
 	window     []byte
 	windowOff  int64
-	pending    []pendingEntry
-	pendingLen int
+	// pending are entries that are not in the file, in its form. The bytes
+	// are never changed, so that entries stay good.
+	pending   []byte
+	pendingAt []cacheAt // off is that in pending
+	pendingBy map[uint32]int
+	room      int // for pending, by what it took last time
 }
 
 type cacheAt struct {
 	uid  uint32
 	size uint32
 	off  int64
-}
-
-type pendingEntry struct {
-	uid uint32
-	b   []byte
 }
 
 func cacheHeader(id uint64, validity, version uint32) []byte {
@@ -90,14 +89,13 @@ func cacheHeader(id uint64, validity, version uint32) []byte {
 func (m *Mailbox) Cached(uid uint32) Entry {
 	m.f.mu.Lock()
 	defer m.f.mu.Unlock()
-	c := m.f.openCache(m.st.validity, m.store.o.CacheVersion)
-	if c == nil {
-		return Entry{}
-	}
-	for i := len(c.pending) - 1; i >= 0; i-- {
-		if c.pending[i].uid == uid {
-			return Entry{c.pending[i].b}
-		}
+	return m.f.openCache(m.st.validity, m.store.o.CacheVersion).get(uid)
+}
+
+func (c *cacheFile) get(uid uint32) Entry {
+	if i, ok := c.pendingBy[uid]; ok {
+		at := c.pendingAt[i]
+		return Entry{c.pending[at.off+entryHead : at.off+int64(at.size)]}
 	}
 	at, ok := c.find(uid)
 	if !ok {
@@ -106,7 +104,7 @@ func (m *Mailbox) Cached(uid uint32) Entry {
 	return Entry{c.entry(at)}
 }
 
-// openCache returns the cache, or nil if there is none.
+// openCache returns the cache, which is empty if there is none.
 func (f *folder) openCache(validity, version uint32) *cacheFile {
 	if f.cache != nil {
 		return f.cache
@@ -234,15 +232,30 @@ func (c *cacheFile) entry(at cacheAt) []byte {
 	return b[entryHead:]
 }
 
+// maxPending is how many bytes of entries wait to be written.
+const maxPending = 512 << 10
+
 // PutCache keeps fields of a message, beside those that the cache has. They
 // reach the disk in bunches, the last with Close or FlushCache.
 func (m *Mailbox) PutCache(uid uint32, fields []Field) {
-	old := m.Cached(uid)
-	size := len(old.b)
-	for _, f := range fields {
-		size += 6 + len(f.Data)
+	m.f.mu.Lock()
+	c := m.f.openCache(m.st.validity, m.store.o.CacheVersion)
+	c.put(uid, fields, c.get(uid))
+	full := len(c.pending) > maxPending
+	m.f.mu.Unlock()
+	if full {
+		m.FlushCache()
 	}
-	b := make([]byte, 0, size)
+}
+
+func (c *cacheFile) put(uid uint32, fields []Field, old Entry) {
+	if c.pending == nil {
+		c.pending = make([]byte, 0, max(c.room, 4<<10))
+		c.pendingBy = make(map[uint32]int)
+	}
+	start := len(c.pending)
+	b := append(c.pending, 0, 0, 0, 0)
+	b = binary.LittleEndian.AppendUint32(b, uid)
 	for _, f := range fields {
 		b = appendField(b, f.ID, f.Data)
 	}
@@ -256,21 +269,14 @@ func (m *Mailbox) PutCache(uid uint32, fields []Field) {
 		}
 		rest = rest[6+n:]
 	}
-	if len(b) > maxCacheEntry {
+	size := len(b) - start
+	if size > maxCacheEntry+entryHead {
 		return
 	}
-	m.f.mu.Lock()
-	c := m.f.cache
-	full := false
-	if c != nil {
-		c.pending = append(c.pending, pendingEntry{uid, b})
-		c.pendingLen += len(b)
-		full = c.pendingLen > cacheWindow || len(c.pending) > 200
-	}
-	m.f.mu.Unlock()
-	if full {
-		m.FlushCache()
-	}
+	binary.LittleEndian.PutUint32(b[start:], crc32.Checksum(b[start+4:], castagnoli))
+	c.pending = b
+	c.pendingBy[uid] = len(c.pendingAt)
+	c.pendingAt = append(c.pendingAt, cacheAt{uid: uid, size: uint32(size), off: int64(start)})
 }
 
 func appendField(b []byte, id uint16, data []byte) []byte {
@@ -288,12 +294,13 @@ func (m *Mailbox) FlushCache() {
 	if c == nil || len(c.pending) == 0 {
 		return
 	}
-	pending := c.pending
-	c.pending, c.pendingLen = nil, 0
+	data, list := c.pending, c.pendingAt
+	c.room = min(len(data)+len(data)/8, maxPending+maxPending/8)
+	c.pending, c.pendingAt, c.pendingBy = nil, nil, nil
 	if m.readOnly && m.rights&RightsAll != RightsAll {
 		return // somebody else's folder
 	}
-	err := m.f.locked(func() error { return c.write(m.f, m.st.validity, m.store.o.CacheVersion, pending) })
+	err := m.f.locked(func() error { return c.write(m.f, m.st.validity, m.store.o.CacheVersion, data, list) })
 	if err != nil {
 		m.f.sh.log.Warn("cache is not written", "folder", m.f.dir, "reason", err)
 		m.f.closeCache()
@@ -313,7 +320,7 @@ func (f *folder) closeCache() {
 }
 
 // write adds entries, with the folder's lock held.
-func (c *cacheFile) write(f *folder, validity, version uint32, pending []pendingEntry) error {
+func (c *cacheFile) write(f *folder, validity, version uint32, data []byte, list []cacheAt) error {
 	if c.data == nil || !sameInode(f.path(fileCacheMap), c.mapIno) {
 		c.reset()
 		c.open(f, validity, version)
@@ -329,21 +336,13 @@ func (c *cacheFile) write(f *folder, validity, version uint32, pending []pending
 		return err
 	}
 	off := max(info.Size(), cacheHead)
-	size := 0
-	for _, p := range pending {
-		size += entryHead + len(p.b)
-	}
-	data, refs := make([]byte, 0, size), make([]byte, 0, len(pending)*cacheRef)
-	for _, p := range pending {
-		start := len(data)
-		data = append(data, 0, 0, 0, 0)
-		data = binary.LittleEndian.AppendUint32(data, p.uid)
-		data = append(data, p.b...)
-		binary.LittleEndian.PutUint32(data[start:], crc32.Checksum(data[start+4:], castagnoli))
-		ref := binary.LittleEndian.AppendUint32(nil, p.uid)
-		ref = binary.LittleEndian.AppendUint32(ref, uint32(len(data)-start))
-		ref = binary.LittleEndian.AppendUint64(ref, uint64(off+int64(start)))
-		refs = binary.LittleEndian.AppendUint32(append(refs, ref...), crc32.ChecksumIEEE(ref))
+	refs := make([]byte, 0, len(list)*cacheRef)
+	for _, at := range list {
+		start := len(refs)
+		refs = binary.LittleEndian.AppendUint32(refs, at.uid)
+		refs = binary.LittleEndian.AppendUint32(refs, at.size)
+		refs = binary.LittleEndian.AppendUint64(refs, uint64(off+at.off))
+		refs = binary.LittleEndian.AppendUint32(refs, crc32.ChecksumIEEE(refs[start:]))
 	}
 	if err := f.sh.fs.Write(c.data, data, off); err != nil {
 		return err

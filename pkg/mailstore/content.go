@@ -3,6 +3,7 @@ package mailstore
 import (
 	"errors"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -21,19 +22,26 @@ type Content = crlf.Content
 func (m *Mailbox) Open(uid uint32) (*Content, error) { return m.OpenIn(uid, new(Scratch)) }
 
 // Scratch is memory for contents that are opened one after another.
-type Scratch struct{ file, view []byte }
+type Scratch struct {
+	file, view []byte
+	// Internal is the internal date of the last one, if that was seen on the
+	// way, else Unknown.
+	Internal int64
+}
 
 // OpenIn is Open with memory of the caller's, until whose next use the content
 // is good.
 func (m *Mailbox) OpenIn(uid uint32, s *Scratch) (*Content, error) {
+	s.Internal = Unknown
 	r, err := m.record(uid)
 	if err != nil {
 		return nil, err
 	}
 	if r.Flags&(index.OddName|Gone) == 0 {
 		check := safefile.Check{Owner: safefile.AnyOwner, Links: true}
-		data, err := m.f.sh.fs.ReadSmall(m.f.path(r.Path()), s.file, crlf.Small, check)
+		data, mtime, err := m.f.sh.fs.ReadSmall(m.f.messagePath(&r), s.file, crlf.Small, check)
 		if err == nil && data != nil {
+			s.Internal = mtime
 			c := crlf.Whole(data, s.view)
 			if s.file = data; c.Size() != int64(len(data)) {
 				s.view = c.Bytes() // else it is the same memory
@@ -52,6 +60,10 @@ func (m *Mailbox) OpenIn(uid uint32, s *Scratch) (*Content, error) {
 	}
 	return c, nil
 }
+
+// messagePath is path for where the file of a message should be. There are
+// many of these.
+func (f *folder) messagePath(r *index.Record) string { return f.dir + "/" + r.Path() }
 
 // record returns a message of the view.
 func (m *Mailbox) record(uid uint32) (index.Record, error) {
@@ -163,6 +175,18 @@ func (m *Mailbox) Facts(msg *Message) (Facts, error) {
 	return facts, m.keepFacts(msg.UID, facts)
 }
 
+// SeenDate keeps the internal date of a message of the view that was seen when
+// it was opened (see [Scratch]), as Facts would.
+func (m *Mailbox) SeenDate(msg *Message, internal int64) {
+	if msg.Size == Unknown || msg.Internal != Unknown || internal == Unknown {
+		return
+	}
+	msg.Internal = internal
+	if err := m.keepFacts(msg.UID, Facts{Size: msg.Size, Internal: internal, Saved: savedAt(msg)}); err != nil {
+		m.store.sh.log.Debug("dates are not kept", "folder", m.f.dir, "reason", err)
+	}
+}
+
 // savedAt is the time in the name of the file, which is when it was delivered.
 func savedAt(msg *Message) int64 {
 	if t := maildir.Seconds(msg.Base); t > 0 {
@@ -181,7 +205,7 @@ func (m *Mailbox) keepFacts(uid uint32, facts Facts) error {
 	}
 	m.mu.Lock()
 	if m.found == nil {
-		m.found = make(map[uint32]Facts)
+		m.found = make(map[uint32]Facts, manyFacts)
 	}
 	m.found[uid] = facts
 	many := len(m.found) >= manyFacts
@@ -203,6 +227,7 @@ func (m *Mailbox) flushFacts() error {
 		return nil
 	}
 	return m.f.change(func(c *change) error {
+		c.ops = slices.Grow(c.ops, len(found)+1)
 		for uid, facts := range found {
 			r, ok, err := c.get(uid)
 			if err != nil {

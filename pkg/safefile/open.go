@@ -54,25 +54,26 @@ func (fs *FS) Open(path string, flag int, c Check) (*os.File, *unix.Stat_t, erro
 
 // ReadSmall reads a file as Open and a read to the size that it has do, with
 // half the system calls. A file of more than limit bytes is not read: data is
-// nil then. It is in buf if that has room for it.
-func (fs *FS) ReadSmall(path string, buf []byte, limit int64, c Check) (data []byte, err error) {
+// nil then. It is in buf if that has room for it. mtime is when it was changed,
+// in seconds.
+func (fs *FS) ReadSmall(path string, buf []byte, limit int64, c Check) (data []byte, mtime int64, err error) {
 	if err := fs.fault(OpOpen, path); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	fd, err := open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+		return nil, 0, &os.PathError{Op: "open", Path: path, Err: err}
 	}
 	defer unix.Close(fd)
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
-		return nil, &os.PathError{Op: "fstat", Path: path, Err: err}
+		return nil, 0, &os.PathError{Op: "fstat", Path: path, Err: err}
 	}
 	if err := c.Verify(&st); err != nil {
-		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+		return nil, 0, &os.PathError{Op: "open", Path: path, Err: err}
 	}
 	if st.Size > limit {
-		return nil, nil
+		return nil, 0, nil
 	}
 	if data = buf[:0]; int64(cap(buf)) < st.Size || buf == nil {
 		data = make([]byte, st.Size)
@@ -83,14 +84,14 @@ func (fs *FS) ReadSmall(path string, buf []byte, limit int64, c Check) (data []b
 		switch {
 		case err == unix.EINTR:
 		case err != nil:
-			return nil, &os.PathError{Op: "read", Path: path, Err: err}
+			return nil, 0, &os.PathError{Op: "read", Path: path, Err: err}
 		case k == 0:
-			return data[:n], nil // it was cut meanwhile
+			return data[:n], st.Mtim.Sec, nil // it was cut meanwhile
 		default:
 			n += k
 		}
 	}
-	return data, nil
+	return data, st.Mtim.Sec, nil
 }
 
 // OpenDir opens a directory, which may be a symbolic link, to read its names.

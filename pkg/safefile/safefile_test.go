@@ -229,23 +229,27 @@ func TestReadSmall(t *testing.T) {
 		t.Fatal(err)
 	}
 	fs, check := new(FS), Check{Owner: AnyOwner}
-	if data, err := fs.ReadSmall(path, nil, 12, check); string(data) != "twelve bytes" || err != nil {
+	at := time.Unix(1700000000, 0)
+	if err := os.Chtimes(path, at, at); err != nil {
+		t.Fatal(err)
+	}
+	if data, mtime, err := fs.ReadSmall(path, nil, 12, check); string(data) != "twelve bytes" || mtime != at.Unix() || err != nil {
 		t.Errorf("%q, %v", data, err)
 	}
 	buf := make([]byte, 12)
-	if data, err := fs.ReadSmall(path, buf, 12, check); string(data) != "twelve bytes" || err != nil || &data[0] != &buf[0] {
+	if data, _, err := fs.ReadSmall(path, buf, 12, check); string(data) != "twelve bytes" || err != nil || &data[0] != &buf[0] {
 		t.Errorf("with a buffer: %q, %v", data, err)
 	}
-	if data, err := fs.ReadSmall(path, nil, 11, check); data != nil || err != nil {
+	if data, _, err := fs.ReadSmall(path, nil, 11, check); data != nil || err != nil {
 		t.Errorf("over the limit: %q, %v", data, err)
 	}
-	if data, err := fs.ReadSmall(empty, nil, 11, check); data == nil || err != nil {
+	if data, _, err := fs.ReadSmall(empty, nil, 11, check); data == nil || err != nil {
 		t.Errorf("empty: %v, %v", data, err)
 	}
-	if _, err := fs.ReadSmall(link, nil, 12, check); err == nil {
+	if _, _, err := fs.ReadSmall(link, nil, 12, check); err == nil {
 		t.Error("a symbolic link was followed")
 	}
-	if _, err := fs.ReadSmall(filepath.Join(dir, "none"), nil, 12, check); !errors.Is(err, os.ErrNotExist) {
+	if _, _, err := fs.ReadSmall(filepath.Join(dir, "none"), nil, 12, check); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no file: %v", err)
 	}
 }

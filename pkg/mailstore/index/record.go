@@ -58,7 +58,10 @@ const InNames = 26
 // Info returns the flags as they stand in a file name, behind ":2,".
 func (r *Record) Info() string {
 	var b [len(letters) + InNames]byte
-	out := b[:0]
+	return string(r.info(b[:0]))
+}
+
+func (r *Record) info(out []byte) []byte {
 	for _, l := range letters {
 		if r.Flags&l.flag != 0 {
 			out = append(out, l.letter)
@@ -69,7 +72,7 @@ func (r *Record) Info() string {
 			out = append(out, byte('a'+k))
 		}
 	}
-	return string(out)
+	return out
 }
 
 // ParseInfo is the reverse of Info. odd reports letters that have no meaning.
@@ -98,5 +101,8 @@ func (r *Record) Path() string {
 	if r.Flags&InNew != 0 {
 		return "new/" + r.Base
 	}
-	return "cur/" + r.Base + ":2," + r.Info()
+	var b [256]byte
+	out := append(b[:0], "cur/"...)
+	out = append(append(out, r.Base...), ":2,"...)
+	return string(r.info(out))
 }

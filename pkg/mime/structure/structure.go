@@ -72,12 +72,45 @@ func (p *Part) Find(path []uint32) *Part {
 // scanner is one pass over a message.
 type scanner struct {
 	root  *Part
-	stack []*level
+	stack []level
 	parts int
 	off   int64 // of the line
 	state int
 	head  []byte
 	lines int64 // line ends so far
+	mem   *Scratch
+}
+
+// Scratch is memory for messages that are parsed one after another.
+type Scratch struct {
+	parts  []*[partsAtOnce]Part
+	used   int
+	levels []level
+	head   []byte
+}
+
+const partsAtOnce = 4
+
+// maxScratch is how many parts stay for the next message.
+const maxScratch = 64
+
+// part returns a part that is empty.
+func (m *Scratch) part() *Part {
+	if m.used == len(m.parts)*partsAtOnce {
+		m.parts = append(m.parts, new([partsAtOnce]Part))
+	}
+	p := &m.parts[m.used/partsAtOnce][m.used%partsAtOnce]
+	m.used++
+	*p = Part{Children: p.Children[:0]}
+	return p
+}
+
+// reset makes all free again.
+func (m *Scratch) reset() {
+	m.used = 0
+	if len(m.parts) > maxScratch/partsAtOnce {
+		m.parts = nil
+	}
 }
 
 // level is a part that is not at its end.
@@ -100,8 +133,7 @@ func Parse(r io.Reader) (*Part, error) {
 
 // ParseBuffer is Parse with a buffer that can be used again.
 func ParseBuffer(r io.Reader, buf []byte) (*Part, error) {
-	s := &scanner{root: &Part{}}
-	s.push(&level{part: s.root})
+	s := newScanner(new(Scratch))
 	br := &lineReader{r: r, buf: buf}
 	whole := true // the line begins here
 	for {
@@ -157,21 +189,23 @@ func (l *lineReader) next() (line []byte, eol bool, err error) {
 	}
 }
 
-func (s *scanner) push(l *level) {
+func (s *scanner) push(l level) {
 	s.stack = append(s.stack, l)
 	s.parts++
 	s.state, s.head = inHeader, s.head[:0]
 }
 
-func (s *scanner) top() *level { return s.stack[len(s.stack)-1] }
+func (s *scanner) top() *level { return &s.stack[len(s.stack)-1] }
 
 // line takes a line, or where it does not begin here or has no end, a piece.
 func (s *scanner) line(line []byte, whole, eol bool) {
-	defer func() {
-		if eol {
-			s.lines++
-		}
-	}()
+	s.take(line, whole)
+	if eol {
+		s.lines++
+	}
+}
+
+func (s *scanner) take(line []byte, whole bool) {
 	if whole && len(line) > 2 && line[0] == '-' && line[1] == '-' {
 		if i, last := s.boundary(line); i >= 0 {
 			s.atBoundary(i, last, int64(len(line)))
@@ -228,13 +262,14 @@ func (s *scanner) atBoundary(i int, last bool, length int64) {
 		s.state = inBody
 		return
 	}
-	m := s.stack[i]
-	p := &Part{Start: s.off + length, Body: s.off + length}
+	m := &s.stack[i]
+	p := s.mem.part()
+	p.Start, p.Body = s.off+length, s.off+length
 	if m.digest {
 		p.Header.Type.Major, p.Header.Type.Minor = "message", "rfc822"
 	}
 	m.part.Children = append(m.part.Children, p)
-	s.push(&level{part: p, digest: m.digest})
+	s.push(level{part: p, digest: m.digest})
 }
 
 // closeTo ends the levels from n on. The line end before a boundary belongs to
@@ -298,9 +333,10 @@ func (s *scanner) endHeader(body int64, ends int64) {
 		if len(s.stack) >= MaxNesting || s.parts >= MaxParts {
 			return
 		}
-		child := &Part{Start: body, Body: body}
-		p.Children = []*Part{child}
-		s.push(&level{part: child})
+		child := s.mem.part()
+		child.Start, child.Body = body, body
+		p.Children = append(p.Children, child)
+		s.push(level{part: child})
 	}
 }
 
@@ -327,10 +363,24 @@ func (p *Part) clamp(from, to int64) {
 }
 
 // ParseBytes is Parse of a message that is in memory.
-func ParseBytes(b []byte) *Part {
-	s := &scanner{root: &Part{}, head: make([]byte, 0, min(len(b), 1024))}
-	s.push(&level{part: s.root})
+func ParseBytes(b []byte) *Part { return ParseIn(b, new(Scratch)) }
+
+// ParseIn is ParseBytes with memory of the caller's, until whose next use the
+// parts are good.
+func ParseIn(b []byte, m *Scratch) *Part {
+	s := newScanner(m)
 	for len(b) > 0 {
+		if s.state == inBody && !bytes.HasPrefix(b, []byte("--")) {
+			// Only a line that begins so can be a boundary.
+			n := bytes.Index(b, []byte("\n--")) + 1
+			if n == 0 {
+				n = len(b)
+			}
+			s.lines += int64(bytes.Count(b[:n], []byte{'\n'}))
+			s.off += int64(n)
+			b = b[n:]
+			continue
+		}
 		n := bytes.IndexByte(b, '\n') + 1
 		eol := n > 0
 		if !eol {
@@ -341,5 +391,16 @@ func ParseBytes(b []byte) *Part {
 		b = b[n:]
 	}
 	s.end()
+	m.head, m.levels = s.head[:0], s.stack[:0]
 	return s.root
+}
+
+func newScanner(m *Scratch) *scanner {
+	m.reset()
+	if m.head == nil {
+		m.head = make([]byte, 0, 1024)
+	}
+	s := &scanner{root: m.part(), mem: m, head: m.head, stack: m.levels}
+	s.push(level{part: s.root})
+	return s
 }

@@ -12,19 +12,20 @@ func (e *Envelope) Append(b []byte) []byte {
 	b = nstring(b, e.Date, e.hasDate)
 	b = append(b, ' ')
 	b = nstring(b, e.Subject, e.hasSubject)
-	from := appendAddresses(nil, e.From)
+	var from, to int // where From is
 	for i, field := range []string{e.From, e.Sender, e.ReplyTo, e.To, e.Cc, e.Bcc} {
 		b = append(b, ' ')
 		switch {
 		case i == 0:
-			b = append(b, from...)
+			from = len(b)
+			b = appendAddresses(b, field)
+			to = len(b)
 		case i <= 2:
 			// RFC 9051 7.5.2: Sender and Reply-To default to From.
-			list := appendAddresses(nil, field)
-			if string(list) == "NIL" {
-				list = from
+			start := len(b)
+			if b = appendAddresses(b, field); string(b[start:]) == "NIL" {
+				b = append(b[:start], b[from:to]...)
 			}
-			b = append(b, list...)
 		default:
 			b = appendAddresses(b, field)
 		}
