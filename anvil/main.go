@@ -44,6 +44,6 @@ import (
 func main() {
 	service.Main(service.Daemon{
 		Name: "anvil", Kind: service.Stream, Jail: jail.QueueOnly,
-		Solitary: true, Permanent: true, Login: true, Prepare: prepare,
+		Solitary: true, Permanent: true, Login: true, Submission: true, Prepare: prepare,
 	})
 }

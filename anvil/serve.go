@@ -20,11 +20,14 @@ type params struct {
 	Unit   time.Duration `param:"anvil_rate_time_unit"`
 	Update time.Duration `param:"anvil_status_update_time"`
 	Data   string        `param:"data_directory"`
+	Owner  string        `param:"submission_owner"`
 }
 
 type server struct {
 	params
 	log *maillog.Logger
+	// maySpend reports whether a process of a user may say what users send.
+	maySpend func(uid int) bool
 
 	mu    sync.Mutex
 	table *table
@@ -40,6 +43,7 @@ func prepare(env *service.Env) (*service.Hooks, error) {
 	if err := env.Config.Fill(&s.params); err != nil {
 		return nil, err
 	}
+	s.maySpend = service.OnlyUser(s.Owner)
 	s.table, s.usage = newTable(s.Unit), newUsage()
 	if l, u, err := openLedger(s.Data); err != nil {
 		env.Log.Warn("", "what users send is not remembered over a restart: %v", err)
@@ -85,6 +89,9 @@ func (s *server) session(ctx context.Context, conn net.Conn) error {
 		}
 		if err != nil {
 			return fmt.Errorf("receive request: %w", err)
+		}
+		if req.Value("request") == anvilclient.Spend && !s.maySpend(cred.UID) {
+			return fmt.Errorf("refused to count for process %d of uid %d, which is not submission", cred.PID, cred.UID)
 		}
 		if err := c.Send(s.answer(p, req, time.Now())); err != nil {
 			return fmt.Errorf("send reply: %w", err)

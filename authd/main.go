@@ -83,7 +83,7 @@ import (
 
 func main() {
 	service.Main(service.Daemon{
-		Name: "authd", Kind: service.Stream, Jail: jail.Auth, Login: true,
+		Name: "authd", Kind: service.Stream, Jail: jail.Auth, Login: true, Submission: true,
 		Solitary: true, Permanent: true, Keeps: true, Prepare: prepare,
 	})
 }

@@ -51,5 +51,5 @@ import (
 )
 
 func main() {
-	service.Main(service.Daemon{Name: "lmtpd", Kind: service.Stream, Jail: jail.Network, Prepare: prepare})
+	service.Main(service.Daemon{Name: "lmtpd", Kind: service.Stream, Jail: jail.Network, Submission: true, Prepare: prepare})
 }

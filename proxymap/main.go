@@ -42,9 +42,10 @@ import (
 
 func main() {
 	service.Main(service.Daemon{
-		Name:    "proxymap",
-		Kind:    service.Stream,
-		Jail:    jail.Helper,
-		Prepare: prepare,
+		Name:       "proxymap",
+		Kind:       service.Stream,
+		Jail:       jail.Helper,
+		Submission: true,
+		Prepare:    prepare,
 	})
 }

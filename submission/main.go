@@ -46,13 +46,14 @@
 //
 // # Security
 //
-// The agent talks to strangers. It runs chrooted in the queue directory as the
-// mail owner, opens no file after its start, holds no private key and no list
+// The agent talks to strangers. It runs chrooted in the queue directory as
+// submission_owner, for whom alone tlsmgr(8) signs messages, opens no file after its start, holds no private key and no list
 // of passwords, and starts no program.
 //
 // # Parameters
 //
-// submission_tls_security_level, submission_tls_auth_only,
+// submission_owner, submission_tls_security_level,
+// submission_tls_auth_only,
 // submission_trusted_networks, submission_client_restrictions,
 // submission_sender_restrictions, submission_relay_restrictions,
 // submission_recipient_restrictions, submission_authorship,
@@ -77,5 +78,5 @@ import (
 )
 
 func main() {
-	service.Main(service.Daemon{Name: "submission", Kind: service.Stream, Jail: jail.Network, Prepare: prepare})
+	service.Main(service.Daemon{Name: "submission", Kind: service.Stream, Jail: jail.Submission, Prepare: prepare})
 }

@@ -35,6 +35,7 @@ type params struct {
 	Oversign []string      `param:"dkim_oversign_headers"`
 
 	Relayhost   []string `param:"submission_relayhost"`
+	SetgidGroup string   `param:"setgid_group"`
 	DataDir     string   `param:"data_directory"`
 	HopLimit    int      `param:"hopcount_limit"`
 	DelayDigits int      `param:"delay_logging_resolution_limit"`

@@ -3,6 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
+	"os/user"
+	"strconv"
 
 	"github.com/posthouse-mail/posthouse/pkg/authclient"
 	"github.com/posthouse-mail/posthouse/pkg/intake"
@@ -33,6 +36,9 @@ func prepare(env *service.Env) (*service.Hooks, error) {
 	if err := env.Config.Fill(&srv.params); err != nil {
 		return nil, err
 	}
+	if err := enterPublic(env, srv.SetgidGroup); err != nil {
+		return nil, err
+	}
 	var err error
 	if srv.Server, err = intake.New(env, intake.Setup{Prefix: "submission_", Adjust: srv.adjust}); err != nil {
 		return nil, err
@@ -60,6 +66,24 @@ func prepare(env *service.Env) (*service.Hooks, error) {
 	changed := hooks.Changed
 	hooks.Changed = func() bool { return changed() || srv.relay.changed() }
 	return hooks, nil
+}
+
+// enterPublic keeps the group that may enter the directory of cleanup's socket,
+// which the mail owner owns.
+func enterPublic(env *service.Env, name string) error {
+	if !env.Jailed || os.Getuid() != 0 {
+		return nil
+	}
+	g, err := user.LookupGroup(name)
+	if err != nil {
+		return fmt.Errorf("setgid_group: %w", err)
+	}
+	gid, err := strconv.Atoi(g.Gid)
+	if err != nil || gid == 0 {
+		return fmt.Errorf("setgid_group = %s: gid %q", name, g.Gid)
+	}
+	env.Groups = append(env.Groups, gid)
+	return nil
 }
 
 // adjust puts submission's own rules in the place of those for the port of

@@ -27,7 +27,7 @@ type params struct {
 	ECKey  string   `param:"smtpd_tls_eckey_file"`
 	Chains []string `param:"smtpd_tls_chain_files"`
 	DKIM   string   `param:"dkim_key_table"`
-	Owner  string   `param:"mail_owner"`
+	Owner  string   `param:"submission_owner"`
 }
 
 // pair is a certificate file and the file with its key.

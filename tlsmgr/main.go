@@ -29,8 +29,8 @@
 //
 // It also keeps the DKIM keys, which dkim_key_table lists, and signs messages
 // with them for submission(8). They are a class of their own: a request for one
-// kind of signature never reaches a key of the other. Servers before login,
-// such as imapd(8), get no DKIM signatures. See "posthouse dkim".
+// kind of signature never reaches a key of the other. Only
+// submission_owner and root get DKIM signatures. See "posthouse dkim".
 //
 // # Security
 //
@@ -41,7 +41,8 @@
 // # Parameters
 //
 // smtpd_tls_cert_file, smtpd_tls_key_file, smtpd_tls_eccert_file,
-// smtpd_tls_eckey_file, smtpd_tls_chain_files, dkim_key_table, tls_owner
+// smtpd_tls_eckey_file, smtpd_tls_chain_files, dkim_key_table, tls_owner,
+// submission_owner
 //
 // # See also
 //
@@ -56,6 +57,6 @@ import (
 func main() {
 	service.Main(service.Daemon{
 		Name: "tlsmgr", Kind: service.Stream, Jail: jail.Keys,
-		Solitary: true, Permanent: true, Login: true, Prepare: prepare,
+		Solitary: true, Permanent: true, Login: true, Submission: true, Prepare: prepare,
 	})
 }

@@ -9,8 +9,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
-	"os/user"
 	"strconv"
 	"sync"
 	"time"
@@ -31,7 +29,7 @@ type manager struct {
 	dkim  *dkimRing
 	watch *watcher
 	// mayDKIM reports whether a process of a user may have messages signed:
-	// the servers before login have keys to ask for, but none of these.
+	// submission may, all other servers have no use for it.
 	mayDKIM func(uid int) bool
 
 	mu      sync.Mutex
@@ -64,23 +62,8 @@ func prepare(env *service.Env) (*service.Hooks, error) {
 			env.Log.Warn("", "changed DKIM keys will not be noticed: %v", err)
 		}
 	}
-	m := &manager{mayDKIM: ownerOnly(p.Owner), dkim: loadDKIM(p.DKIM, env.Log), keys: loadFitting(pairs, w, good, env.Log), watch: w, tickets: make(map[string]*ticketKeys)}
+	m := &manager{mayDKIM: service.OnlyUser(p.Owner), dkim: loadDKIM(p.DKIM, env.Log), keys: loadFitting(pairs, w, good, env.Log), watch: w, tickets: make(map[string]*ticketKeys)}
 	return &service.Hooks{Session: m.session, Changed: w.changed}, nil
-}
-
-// ownerOnly accepts root and the mail owner; of a process that is not root, its
-// own user.
-func ownerOnly(owner string) func(int) bool {
-	if os.Getuid() != 0 {
-		return func(uid int) bool { return uid == 0 || uid == os.Getuid() }
-	}
-	mail := -1
-	if u, err := user.Lookup(owner); err == nil {
-		if n, err := strconv.Atoi(u.Uid); err == nil {
-			mail = n
-		}
-	}
-	return func(uid int) bool { return uid == 0 || uid == mail }
 }
 
 // session answers one server's requests until it goes away.

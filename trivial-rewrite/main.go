@@ -60,11 +60,12 @@ import (
 
 func main() {
 	service.Main(service.Daemon{
-		Name:    "trivial-rewrite",
-		Kind:    service.Stream,
-		Jail:    jail.QueueOnly,
-		Brief:   true,
-		Prepare: prepare,
+		Name:       "trivial-rewrite",
+		Kind:       service.Stream,
+		Jail:       jail.QueueOnly,
+		Submission: true,
+		Brief:      true,
+		Prepare:    prepare,
 	})
 }
 

@@ -29,6 +29,7 @@ type instance struct {
 	tls         *user.User // who holds the keys
 	login       *user.User // of the servers before login
 	auth        *user.User // of authd
+	submit      *user.User // of submission
 	group       string
 }
 
@@ -122,7 +123,7 @@ func (i *instance) chooseOwners() error {
 	if err != nil {
 		return fmt.Errorf("mail_owner must have a name, and user id %d has none: add one to /etc/passwd: %w", os.Getuid(), err)
 	}
-	i.owner, i.mail, i.tls, i.login, i.auth = current, current, current, current, current
+	i.owner, i.mail, i.tls, i.login, i.auth, i.submit = current, current, current, current, current, current
 	if current.Uid != "0" {
 		g, err := user.LookupGroupId(current.Gid)
 		if err != nil {
@@ -138,7 +139,8 @@ func (i *instance) chooseOwners() error {
 	for _, u := range []struct {
 		name string
 		dst  **user.User
-	}{{"posthouse", &i.owner}, {"posthouse-tls", &i.tls}, {"posthouse-login", &i.login}, {"posthouse-auth", &i.auth}, {"posthouse-box", &i.mail}} {
+	}{{"posthouse", &i.owner}, {"posthouse-tls", &i.tls}, {"posthouse-login", &i.login}, {"posthouse-auth", &i.auth}, {"posthouse-submit", &i.submit},
+		{"posthouse-box", &i.mail}} {
 		if err := makeUser(u.name, "/nonexistent"); err != nil {
 			return err
 		}
@@ -215,6 +217,7 @@ mail_owner = %[3]s
 tls_owner = %[4]s
 login_owner = %[10]s
 auth_owner = %[11]s
+submission_owner = %[12]s
 setgid_group = %[5]s
 maillog_file = %[1]s/log/mail.log
 maillog_file_prefixes = %[1]s, /dev/stdout
@@ -254,7 +257,7 @@ smtpd_tls_cert_file = %[1]s/etc/tls/cert.pem
 smtpd_tls_key_file = %[1]s/etc/tls/key.pem
 smtpd_tls_security_level = may
 smtp_tls_security_level = may
-`, i.dir, i.daemonDir, i.owner.Username, i.tls.Username, i.group, i.domain, i.mail.Uid, i.mail.Gid, i.commandDir, i.login.Username, i.auth.Username)
+`, i.dir, i.daemonDir, i.owner.Username, i.tls.Username, i.group, i.domain, i.mail.Uid, i.mail.Gid, i.commandDir, i.login.Username, i.auth.Username, i.submit.Username)
 }
 
 // maildir is where a user's mail goes, below DIR/mail.

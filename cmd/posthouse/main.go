@@ -259,6 +259,7 @@ type settings struct {
 	TLSOwner    string `param:"tls_owner"`
 	LoginOwner  string `param:"login_owner"`
 	AuthOwner   string `param:"auth_owner"`
+	SubmitOwner string `param:"submission_owner"`
 	MaillogFile string `param:"maillog_file"`
 	MailVersion string `param:"mail_version"`
 	MailName    string `param:"mail_name"`

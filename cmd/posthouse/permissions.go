@@ -186,7 +186,7 @@ func makeUsers(s settings) error {
 	if err := makeGroup(s.SetgidGroup); err != nil {
 		return err
 	}
-	for _, name := range []string{s.MailOwner, s.TLSOwner, s.LoginOwner, s.AuthOwner} {
+	for _, name := range []string{s.MailOwner, s.TLSOwner, s.LoginOwner, s.AuthOwner, s.SubmitOwner} {
 		if err := makeUser(name, s.QueueDir); err != nil {
 			return err
 		}
@@ -206,7 +206,7 @@ func makeUser(name, home string) error {
 		return nil
 	}
 	if name == "root" {
-		return errors.New("mail_owner, tls_owner, login_owner and auth_owner must not be root")
+		return errors.New("mail_owner, tls_owner, login_owner, auth_owner and submission_owner must not be root")
 	}
 	return runTool("useradd", "--system", "--user-group", "--no-create-home",
 		"--home-dir", home, "--shell", "/usr/sbin/nologin", name)

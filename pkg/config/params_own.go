@@ -71,6 +71,9 @@ func rowsOwn() []row {
 				"files and run no other process."},
 		{"password_scheme", String, "ARGON2ID", "1", "authd posthouse", 'O',
 			"The scheme of new passwords, and what an unknown user costs when a password is tried."},
+		{"submission_owner", String, "posthouse-submit", "1", "submission master", 'O',
+			"The user that submission runs as, the only one for whom tlsmgr signs messages. It must own no files and run no " +
+				"other process."},
 		{"tls_owner", String, "posthouse-tls", "1", "tlsmgr master", 'O',
 			"The user that owns the TLS and DKIM keys and runs tlsmgr, the only process that uses them. It must " +
 				"own no other files and run no other process."},

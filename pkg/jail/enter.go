@@ -110,7 +110,7 @@ func (e *entry) dropIDs() error {
 		return fmt.Errorf("jail %s wants an unprivileged user, got uid %d gid %d", e.applied.Profile, uid, gid)
 	}
 	groups := []int{gid}
-	if e.rules.owner == loginOwner && e.options.MailGID > 0 {
+	if (e.rules.owner == loginOwner || e.rules.owner == submissionOwner) && e.options.MailGID > 0 {
 		groups = append(groups, e.options.MailGID)
 	}
 	groups = append(groups, e.options.Groups...)

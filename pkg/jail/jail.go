@@ -28,8 +28,11 @@ const (
 	// No network, no programs.
 	QueueOnly Profile = iota
 	// Network is a server that talks to anybody and needs nothing but its
-	// sockets: smtpd, submission, lmtpd. It may open no file at all.
+	// sockets: smtpd, lmtpd. It may open no file at all.
 	Network
+	// Submission is a Network with a user of its own (parameter
+	// submission_owner), which may have messages signed: submission.
+	Submission
 	// Client is a delivery agent with a network: smtp, lmtp. It works on
 	// queue files and connects to anybody.
 	Client
@@ -64,6 +67,7 @@ const (
 	mailOwner owner = iota
 	tlsOwner
 	loginOwner
+	submissionOwner
 	authOwner
 	root    // stays root, with the capabilities of keepCaps
 	current // stays who it is
@@ -94,6 +98,8 @@ func (p Profile) rules() rules {
 		return rules{name: "queue-only", files: queueFiles}
 	case Network:
 		return rules{name: "network", files: noFiles, network: true}
+	case Submission:
+		return rules{name: "submission", owner: submissionOwner, files: noFiles, network: true}
 	case Client:
 		return rules{name: "client", files: queueFiles, network: true}
 	case Helper:
@@ -128,6 +134,8 @@ func (p Profile) Owner() string {
 		return "tls_owner"
 	case loginOwner:
 		return "login_owner"
+	case submissionOwner:
+		return "submission_owner"
 	case authOwner:
 		return "auth_owner"
 	}

@@ -61,6 +61,9 @@ type Daemon struct {
 	// Login: the servers that talk to users before login (login_owner) are
 	// clients of this one. All others refuse them.
 	Login bool
+	// Submission: submission, which has a user of its own (submission_owner),
+	// is a client of this one. All others refuse it on private endpoints.
+	Submission bool
 	// LoginLog: log lines have the name of login_syslog_name, not that of the
 	// program. Those who look for failed logins know Dovecot's.
 	LoginLog bool

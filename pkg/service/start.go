@@ -23,6 +23,7 @@ type settings struct {
 	MailOwner      string        `param:"mail_owner"`
 	TLSOwner       string        `param:"tls_owner"`
 	LoginOwner     string        `param:"login_owner"`
+	SubmitOwner    string        `param:"submission_owner"`
 	AuthOwner      string        `param:"auth_owner"`
 	MaxUse         int           `param:"max_use"`
 	MaxIdle        time.Duration `param:"max_idle"`
@@ -173,15 +174,21 @@ func (p *process) preload() error {
 		}
 	}
 	p.owners = append(p.owners, mail[0], run[0])
-	if p.daemon.Login {
-		login, err := lookup("login_owner", p.set.LoginOwner)
+	for _, more := range []struct {
+		wanted bool
+		param  string
+	}{{p.daemon.Login, "login_owner"}, {p.daemon.Submission, "submission_owner"}} {
+		if !more.wanted {
+			continue
+		}
+		ids, err := lookup(more.param, p.owner(more.param))
 		var unknown user.UnknownUserError
 		if err != nil && !errors.As(err, &unknown) {
 			return err
 		}
 		if err == nil {
-			p.owners = append(p.owners, login[0])
-		} // else the site has no mail access, and nobody is to be let in
+			p.owners = append(p.owners, ids[0])
+		} // else the site has no such service, and nobody is to be let in
 	}
 	if p.opts.unpriv || !p.daemon.Jail.KeepsRoot() {
 		p.env.UID, p.env.GID = run[0], run[1]
@@ -197,6 +204,8 @@ func (p *process) owner(param string) string {
 		return p.set.TLSOwner
 	case "login_owner":
 		return p.set.LoginOwner
+	case "submission_owner":
+		return p.set.SubmitOwner
 	case "auth_owner":
 		return p.set.AuthOwner
 	}

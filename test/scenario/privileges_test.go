@@ -8,6 +8,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -50,11 +51,14 @@ func expected() map[string]rights {
 	auth.owner = "posthouse-auth"
 	login := daemon
 	login.owner = "posthouse-login"
+	submission := daemon
+	submission.owner = "posthouse-submit"
 	worker := rights{owner: "box", caps: noCaps, bounding: noCaps, locked: true}
 	parent := rights{owner: "root", caps: parentCaps, bounding: parentCaps}
 	return map[string]rights{
-		"master":          {owner: "root", caps: masterCaps, bounding: masterCaps, files: `/data/master\.lock|/spool/pid/master\.pid|/spool/public/(pickup|qmgr)`},
+		"master":          {owner: "root", caps: masterCaps, bounding: masterCaps, files: `/data/master\.lock|/spool/pid/master\.pid|/spool/public/(pickup|qmgr)|/memfd:posthouse-kept`},
 		"smtpd":           with(daemon, `/spool|/etc/aliases|/etc/passwd`),
+		"submission":      with(submission, `/spool|/etc/aliases|/etc/passwd`),
 		"cleanup":         withFiles(daemon, `/spool/public/qmgr`),
 		"trivial-rewrite": with(daemon, `/etc/hosteddomains\.map`),
 		"qmgr":            with(daemon, `/spool/public/qmgr`),
@@ -68,7 +72,7 @@ func expected() map[string]rights {
 		"flush":           daemon,
 		"tlsmgr":          with(tls, `/etc/tls/(cert|key)\.pem`),
 		"authgate":        daemon,
-		"authd":           with(auth, `/etc/userdb|/etc/hosteddomains\.map`),
+		"authd":           with(auth, `/etc/userdb|/etc/hosteddomains\.map|/memfd:posthouse-kept`),
 		"proxymap":        with(unjailed, `/etc/aliases|/etc/passwd`),
 		"postlogd":        with(unjailed, `/log/mail\.log`),
 		"local":           with(parent, `/etc/aliases|/etc/passwd`),
@@ -141,6 +145,7 @@ func startAll(t *testing.T, mail *testkit.Instance) *testkit.SMTP {
 	c := dialPOP3(t, pop3Addr(mail, 5), false)
 	c.login("you")
 	dialIMAP(t, mail, true).login("you")
+	testkit.Dial(t, submissionAddr(mail)).Cmd("250", "EHLO c.test")
 	lmtp := testkit.Dial(t, mail.LMTPAddr())
 	lmtp.Cmd("250", "LHLO c.test")
 	lmtp.Cmd("250", "MAIL FROM:<>")
@@ -241,14 +246,26 @@ func compare(t *testing.T, mail *testkit.Instance, p process, want rights) {
 	}
 	check("uid", p.status["Uid"], four(u.Uid))
 	switch {
-	case p.name == "pop3d", p.name == "imapd":
+	case p.name == "pop3d", p.name == "imapd", p.name == "submission":
 		// The mail owner's group lets it reach private sockets.
 		check("gid", p.status["Gid"], four(strconv.Itoa(jail.StrangersGID)))
 		owner, err := user.Lookup("posthouse")
 		if err != nil {
 			t.Fatal(err)
 		}
-		check("groups", strings.TrimSpace(p.status["Groups"]), u.Gid+" "+owner.Gid)
+		groups := []string{u.Gid, owner.Gid}
+		if p.name == "submission" {
+			// And this one lets it reach cleanup's.
+			public, err := user.LookupGroup("postdrop")
+			if err != nil {
+				t.Fatal(err)
+			}
+			groups = append(groups, public.Gid)
+		}
+		slices.Sort(groups)
+		have := strings.Fields(p.status["Groups"])
+		slices.Sort(have)
+		check("groups", strings.Join(have, " "), strings.Join(groups, " "))
 	case p.name == "smtpd" || p.name == "lmtpd" || p.name == "authgate" || p.name == "postlogd":
 		// Its siblings know it by this group and tell it less.
 		group := strconv.Itoa(jail.StrangersGID)
@@ -257,7 +274,7 @@ func compare(t *testing.T, mail *testkit.Instance, p process, want rights) {
 	case want.owner != "root" && want.owner != "box":
 		check("gid", p.status["Gid"], four(u.Gid))
 	}
-	if groups := strings.Fields(p.status["Groups"]); p.name != "pop3d" && p.name != "imapd" && len(groups) > 1 || len(groups) == 1 && groups[0] != strings.Fields(p.status["Gid"])[0] && groups[0] != u.Gid {
+	if groups := strings.Fields(p.status["Groups"]); p.name != "pop3d" && p.name != "imapd" && p.name != "submission" && len(groups) > 1 || len(groups) == 1 && groups[0] != strings.Fields(p.status["Gid"])[0] && groups[0] != u.Gid {
 		t.Errorf("%s: supplementary groups %v", p.name, groups)
 	}
 	for _, set := range []string{"CapEff", "CapPrm"} {
