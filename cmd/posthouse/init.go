@@ -14,12 +14,14 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/posthouse-mail/posthouse/etc"
+	"github.com/posthouse-mail/posthouse/pkg/usertool/secret"
 )
 
 // instance is what init was asked to make.
 type instance struct {
 	dir, domain string
 	users       []string
+	passwords   []string // of the users; empty: random ones, which are printed
 	basePort    int
 	binDir      string // where this program is
 	daemonDir   string // where the daemons are
@@ -65,17 +67,19 @@ func (a *app) initInstance(args []string) error {
 
 func parseInit(args []string) (*instance, error) {
 	i := &instance{}
+	var passwords string
 	flags := pflag.NewFlagSet("init", pflag.ContinueOnError)
 	flags.Usage = func() {}
 	flags.StringVar(&i.dir, "dir", "", "")
 	flags.StringVar(&i.domain, "domain", "example.test", "")
 	flags.StringArrayVar(&i.users, "user", nil, "")
+	flags.StringVar(&passwords, "password-file", "", "")
 	flags.IntVar(&i.basePort, "base-port", 2525, "")
 	if err := flags.Parse(args); err != nil {
 		return nil, fmt.Errorf("%w: init: %v", errUsage, err)
 	}
 	if i.dir == "" || flags.NArg() > 0 {
-		return nil, fmt.Errorf("%w: posthouse init --dir DIR [--domain D] [--user ADDRESS ...] [--base-port N]", errUsage)
+		return nil, fmt.Errorf("%w: posthouse init --dir DIR [--domain D] [--user ADDRESS ... [--password-file F]] [--base-port N]", errUsage)
 	}
 	if i.basePort < 1 || i.basePort > 65535-10 {
 		return nil, fmt.Errorf("%w: --base-port %d: not between 1 and 65525", errUsage, i.basePort)
@@ -92,6 +96,11 @@ func parseInit(args []string) (*instance, error) {
 		}
 	}
 	var err error
+	if passwords != "" {
+		if i.passwords, err = secret.ReadLines(passwords, os.Stdin, len(i.users)); err != nil {
+			return nil, fmt.Errorf("--password-file: %w", err)
+		}
+	}
 	if i.dir, err = absolute(i.dir); err != nil {
 		return nil, err
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 // makeUsers makes the user database of an instance, with a record for each
-// user. Their passwords are printed, once.
+// user. Passwords that were made up are printed, once.
 func (a *app) makeUsers(i *instance) error {
 	uid, _ := strconv.Atoi(i.mail.Uid)
 	gid, _ := strconv.Atoi(i.mail.Gid)
@@ -33,11 +33,17 @@ func (a *app) makeUsers(i *instance) error {
 		return nil
 	}
 	return userdb.Edit(context.Background(), filepath.Join(dir, strings.ToLower(i.domain)), owner, func(f *userdb.File) error {
-		for _, login := range i.users {
+		for n, login := range i.users {
 			if _, there := f.Fields(login); there {
 				continue
 			}
-			word := password.Random()
+			var word string
+			if len(i.passwords) > 0 {
+				word = i.passwords[n]
+			} else {
+				word = password.Random()
+				fmt.Fprintf(a.out, "password of %s: %s\n", login, word)
+			}
 			stored, err := password.Hash(password.Default, word)
 			if err != nil {
 				return err
@@ -47,7 +53,6 @@ func (a *app) makeUsers(i *instance) error {
 			if err := f.Replace(r); err != nil {
 				return err
 			}
-			fmt.Fprintf(a.out, "password of %s: %s\n", login, word)
 		}
 		return nil
 	})

@@ -47,6 +47,8 @@
 //	                  files in it are then left as they are
 //	--domain D        the domain it serves (example.test)
 //	--user ADDRESS    make a mailbox; may be given several times
+//	--password-file F the passwords of these users, a line for each (- is
+//	                  standard input), instead of random ones that are printed
 //	--base-port N     SMTP port on 127.0.0.1 (2525)
 //
 // Dkim has commands of its own; the keys are listed in dkim_key_table:

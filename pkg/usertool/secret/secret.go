@@ -75,17 +75,33 @@ func hasKind(kind, want string) bool { return kind == want || strings.HasSuffix(
 // ReadFile reads a password from the first line of a file, or of
 // standard input for "-".
 func ReadFile(name string, in io.Reader) (string, error) {
+	lines, err := ReadLines(name, in, 1)
+	if err != nil {
+		return "", err
+	}
+	return lines[0], nil
+}
+
+// ReadLines is ReadFile for so many passwords, a line for each.
+func ReadLines(name string, in io.Reader, n int) ([]string, error) {
 	if name != "-" {
 		f, err := os.Open(name)
 		if err != nil {
-			return "", err
+			return nil, err
 		}
 		defer f.Close()
 		in = bufio.NewReader(f)
 	}
-	plaintext, err := usertool.ReadLine(in)
-	if err != nil {
-		return "", fmt.Errorf("password from %s: %w", name, err)
+	var lines []string
+	for len(lines) < n {
+		plaintext, err := usertool.ReadLine(in)
+		if err != nil {
+			return nil, fmt.Errorf("password %d from %s: %w", len(lines)+1, name, err)
+		}
+		if err := password.CheckPlaintext(plaintext); err != nil {
+			return nil, fmt.Errorf("password %d from %s: %w", len(lines)+1, name, err)
+		}
+		lines = append(lines, plaintext)
 	}
-	return plaintext, password.CheckPlaintext(plaintext)
+	return lines, nil
 }
