@@ -161,6 +161,8 @@ func (s *server) next(ctx context.Context, x *exchange, message []byte) (ipc.Lis
 		return authclient.Step{Outcome: authclient.Continue, Challenge: r.Challenge, Login: x.login}.Attributes(), x
 	case x.ended != nil && (r.Outcome == sasl.OK || x.ended.Outcome != authclient.OK):
 		return x.ended.Attributes(), nil
+	case errors.Is(r.Err, errBusy):
+		return authclient.Step{Outcome: authclient.Temporary, Login: x.login, Text: textTooMany}.Attributes(), nil
 	case r.Outcome == sasl.Temporary:
 		return s.temporary(try{peer: x.peer, login: x.login}, r.Err).Attributes(), nil
 	}
@@ -225,6 +227,7 @@ func (s *server) scram(x *exchange, m string) sasl.Server {
 			return s.scramKeys(x, login, m)
 		},
 		Done: func(authzid, login string, right bool) error {
+			s.guard.closed(networkOf(x.peer.RemoteIP))
 			t := s.certain(x.peer, m, authzid, login)
 			t.check = func(_ context.Context, _ attempt, f *found) (bool, error) {
 				if f == nil {
@@ -238,8 +241,15 @@ func (s *server) scram(x *exchange, m string) sasl.Server {
 	})
 }
 
+// scramKeys returns the keys of a login. They may have to be computed, before the
+// client has proved anything, so this waits like an attempt, and those who begin
+// exchanges without ending them compute when there is time.
 func (s *server) scramKeys(x *exchange, login, m string) (sasl.Keys, error) {
 	name, usable := s.canonical(login)
+	a, wait, ok := s.guard.open(networkOf(x.peer.RemoteIP), name)
+	if !ok || !s.waitFor(x.ctx, a, wait) {
+		return sasl.Keys{}, errBusy
+	}
 	f, err := (*found)(nil), error(userdb.ErrUnknown)
 	if usable {
 		f, err = s.find(x.ctx, name, serviceOf(x.peer))
@@ -247,19 +257,22 @@ func (s *server) scramKeys(x *exchange, login, m string) (sasl.Keys, error) {
 	if err != nil && !errors.Is(err, userdb.ErrUnknown) {
 		return sasl.Keys{}, err
 	}
-	var k password.SCRAMKeys
-	has := false
+	stored, has := "", false
 	if f != nil {
-		var stored string
-		if stored, has = scramStored(f.rec, serviceOf(x.peer), m); has {
-			k, err = s.checker.SCRAM(stored, name, m)
-			has = err == nil
-		}
+		stored, has = scramStored(f.rec, serviceOf(x.peer), m)
 	}
-	if !has {
-		if k, err = s.checker.FakeSCRAM(name, m); err != nil {
-			return sasl.Keys{}, err
+	var k password.SCRAMKeys
+	_, err = s.slowly(x.ctx, a, func() (bool, error) {
+		var err error
+		if !has {
+			k, err = s.checker.FakeSCRAM(x.ctx, name, m)
+		} else if k, err = s.checker.SCRAM(x.ctx, stored, name, m); errors.Is(err, password.ErrFormat) || errors.Is(err, password.ErrCost) {
+			k, err = s.checker.FakeSCRAM(x.ctx, name, m)
 		}
+		return false, err
+	})
+	if err != nil {
+		return sasl.Keys{}, err
 	}
 	return sasl.Keys{Salt: k.Salt, Iterations: k.Iterations, StoredKey: k.StoredKey, ServerKey: k.ServerKey}, nil
 }

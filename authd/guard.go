@@ -31,6 +31,7 @@ const (
 	forgetStep     = 10 * time.Minute
 	floodWindow    = 10 * time.Second
 	floodFailures  = 20
+	maxOpen        = 20 // exchanges of a network without an end that raise no suspicion
 )
 
 // entry is what is known of a network or a user.
@@ -39,6 +40,7 @@ type entry struct {
 	last  time.Time
 	until time.Time // answers to attempts before are given until then
 	same  [8]byte   // of the last wrong password for a user
+	open  int       // exchanges of a network that cost something and had no end yet
 }
 
 // table is a bounded set of entries.
@@ -52,6 +54,7 @@ func (t table) get(key string, now time.Time) *entry {
 	}
 	if steps := int(now.Sub(e.last) / forgetStep); steps > 0 {
 		e.fails >>= min(steps, 30)
+		e.open >>= min(steps, 30)
 		e.last = now
 	}
 	return e
@@ -123,20 +126,56 @@ func (g *guard) begin(network, user string) (a attempt, wait time.Duration, ok b
 		known = tries < maxSlips
 	}
 	a = attempt{network: network, user: user, start: now, known: known}
-	n, u := &entry{}, g.users.get(user, now)
+	wait, ok = g.look(&a, now)
+	return a, wait, ok
+}
+
+// open is begin for an exchange that costs something before the client has proved
+// anything. One that comes to its end counts no longer; see closed.
+func (g *guard) open(network, user string) (a attempt, wait time.Duration, ok bool) {
+	now := time.Now()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	tries, known := g.good[user+"\x00"+network]
+	a = attempt{network: network, user: user, start: now, known: known && tries < maxSlips}
 	if network != "" {
-		n = g.networks.get(network, now)
+		n := g.networks.get(network, now)
+		if n.open == 0 && n.fails == 0 {
+			n.last = now
+		}
+		n.open = min(n.open+1, 1<<20)
+		g.networks.put(network, n)
+	}
+	wait, ok = g.look(&a, now)
+	return a, wait, ok
+}
+
+// closed ends what open began.
+func (g *guard) closed(network string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	n := g.networks[network]
+	if n == nil {
+		return
+	}
+	if n.open = max(n.open-1, 0); n.open == 0 && n.fails <= 0 {
+		delete(g.networks, network)
+	}
+}
+
+// look says whether an attempt is suspect, and how long it has to wait.
+func (g *guard) look(a *attempt, now time.Time) (wait time.Duration, ok bool) {
+	n, u := &entry{}, g.users.get(a.user, now)
+	if a.network != "" {
+		n = g.networks.get(a.network, now)
 	}
 	g.turn(now)
-	a.suspect = !known && (n.fails > 0 || u.fails > 0 || g.failed[0]+g.failed[1] >= floodFailures)
-	if known {
-		return a, 0, true
+	a.suspect = n.open > maxOpen || !a.known && (n.fails > 0 || u.fails > 0 || g.failed[0]+g.failed[1] >= floodFailures)
+	if a.known {
+		return 0, true
 	}
 	wait = min(max(n.until.Sub(now), u.until.Sub(now), 0), g.limit)
-	if wait > 0 && (g.total >= maxWaiting || g.waiting[network] >= maxWaitingHere) {
-		return a, 0, false
-	}
-	return a, wait, true
+	return wait, wait <= 0 || g.total < maxWaiting && g.waiting[a.network] < maxWaitingHere
 }
 
 // turn begins a new window of the count of failures.
@@ -218,7 +257,7 @@ func (g *guard) success(a attempt) {
 	defer g.mu.Unlock()
 	delete(g.users, a.user)
 	if n := g.networks[a.network]; n != nil {
-		if n.fails--; n.fails <= 0 {
+		if n.fails = max(n.fails-1, 0); n.fails == 0 && n.open == 0 {
 			delete(g.networks, a.network)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/md5"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -206,4 +207,64 @@ func TestBounds(t *testing.T) {
 	if len(k.open) > maxTickets {
 		t.Errorf("%d tickets", len(k.open))
 	}
+}
+
+// TestSCRAMCosts: the keys for SCRAM, which cost a derivation before the client has
+// proved anything, wait as a login does, and who begins exchanges and does not end
+// them waits for the others.
+func TestSCRAMCosts(t *testing.T) {
+	s := guarded(t)
+	synctest.Test(t, func(t *testing.T) {
+		x := func(ip string) *exchange {
+			return &exchange{ctx: t.Context(), peer: authclient.Peer{Service: "imap", RemoteIP: ip, TLS: true}}
+		}
+		took := func(ip string) time.Duration {
+			t.Helper()
+			start := time.Now()
+			if _, err := s.scramKeys(x(ip), "ann@d.test", "SCRAM-SHA-256"); err != nil {
+				t.Error(err)
+			}
+			return time.Since(start).Round(time.Second)
+		}
+		a, _, _ := s.guard.begin("192.0.2.1", "x@d.test")
+		s.guard.failure(a, "wrong")
+		if d := took("192.0.2.1"); d != 2*time.Second {
+			t.Errorf("beside a guess: %v", d)
+		}
+		if d := took("192.0.2.2"); d != 0 {
+			t.Errorf("from elsewhere: %v", d)
+		}
+		suspect := func(ip string) bool {
+			a, _, _ := s.guard.open(ip, "ann@d.test")
+			s.guard.closed(ip)
+			return a.suspect
+		}
+		for range maxOpen + 5 {
+			s.guard.open("192.0.2.7", "ann@d.test")
+		}
+		if !suspect("192.0.2.7") || suspect("192.0.2.8") {
+			t.Error("who leaves exchanges open is not suspect, or others are")
+		}
+		for range maxOpen + 5 {
+			s.guard.closed("192.0.2.7")
+		}
+		if suspect("192.0.2.7") {
+			t.Error("suspect after all of them ended")
+		}
+		// With all slots taken it waits for its turn.
+		s.gate = newGate(1)
+		busy, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		for range cap(s.gate.slots) {
+			s.gate.slots <- struct{}{}
+		}
+		for range maxOpen + 5 {
+			s.guard.open("192.0.2.9", "ann@d.test")
+		}
+		late := x("192.0.2.9")
+		late.ctx = busy
+		if _, err := s.scramKeys(late, "ann@d.test", "SCRAM-SHA-256"); !errors.Is(err, errBusy) {
+			t.Errorf("with the gate closed: %v", err)
+		}
+	})
 }

@@ -42,13 +42,10 @@ func (s *server) login(ctx context.Context, t try) authclient.Step {
 	if !ok {
 		return authclient.Step{Outcome: authclient.Temporary, Login: t.login, Text: textTooMany}
 	}
+	if !s.waitFor(ctx, a, wait) {
+		return authclient.Step{Outcome: authclient.Temporary, Login: t.login, Text: textTooMany}
+	}
 	if wait > 0 {
-		done := s.guard.wait(a.network)
-		ok = sleep(ctx, wait)
-		done()
-		if !ok {
-			return authclient.Step{Outcome: authclient.Temporary, Login: t.login, Text: textTooMany}
-		}
 		a.start = time.Now()
 	}
 	var f *found
@@ -74,6 +71,16 @@ func (s *server) login(ctx context.Context, t try) authclient.Step {
 		return s.fail(ctx, t, a, f)
 	}
 	return s.allowed(ctx, t, a, f)
+}
+
+// waitFor waits until an attempt may be looked at. It is false when the process
+// ends before.
+func (s *server) waitFor(ctx context.Context, a attempt, wait time.Duration) bool {
+	if wait <= 0 {
+		return true
+	}
+	defer s.guard.wait(a.network)()
+	return sleep(ctx, wait)
 }
 
 // debugLogin tells what a login is about, as debug_login asks for.

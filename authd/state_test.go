@@ -73,7 +73,7 @@ func TestDelaysOutliveTheProcess(t *testing.T) {
 		}
 		key := s.verified.hash("stored", "secret")
 		s.verified.put(key)
-		salt, _ := s.checker.FakeSCRAM("eve@d.test", "SCRAM-SHA-256")
+		salt, _ := s.checker.FakeSCRAM(t.Context(), "eve@d.test", "SCRAM-SHA-256")
 		s.quotas.set("bob@d.test", true)
 		s = successor(t, s, time.Second)
 		if d := guess(t, s, "192.0.2.1", "bob@d.test", "x", authclient.Failed); d != 15*time.Second {
@@ -85,7 +85,7 @@ func TestDelaysOutliveTheProcess(t *testing.T) {
 		if !s.verified.has(s.verified.hash("stored", "secret")) || s.verified.has(s.verified.hash("stored", "other")) {
 			t.Error("verified passwords are lost, or others count")
 		}
-		if again, _ := s.checker.FakeSCRAM("eve@d.test", "SCRAM-SHA-256"); string(again.Salt) != string(salt.Salt) {
+		if again, _ := s.checker.FakeSCRAM(t.Context(), "eve@d.test", "SCRAM-SHA-256"); string(again.Salt) != string(salt.Salt) {
 			t.Error("a made-up salt changed: so the user is none")
 		}
 		if !s.quotas.isOver("bob@d.test") {

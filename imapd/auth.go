@@ -10,6 +10,7 @@ import (
 
 	"github.com/posthouse-mail/posthouse/pkg/authclient"
 	"github.com/posthouse-mail/posthouse/pkg/imapwire"
+	"github.com/posthouse-mail/posthouse/pkg/login"
 	sessions "github.com/posthouse-mail/posthouse/pkg/session"
 )
 
@@ -151,6 +152,8 @@ func (s *session) handOver(ctx context.Context, step authclient.Step) error {
 		s.enc.Flush()
 		s.over = true
 		return nil
+	case errors.Is(err, login.ErrTooMany):
+		return err
 	case err != nil:
 		return imapwire.ErrTooLong
 	case returned == nil:

@@ -92,6 +92,8 @@ func (s *session) leave(err error) {
 		s.enc.Line("* BYE Disconnected for inactivity or shutdown.")
 	case errors.Is(err, imapwire.ErrTooLong), errors.Is(err, imapwire.ErrTooBig):
 		s.enc.Line("* BYE Input is too long.")
+	case errors.Is(err, login.ErrTooMany):
+		s.enc.Line("* BYE Too many connections.")
 	case errors.Is(err, errTooManyErrors):
 		s.enc.Line("* BYE Too many errors.")
 	default:

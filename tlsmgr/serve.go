@@ -20,7 +20,8 @@ import (
 // Ticket keys change each rotation; the one before is still good to read.
 const (
 	rotation    = time.Hour
-	maxServices = 100
+	maxServices = 100 // of one user; what it used longest ago makes room for more
+	maxUsers    = 20
 )
 
 // manager answers requests.
@@ -33,12 +34,12 @@ type manager struct {
 	mayDKIM func(uid int) bool
 
 	mu      sync.Mutex
-	tickets map[string]*ticketKeys
+	tickets map[int]map[string]*ticketKeys // by user, then by service
 }
 
 type ticketKeys struct {
 	current, previous [32]byte
-	made              time.Time
+	made, used        time.Time
 	two               bool
 }
 
@@ -62,7 +63,7 @@ func prepare(env *service.Env) (*service.Hooks, error) {
 			env.Log.Warn("", "changed DKIM keys will not be noticed: %v", err)
 		}
 	}
-	m := &manager{mayDKIM: service.OnlyUser(p.Owner), dkim: loadDKIM(p.DKIM, env.Log), keys: loadFitting(pairs, w, good, env.Log), watch: w, tickets: make(map[string]*ticketKeys)}
+	m := &manager{mayDKIM: service.OnlyUser(p.Owner), dkim: loadDKIM(p.DKIM, env.Log), keys: loadFitting(pairs, w, good, env.Log), watch: w, tickets: make(map[int]map[string]*ticketKeys)}
 	return &service.Hooks{Session: m.session, Changed: w.changed}, nil
 }
 
@@ -132,23 +133,33 @@ func (m *manager) sign(req ipc.List) ipc.List {
 
 // ticket returns the ticket keys of a service, the current one first. The name
 // is the word of who asks: servers of another user get other keys for it, since
-// who has a service's keys can read its sessions.
+// who has a service's keys can read its sessions. Nor can they take its place:
+// each user has a number of services, and one more ends another of the same user,
+// whose servers then get new keys.
 func (m *manager) ticket(uid int, name string, now time.Time) ipc.List {
 	if name == "" {
 		return refuse("no service")
 	}
-	name = strconv.Itoa(uid) + " " + name
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	t := m.tickets[name]
+	of := m.tickets[uid]
+	if of == nil {
+		if len(m.tickets) >= maxUsers {
+			return refuse("too many users")
+		}
+		of = map[string]*ticketKeys{}
+		m.tickets[uid] = of
+	}
+	t := of[name]
 	if t == nil {
-		if len(m.tickets) >= maxServices {
-			return refuse("too many services")
+		if len(of) >= maxServices {
+			dropOldest(of)
 		}
 		t = &ticketKeys{made: now}
 		rand.Read(t.current[:]) // never fails: crypto/rand ends the program first
-		m.tickets[name] = t
+		of[name] = t
 	}
+	t.used = now
 	if now.Sub(t.made) >= rotation {
 		t.previous, t.two, t.made = t.current, now.Sub(t.made) < 2*rotation, now
 		rand.Read(t.current[:])
@@ -158,4 +169,15 @@ func (m *manager) ticket(uid int, name string, now time.Time) ipc.List {
 		reply = reply.Str("key1", base64.StdEncoding.EncodeToString(t.previous[:]))
 	}
 	return reply
+}
+
+// dropOldest ends the service that was used longest ago.
+func dropOldest(of map[string]*ticketKeys) {
+	oldest := ""
+	for name, t := range of {
+		if o := of[oldest]; o == nil || t.used.Before(o.used) {
+			oldest = name
+		}
+	}
+	delete(of, oldest)
 }

@@ -17,6 +17,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -122,7 +123,7 @@ func TestHandshakes(t *testing.T) {
 			t.Run(tc.name+tls.VersionName(version), func(t *testing.T) {
 				file := filepath.Join(t.TempDir(), "pem")
 				write(t, file, tc.key)
-				m := &manager{keys: load([]pair{{file, file}}, nil, maillog.Discard()), tickets: make(map[string]*ticketKeys)}
+				m := &manager{keys: load([]pair{{file, file}}, nil, maillog.Discard()), tickets: make(map[int]map[string]*ticketKeys)}
 				cfg, err := tlskeys.NewClient(serve(t, m), "smtpd:smtp").Config(context.Background(), 0, 0)
 				if err != nil {
 					t.Fatal(err)
@@ -145,7 +146,7 @@ func TestTicketOfAnotherService(t *testing.T) {
 	}
 	file := filepath.Join(t.TempDir(), "pem")
 	write(t, file, key)
-	m := &manager{keys: load([]pair{{file, file}}, nil, maillog.Discard()), tickets: make(map[string]*ticketKeys)}
+	m := &manager{keys: load([]pair{{file, file}}, nil, maillog.Discard()), tickets: make(map[int]map[string]*ticketKeys)}
 	pool := serve(t, m)
 	config := func(service string) *tls.Config {
 		cfg, err := tlskeys.NewClient(pool, service).Config(context.Background(), 0, 0)
@@ -275,7 +276,7 @@ func TestSignRefuses(t *testing.T) {
 }
 
 func TestTicketRotation(t *testing.T) {
-	m := &manager{tickets: make(map[string]*ticketKeys)}
+	m := &manager{tickets: make(map[int]map[string]*ticketKeys)}
 	now := time.Unix(1e9, 0)
 	first := m.ticket(1, "a", now)
 	if again := m.ticket(1, "a", now.Add(time.Minute)); again.Value("key0") != first.Value("key0") {
@@ -387,5 +388,37 @@ func TestLoadWaitsForTheKey(t *testing.T) {
 	}
 	if w.changed(); !w.last.IsZero() {
 		t.Error("a change that was seen counts again")
+	}
+}
+
+// TestTicketServices: who asks for keys under many names loses the oldest of them,
+// and nobody else loses any.
+func TestTicketServices(t *testing.T) {
+	m := &manager{tickets: make(map[int]map[string]*ticketKeys)}
+	now := time.Now()
+	key := func(uid int, name string) string {
+		now = now.Add(time.Millisecond)
+		return m.ticket(uid, name, now).Value("key0")
+	}
+	other, first, busy := key(1, "imap"), key(2, "smtpd"), key(2, "busy")
+	for i := range 5 * maxServices {
+		if key(2, "made up "+strconv.Itoa(i)) == "" {
+			t.Fatal("no keys for a further service")
+		}
+		if key(2, "busy") != busy {
+			t.Fatal("a service in use lost its keys")
+		}
+	}
+	if key(1, "imap") != other {
+		t.Error("another user's service lost its keys")
+	}
+	if again := key(2, "smtpd"); again == "" || again == first {
+		t.Errorf("a service that was not used: %q, at first %q", again, first)
+	}
+	for uid := range 5 * maxUsers {
+		key(100+uid, "x")
+	}
+	if len(m.tickets) > maxUsers || key(1, "imap") != other {
+		t.Errorf("%d users", len(m.tickets))
 	}
 }

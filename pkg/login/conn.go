@@ -32,9 +32,10 @@ type Conn struct {
 	attempts int    // logins that failed
 	login    string // of the last attempt, for the log
 	method   string
-	refused  string      // why the last attempt could not succeed, if not the secret
-	over     bool        // in other hands, or logged already
-	stop     func() bool // forgets that the process's end concerns the connection
+	refused  string          // why the last attempt could not succeed, if not the secret
+	over     bool            // in other hands, or logged already
+	leaving  context.Context // done when the process ends
+	stop     func() bool     // forgets that the process's end concerns the connection
 
 	worker *net.UnixConn // of a proxied session
 }
@@ -144,6 +145,10 @@ func (c *Conn) Refuse(method, why string) {
 // TooMany reports whether the client made more mistakes than it may.
 func (c *Conn) TooMany(errors int) bool { return c.attempts+errors >= c.srv.ErrorLimit }
 
+// ErrTooMany is the end of a connection that came back from its session, when the
+// client has as many before login as it may have.
+var ErrTooMany = errors.New("too many connections before login")
+
 // Returned is what a session left that gave its connection back.
 type Returned struct{ Pending []byte }
 
@@ -184,10 +189,16 @@ func (c *Conn) HandOver(ctx context.Context, step authclient.Step, tag string, p
 		return nil, nil
 	}
 	returned, err := c.proxy(ctx)
-	if returned != nil {
-		c.over, c.attempts, c.started = false, 0, time.Now()
-		c.raw.SetDeadline(c.started.Add(c.srv.Timeout))
+	if returned == nil {
+		return nil, err
 	}
+	// It is a connection before login again, with the limits of one.
+	c.over, c.attempts, c.started = false, 0, time.Now()
+	if !c.srv.enter(c) {
+		return nil, ErrTooMany
+	}
+	c.raw.SetDeadline(c.started.Add(c.srv.Timeout))
+	c.watch()
 	return returned, err
 }
 

@@ -97,8 +97,9 @@ func (s *Server) Hooks(serve func(ctx context.Context, c *Conn) error) *service.
 				return nil
 			}
 			defer s.leave(c)
-			c.stop = context.AfterFunc(leaving, func() { c.raw.SetReadDeadline(time.Unix(1, 0)) })
-			defer c.stop()
+			c.leaving = leaving
+			c.watch()
+			defer func() { c.stop() }()
 			defer c.Close()
 			if s.Wrapper {
 				if err := c.StartTLS(ctx); err != nil {
@@ -133,6 +134,11 @@ func address(a net.Addr) (netip.Addr, string, int) {
 	}
 	ip := tcp.AddrPort().Addr().Unmap().WithZone("")
 	return ip, ip.String(), tcp.Port
+}
+
+// watch has the connection end with the process, as long as it is before login.
+func (c *Conn) watch() {
+	c.stop = context.AfterFunc(c.leaving, func() { c.raw.SetReadDeadline(time.Unix(1, 0)) })
 }
 
 // enter counts a connection unless its address has too many.

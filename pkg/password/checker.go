@@ -35,12 +35,11 @@ func NewChecker(parallel int, scheme string, key []byte) (*Checker, error) {
 // Verify is the function Verify, after waiting for its turn. It gives up when
 // ctx ends.
 func (c *Checker) Verify(ctx context.Context, stored, plaintext string) (bool, error) {
-	select {
-	case c.slots <- struct{}{}:
-	case <-ctx.Done():
-		return false, fmt.Errorf("wait for other password checks: %w", ctx.Err())
+	leave, err := c.enter(ctx)
+	if err != nil {
+		return false, err
 	}
-	defer func() { <-c.slots }()
+	defer leave()
 	return Verify(stored, plaintext)
 }
 
@@ -51,25 +50,52 @@ func (c *Checker) Dummy(ctx context.Context, plaintext string) error {
 	return err
 }
 
-// SCRAM returns the keys of a user: the stored ones, or ones that are made of
+// SCRAM returns the keys of a user, after waiting for its turn: the stored ones, or ones that are made of
 // a password that is stored as it is. Its salt is the one that FakeSCRAM would
 // return, so that nothing about the user shows.
-func (c *Checker) SCRAM(stored, login, mechanism string) (SCRAMKeys, error) {
-	plaintext, ok := Plain(stored)
-	if !ok {
-		return SCRAM(stored, mechanism)
+//
+// A password costs a derivation, so that keys and made-up keys take that time,
+// too: else the time of the first answer would tell which of them it is.
+func (c *Checker) SCRAM(ctx context.Context, stored, login, mechanism string) (SCRAMKeys, error) {
+	plaintext, plain := Plain(stored)
+	if !plain {
+		plaintext = "none"
 	}
+	k, err := c.derive(ctx, plaintext, login, mechanism)
+	if err != nil || plain {
+		return k, err
+	}
+	return SCRAM(stored, mechanism)
+}
+
+// derive makes keys of a password, after waiting for its turn.
+func (c *Checker) derive(ctx context.Context, plaintext, login, mechanism string) (SCRAMKeys, error) {
+	leave, err := c.enter(ctx)
+	if err != nil {
+		return SCRAMKeys{}, err
+	}
+	defer leave()
 	return NewSCRAM(mechanism, plaintext, c.fakeSalt(login), scramIterations)
 }
 
-// FakeSCRAM returns keys for a user that does not exist: always the same for
-// one login, and none that any password has.
-func (c *Checker) FakeSCRAM(login, mechanism string) (SCRAMKeys, error) {
-	newHash, ok := scramHash(mechanism)
-	if !ok {
-		return SCRAMKeys{}, fmt.Errorf("%w: %s", ErrScheme, mechanism)
+// enter waits for a turn to compute.
+func (c *Checker) enter(ctx context.Context) (leave func(), err error) {
+	select {
+	case c.slots <- struct{}{}:
+		return func() { <-c.slots }, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("wait for other password checks: %w", ctx.Err())
 	}
-	size := newHash().Size()
+}
+
+// FakeSCRAM returns keys for a user that does not exist: always the same for
+// one login, and none that any password has. It takes as long as SCRAM.
+func (c *Checker) FakeSCRAM(ctx context.Context, login, mechanism string) (SCRAMKeys, error) {
+	k, err := c.derive(ctx, "none", login, mechanism)
+	if err != nil {
+		return SCRAMKeys{}, err
+	}
+	size := len(k.StoredKey)
 	return SCRAMKeys{
 		Iterations: scramIterations,
 		Salt:       c.fakeSalt(login),

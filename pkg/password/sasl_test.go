@@ -108,17 +108,17 @@ func TestFakeKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	b, _ := NewChecker(1, "SSHA", []byte("key of the site"))
-	k1, err1 := a.FakeSCRAM("you@example.com", SCRAMSHA256)
-	k2, err2 := b.FakeSCRAM("You@example.com", SCRAMSHA256)
-	k3, _ := a.FakeSCRAM("me@example.com", SCRAMSHA256)
+	k1, err1 := a.FakeSCRAM(t.Context(), "you@example.com", SCRAMSHA256)
+	k2, err2 := b.FakeSCRAM(t.Context(), "You@example.com", SCRAMSHA256)
+	k3, _ := a.FakeSCRAM(t.Context(), "me@example.com", SCRAMSHA256)
 	if err1 != nil || err2 != nil || !bytes.Equal(k1.Salt, k2.Salt) || bytes.Equal(k1.Salt, k3.Salt) {
 		t.Errorf("salts %x, %x, %x", k1.Salt, k2.Salt, k3.Salt)
 	}
-	k4, err := a.SCRAM("{PLAIN}secret", "you@example.com", SCRAMSHA256)
+	k4, err := a.SCRAM(t.Context(), "{PLAIN}secret", "you@example.com", SCRAMSHA256)
 	if err != nil || !bytes.Equal(k4.Salt, k1.Salt) || bytes.Equal(k4.StoredKey, k1.StoredKey) || k4.Iterations != k1.Iterations {
 		t.Errorf("keys of a plain password: %v, %v", k4, err)
 	}
-	if k, err := a.FakeSCRAM("x", SCRAMSHA1); err != nil || len(k.StoredKey) != 20 {
+	if k, err := a.FakeSCRAM(t.Context(), "x", SCRAMSHA1); err != nil || len(k.StoredKey) != 20 {
 		t.Errorf("keys for SHA-1: %v, %v", k, err)
 	}
 }
