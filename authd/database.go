@@ -21,6 +21,7 @@ type sqlSource struct {
 	recipients *sqltable.DB // recipient_query; nil if there is none
 	more       *sqltable.DB // user_query, with further fields; nil if there is none
 	scheme     string
+	secrets    map[string]bool // mechanisms that all users can use
 }
 
 // defaultScheme is the scheme of passwords without a {PREFIX}; Dovecot's name.
@@ -33,6 +34,10 @@ func openSQL(kind, path string) (source, error) {
 		return nil, err
 	}
 	s.scheme = defaultScheme(s.users.File())
+	if s.secrets, err = storedSecrets(s.users.File()); err != nil {
+		s.close()
+		return nil, err
+	}
 	for _, q := range []struct {
 		name string
 		db   **sqltable.DB
@@ -50,8 +55,8 @@ func openSQL(kind, path string) (source, error) {
 
 func (s *sqlSource) name() string { return s.kind }
 
-// serves is not looked into: auth_mechanisms may name what the table has.
-func (s *sqlSource) serves(string) bool { return false }
+// serves: nobody looks through a database. Its file says what it has.
+func (s *sqlSource) serves(mechanism string) bool { return s.secrets[mechanism] }
 
 func (s *sqlSource) close() {
 	s.users.Close()
@@ -189,6 +194,7 @@ type ldapSource struct {
 	login    string            // attribute with the login, "" = what was looked for
 	fields   map[string]string // attribute in lower case to field
 	names    []string          // attributes to ask for
+	secrets  map[string]bool   // mechanisms that all users can use
 }
 
 func openLDAP(path string) (source, error) {
@@ -204,6 +210,10 @@ func openLDAP(path string) (source, error) {
 		if err != nil {
 			return nil, err
 		}
+	}
+	if s.secrets, err = storedSecrets(f); err != nil {
+		dir.Close()
+		return nil, err
 	}
 	for _, w := range f.Words("user_attributes", "uid=uidNumber", "gid=gidNumber", "home=homeDirectory", "gecos=cn") {
 		field, attribute, ok := strings.Cut(w, "=")
@@ -221,10 +231,10 @@ func openLDAP(path string) (source, error) {
 	return s, nil
 }
 
-func (s *ldapSource) name() string       { return "ldap" }
-func (s *ldapSource) serves(string) bool { return false }
-func (s *ldapSource) hashless() bool     { return s.password == "" }
-func (s *ldapSource) close()             { s.dir.Close() }
+func (s *ldapSource) name() string         { return "ldap" }
+func (s *ldapSource) serves(m string) bool { return s.password != "" && s.secrets[m] }
+func (s *ldapSource) hashless() bool       { return s.password == "" }
+func (s *ldapSource) close()               { s.dir.Close() }
 
 func (s *ldapSource) lookup(ctx context.Context, login, _ string) (*found, error) {
 	entries, err := s.dir.Search(ctx, login, s.names)

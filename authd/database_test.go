@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -96,6 +97,9 @@ func exerciseSQL(t *testing.T, kind string, change func(sql string), conn ...str
 		}
 	}
 	refuses(t, r)
+	if offers(r, "SCRAM-SHA-256") || offers(r, "CRAM-MD5") {
+		t.Error("a database of hashes offers mechanisms that need more")
+	}
 	change("UPDATE users SET password = '" + hashed(t, "SHA256", "new") + "' WHERE username = 'ann@d.test'")
 	if s := r.plain(peer("smtp"), "ann@d.test", "secret"); s.Outcome != authclient.Failed {
 		t.Errorf("the old password: %+v", s)
@@ -327,4 +331,44 @@ func FuzzPasswdLine(f *testing.F) {
 			t.Errorf("%q: %+v", s, r)
 		}
 	})
+}
+
+// offers reports whether a mechanism is offered without having been named.
+func offers(r *rig, mechanism string) bool {
+	return slices.Contains(r.offer(authclient.Peer{Service: "imap", TLS: true}), mechanism)
+}
+
+// TestOfferedBySource: mechanisms that need more than a hash are offered where all
+// users of the source have it: as counted in a passwd-file, and as the file of a
+// database says.
+func TestOfferedBySource(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "users")
+	for _, tc := range []struct {
+		users       string
+		scram, cram bool
+	}{
+		{"ann:{PLAIN}secret::::::\n# a comment\nbob:{CLEAR}x::::::\nlocked:!::::::\n", true, true},
+		{"ann:{PLAIN}secret::::::\nbob:" + hashed(t, "SHA512-CRYPT", "x") + "::::::\n", false, false},
+		{"ann:" + hashed(t, "SCRAM-SHA-256", "secret") + "::::::\n", true, false},
+		{"", false, false},
+	} {
+		os.WriteFile(file, []byte(tc.users), 0o600)
+		r := startRig(t, func(p *params) { p.Sources = []string{"passwd-file:" + file} })
+		if s, c := offers(r, "SCRAM-SHA-256"), offers(r, "CRAM-MD5"); s != tc.scram || c != tc.cram {
+			t.Errorf("%q: SCRAM %v, CRAM-MD5 %v", tc.users, s, c)
+		}
+	}
+	db := filepath.Join(t.TempDir(), "users.db")
+	os.WriteFile(db, nil, 0o600)
+	for setting, want := range map[string][2]bool{"": {false, false}, "stored_secrets = plain": {true, true}, "stored_secrets = SCRAM-SHA-256, {SCRAM-SHA-1}": {true, false}} {
+		r := withSource(t, "sqlite", "dbpath = "+db, "query = SELECT 'x' AS password WHERE '%s' = ''", setting)
+		if s, c := offers(r, "SCRAM-SHA-256"), offers(r, "CRAM-MD5"); s != want[0] || c != want[1] {
+			t.Errorf("%q: SCRAM %v, CRAM-MD5 %v", setting, s, c)
+		}
+	}
+	conf := filepath.Join(t.TempDir(), "users.cf")
+	os.WriteFile(conf, []byte("dbpath = "+db+"\nquery = SELECT 1\nstored_secrets = argon2\n"), 0o600)
+	if _, err := openSQL("sqlite", conf); err == nil || !strings.Contains(err.Error(), "stored_secrets") {
+		t.Errorf("another scheme: %v", err)
+	}
 }

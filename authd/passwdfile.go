@@ -15,13 +15,16 @@ import (
 // passwdFile is a passwd-file of Dovecot:
 //
 //	user:{SCHEME}password:uid:gid:gecos:home:shell:extra fields
-type passwdFile struct{ path string }
+type passwdFile struct {
+	path    string
+	counted counted
+}
 
 func openPasswdFile(path string) (source, error) {
 	if !strings.HasPrefix(path, "/") {
 		return nil, errors.New("the name of the file must begin with /")
 	}
-	p := &passwdFile{path}
+	p := &passwdFile{path, newCounted()}
 	if _, err := findLine(path, "\x01"); !errors.Is(err, userdb.ErrUnknown) {
 		return nil, err
 	}
@@ -30,8 +33,21 @@ func openPasswdFile(path string) (source, error) {
 
 func (p *passwdFile) name() string { return "passwd-file" }
 
-// serves is not looked into: auth_mechanisms may name what the file has.
-func (p *passwdFile) serves(string) bool { return false }
+// serves looks through all users now and then.
+func (p *passwdFile) serves(mechanism string) bool { return p.counted.serves(mechanism, p.all) }
+
+// all calls yield for each user until it returns false.
+func (p *passwdFile) all(yield func(*userdb.Record, error) bool) {
+	err := eachLine(p.path, func(line string) bool {
+		if line == "" || line[0] == '#' {
+			return true
+		}
+		return yield(parsePasswdLine(strings.Split(line, ":")))
+	})
+	if err != nil {
+		yield(nil, err)
+	}
+}
 
 func (p *passwdFile) lookup(_ context.Context, login, _ string) (*found, error) {
 	fields, err := findLine(p.path, login)

@@ -7,8 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"strings"
-	"sync/atomic"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -142,19 +140,12 @@ type userdbSource struct {
 	db   *userdb.DB
 	log  *maillog.Logger
 
-	mu    chan struct{} // held by who counts
-	kinds atomic.Pointer[kinds]
-}
-
-// kinds says what all users of a database can use, as it was counted.
-type kinds struct {
-	at    time.Time
-	serve map[string]bool
+	counted counted
 }
 
 func openUserdb(path string, o opening) (source, error) {
 	takeOver(path, o)
-	src := &userdbSource{path: path, log: o.log, mu: make(chan struct{}, 1)}
+	src := &userdbSource{path: path, log: o.log, counted: newCounted()}
 	opts := userdb.Options{Owner: o.owner, Problem: func(err error) { o.log.Warn("", "user database: %v", err) }}
 	db, err := userdb.Open(path, opts)
 	switch {
@@ -249,50 +240,8 @@ func (u *userdbSource) resolve(_ context.Context, address, delimiter string) (*f
 // cannot be read: an editor run by root may have made it anew.
 func (u *userdbSource) changed() bool { return errors.Is(u.db.Check(), fs.ErrPermission) }
 
-// countPause is how often at most the users are counted anew.
-const countPause = time.Minute
-
 // serves looks through all users now and then.
-func (u *userdbSource) serves(mechanism string) bool {
-	k := u.kinds.Load()
-	if k == nil || time.Since(k.at) > countPause {
-		select {
-		case u.mu <- struct{}{}:
-			k = &kinds{at: time.Now(), serve: u.count()}
-			u.kinds.Store(k)
-			<-u.mu
-		default:
-		}
-	}
-	return k != nil && k.serve[mechanism]
-}
-
-// count finds the mechanisms that every user with a password can use.
-func (u *userdbSource) count() map[string]bool {
-	serve := map[string]bool{}
-	for _, m := range secretMechanisms() {
-		serve[m] = true
-	}
-	users := 0
-	u.db.All(func(r *userdb.Record, err error) bool {
-		if err != nil || len(r.Hashes) == 0 {
-			return true
-		}
-		users++
-		left := false
-		for m, ok := range serve {
-			if ok && !canServe(r, m) {
-				serve[m] = false
-			}
-			left = left || serve[m]
-		}
-		return left
-	})
-	if users == 0 {
-		return map[string]bool{}
-	}
-	return serve
-}
+func (u *userdbSource) serves(mechanism string) bool { return u.counted.serves(mechanism, u.db.All) }
 
 // absent is a source whose file is not there. The process retires when it is.
 type absent struct{ path, what string }

@@ -117,32 +117,45 @@ func expired(days string, now time.Time) bool {
 }
 
 // findLine returns the fields of a login in a file with colons.
-func findLine(path, login string) ([]string, error) {
+func findLine(path, login string) (fields []string, err error) {
 	if strings.ContainsAny(login, ":\n") {
 		return nil, userdb.ErrUnknown
 	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
+	err = eachLine(path, func(line string) bool {
+		if len(line) > len(login) && line[len(login)] == ':' && line[:len(login)] == login {
+			fields = strings.Split(line, ":")
+		}
+		return fields == nil
+	})
+	if err == nil && fields == nil {
+		err = userdb.ErrUnknown
 	}
-	defer f.Close()
-	info, err := f.Stat()
+	return fields, err
+}
+
+// eachLine calls f with each line of a file until it returns false.
+func eachLine(path string, f func(line string) bool) error {
+	file, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return err
 	}
 	if info.Size() > maxSystemFile || !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s: not a regular file of at most %d bytes: %w", path, maxSystemFile, fs.ErrInvalid)
+		return fmt.Errorf("%s: not a regular file of at most %d bytes: %w", path, maxSystemFile, fs.ErrInvalid)
 	}
-	lines := bufio.NewScanner(f)
+	lines := bufio.NewScanner(file)
 	lines.Buffer(nil, 1<<16)
 	for lines.Scan() {
-		line := lines.Text()
-		if len(line) > len(login) && line[len(login)] == ':' && line[:len(login)] == login {
-			return strings.Split(line, ":"), nil
+		if !f(lines.Text()) {
+			return nil
 		}
 	}
 	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return fmt.Errorf("%s: %w", path, err)
 	}
-	return nil, userdb.ErrUnknown
+	return nil
 }

@@ -109,9 +109,12 @@ func (g *gate) courierAuth(ctx context.Context, data, rip string) (string, error
 		return "", errCourier
 	}
 	// Whether the client has TLS, only Courier knows.
-	p := authclient.Peer{Service: authclient.Foreign + f[0], RemoteIP: rip, TLS: true}
+	service, err := g.foreign(f[0])
+	if err != nil {
+		return courierFail, nil
+	}
+	p := authclient.Peer{Service: service, RemoteIP: rip, TLS: true}
 	var step authclient.Step
-	var err error
 	switch f[1] {
 	case "login":
 		step, err = g.auth.Plain(ctx, p, f[2], f[3])

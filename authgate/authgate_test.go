@@ -16,13 +16,14 @@ import (
 
 	"github.com/posthouse-mail/posthouse/pkg/authclient"
 	"github.com/posthouse-mail/posthouse/pkg/authclient/authtest"
+	"github.com/posthouse-mail/posthouse/pkg/maillog"
 )
 
 func fake(t testing.TB) (*authtest.Server, *gate) {
 	s := authtest.New(t, authtest.Account{Password: "secret", User: authclient.User{
 		Login: "ann@d.test", UID: 2000, GID: 2001, Home: "/home/ann", MailDir: "/home/ann/Maildir", Quota: "1000S,10C",
 		Name: "Ann", Disabled: []string{"pop3"}}})
-	return s, &gate{auth: s.Client()}
+	return s, &gate{auth: s.Client(), log: maillog.Discard(), services: []string{"smtp", "imap", "pop3", "submission"}}
 }
 
 // connect starts a session and returns the other end.
@@ -78,6 +79,7 @@ func TestDovecot(t *testing.T) {
 		{"CONT\t3\t" + b64("ann@d.test"), "CONT\t3\t" + b64("Password:")},
 		{"CONT\t3\t" + b64("secret"), "OK\t3\tuser=ann@d.test"},
 		{"AUTH\t4\tNOSUCH\tservice=smtp", "FAIL\t4"},
+		{"AUTH\t10\tPLAIN\tservice=su\tresp=" + b64("\x00ann@d.test\x00secret"), "FAIL\t10"},
 		{"AUTH\t5\tPLAIN\tservice=smtp\tresp=%%%", "FAIL\t5\treason=malformed response"},
 		{"AUTH\t6\tLOGIN\tservice=smtp", "CONT\t6\t" + b64("Username:")},
 		{"CONT\t6\t***", "FAIL\t6\treason=malformed response"},

@@ -157,6 +157,9 @@ func (l *link) auth(ctx context.Context, f []string) error {
 	if err != nil {
 		return l.send("FAIL", id, "reason=malformed response")
 	}
+	if p.Service, err = l.foreign(p.Service); err != nil {
+		return l.send("FAIL", id)
+	}
 	answers := make(chan []byte, 1)
 	l.mu.Lock()
 	_, double := l.open[id]
@@ -220,7 +223,6 @@ func parameters(f []string) (p authclient.Peer, initial []byte, err error) {
 	if p.LocalPort < 0 || p.LocalPort > 65535 {
 		p.LocalPort = 0
 	}
-	p.Service = authclient.Foreign + p.Service
 	return p, initial, nil
 }
 

@@ -23,6 +23,9 @@
 //
 // A socket in public/ can be reached by members of the group setgid_group.
 //
+// A client names the service that it logs users in to, as imap or smtp; names
+// that are not in authgate_services are refused.
+//
 // Mechanisms with channel binding and EXTERNAL are not offered, since the
 // protocols do not carry what they need. Courier does not say whether its
 // client uses TLS; it has to look after that itself. Hashes are never part of an answer, and passwords cannot be changed this way.
@@ -36,7 +39,7 @@
 //
 // # Parameters
 //
-// authgate_protocol
+// authgate_protocol, authgate_services
 //
 // # See also
 //

@@ -33,6 +33,9 @@ func rowsOwn() []row {
 		{"authgate_protocol", Enum, "dovecot", "dovecot dovecot-master authdaemon", "authgate", 'O',
 			"The protocol of an authgate service: dovecot for Postfix and Exim, dovecot-master for lookups of delivery " +
 				"agents, authdaemon for Courier. Set it with -o in master.cf."},
+		{"authgate_services", List, "smtp submission imap pop3 sieve lmtp lda esmtp courier webmail xmpp doveadm", "", "authgate", 'O',
+			"The services that programs which ask an authgate may name. The name chooses what an account may use, which of its " +
+				"passwords counts and, with saslauthd, the service of PAM."},
 		{"mail_gid", String, "", "", "authd posthouse", 'O',
 			"The group, by name or number, of users whose record has none."},
 		{"mail_home", String, "", "", "authd posthouse", 'O',
