@@ -177,6 +177,12 @@ func (s *Store) Rebuild(name string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return temporary(f.locked(func() error {
+		if list, _, err := f.readList(); err != nil || list.Damaged > 0 {
+			// The index has what the list lost, as long as it is there.
+			if err := f.compactList(); err != nil {
+				return err
+			}
+		}
 		f.closeCache()
 		if err := f.removeFullText(); err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -38,6 +39,12 @@ func TestReadersDamage(t *testing.T) {
 		if len(m.fig.findings) > 0 {
 			t.Errorf("after %s of %s", how, file)
 			break
+		}
+		// One damage at a time: the check mends what it tells of.
+		out, err := s.mail.Command("posthouse", "mailbox", "check", "u0@example.test").CombinedOutput()
+		var exit *exec.ExitError
+		if err != nil && !errors.As(err, &exit) {
+			t.Fatalf("check: %v: %s", err, out)
 		}
 	}
 	m.report(t)
