@@ -234,14 +234,30 @@ func (c *Conn) Call(req List) (List, error) {
 	return l, err
 }
 
-func writeList(w *bufio.Writer, l List) error {
+// Check reports an [ErrMalformed] for a list that cannot be sent.
+func (l List) Check() error {
 	if len(l) > MaxAttrs {
 		return fmt.Errorf("%w: %d attributes", ErrMalformed, len(l))
 	}
+	total := 0
 	for _, a := range l {
 		if err := checkAttr(a); err != nil {
 			return err
 		}
+		total += len(a.Name) + len(a.Value) + 2
+	}
+	if total > MaxTotal {
+		return fmt.Errorf("%w: list of %d bytes", ErrMalformed, total)
+	}
+	return nil
+}
+
+// writeList writes all of a list, or nothing.
+func writeList(w *bufio.Writer, l List) error {
+	if err := l.Check(); err != nil {
+		return err
+	}
+	for _, a := range l {
 		// bufio.Writer keeps its first error; Flush or the last byte
 		// returns it.
 		w.WriteString(a.Name)

@@ -174,3 +174,44 @@ func TestMetadata(t *testing.T) {
 		t.Error("a lock of the root in a folder")
 	}
 }
+
+// TestRenameWithChildren: who renames a folder takes those below it along, and
+// needs the right to on each of them, seen or not.
+func TestRenameWithChildren(t *testing.T) {
+	root, shared := newRoot(t), newRoot(t)
+	bob := openWith(t, shared, Options{User: "bob"})
+	for _, name := range []string{"INBOX", "Team", "Team/Open", "Team/Closed", "Teamwork"} {
+		if err := bob.Create(name); err != nil && !errors.Is(err, ErrExists) {
+			t.Fatal(err)
+		}
+		if err := bob.SetACL(name, "ann", 0, RightsAll); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ann := openWith(t, root, Options{User: "ann", Trees: []Tree{{Prefix: "shared", Root: shared, Owner: "bob"}}})
+	exists := func(want string, names ...string) {
+		t.Helper()
+		for _, name := range names {
+			if p, err := bob.place(name); err != nil || p.exists() != (want == "there") {
+				t.Errorf("%s is not %s (%v)", name, want, err)
+			}
+		}
+	}
+	for _, rights := range []Rights{RightsAll &^ RightDeleteMailbox, 0} {
+		if err := bob.SetACL("Team/Closed", "ann", 0, rights); err != nil {
+			t.Fatal(err)
+		}
+		if err := ann.Rename("shared/Team", "shared/Taken"); !errors.Is(err, ErrNoPermission) {
+			t.Errorf("with %v below it: %v", rights, err)
+		}
+		exists("there", "Team", "Team/Open", "Team/Closed")
+	}
+	if err := bob.SetACL("Team/Closed", "ann", 0, RightDeleteMailbox); err != nil {
+		t.Fatal(err)
+	}
+	if err := ann.Rename("shared/Team", "shared/Taken"); err != nil {
+		t.Errorf("with the right to: %v", err)
+	}
+	exists("there", "Taken", "Taken/Open", "Taken/Closed", "Teamwork")
+	exists("gone", "Team", "Team/Open", "Team/Closed")
+}

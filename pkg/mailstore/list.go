@@ -209,7 +209,7 @@ func (s *Store) Rename(from, to string) error {
 	if p.root != q.root || strings.HasPrefix(q.name, p.name+"/") {
 		return ErrBadName
 	}
-	below, err := s.below(p.name)
+	below, err := s.belowIn(p)
 	if err != nil {
 		return err
 	}
@@ -217,6 +217,47 @@ func (s *Store) Rename(from, to string) error {
 		return p.missing()
 	}
 	return s.renameTree(p, q, below)
+}
+
+// belowIn returns the folders below one, those too that the user cannot see: a
+// rename would leave them behind. Each is to be one that the user may take
+// away from its place (RFC 4314 4).
+func (s *Store) belowIn(p place) ([]string, error) {
+	prefix := p.name + "/"
+	var out []string
+	entries, err := os.ReadDir(p.root)
+	if err != nil {
+		return nil, temporary(err)
+	}
+	tree := s.treeOf(p.root)
+	for _, e := range entries {
+		name, ok := s.folderName(p.root, e.Name())
+		if !ok || !e.IsDir() || !strings.HasPrefix(tree+name, prefix) {
+			continue
+		}
+		child, err := s.placeIn(tree + name)
+		if err != nil {
+			return nil, err
+		}
+		if !child.exists() {
+			continue
+		}
+		if !child.rights.Has(RightDeleteMailbox) {
+			return nil, ErrNoPermission
+		}
+		out = append(out, child.name)
+	}
+	return out, nil
+}
+
+// treeOf is what is in front of the names of folders in a Maildir.
+func (s *Store) treeOf(root string) string {
+	for _, t := range s.o.Trees {
+		if t.Root == root {
+			return t.Prefix + "/"
+		}
+	}
+	return ""
 }
 
 func (s *Store) renameTree(p, q place, below []string) error {

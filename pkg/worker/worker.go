@@ -85,6 +85,9 @@ func (p *Pool) Do(ctx context.Context, id Identity, job Job) (ipc.List, error) {
 		reply, err := w.do(ctx, job)
 		p.release(w)
 		// A kept worker may have been on its way out: it never saw the job.
+		if errors.Is(err, errBadJob) {
+			return nil, err
+		}
 		if errors.Is(err, errNotSent) && try == 0 {
 			p.discard(w)
 			continue
@@ -240,8 +243,13 @@ func socketPair() (*net.UnixConn, *os.File, error) {
 	return conn.(*net.UnixConn), os.NewFile(uintptr(fds[1]), "worker"), nil
 }
 
-// errNotSent reports a job that the worker did not get.
-var errNotSent = errors.New("job not sent")
+var (
+	// errNotSent reports a job that the worker did not get.
+	errNotSent = errors.New("job not sent")
+	// errBadJob reports one that no worker can get. The other jobs of the
+	// worker, which may be other people's sessions, go on.
+	errBadJob = errors.New("job cannot be sent")
+)
 
 func (w *process) do(ctx context.Context, job Job) (ipc.List, error) {
 	id, answer, err := w.send(job)
@@ -281,6 +289,9 @@ func (w *process) send(job Job) (int64, chan ipc.List, error) {
 	w.next++
 	id := w.next
 	l := append(ipc.List{}.Str("job", strconv.FormatInt(id, 10)).Bool("file", job.File != nil), job.Request...)
+	if err := l.Check(); err != nil { // before its file is sent
+		return 0, nil, fmt.Errorf("%w: %w", errBadJob, err)
+	}
 	w.conn.SetWriteDeadline(time.Now().Add(time.Minute))
 	var err error
 	if job.File != nil {
