@@ -1,13 +1,18 @@
 package mailstore
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/posthouse-mail/posthouse/pkg/mailstore/changelog"
 	"github.com/posthouse-mail/posthouse/pkg/mailstore/index"
+	"github.com/posthouse-mail/posthouse/pkg/safefile"
 )
 
 // TestLinkedDirectory: whoever may write into a shared tree makes new of a
@@ -38,6 +43,110 @@ func TestLinkedDirectory(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(papers, "secret")); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestLinkDuringWork: whoever may write into a shared tree puts a link to
+// another user's files in place of a directory at any moment of the other's
+// work. Nothing is moved there, made there, or taken from there.
+func TestLinkDuringWork(t *testing.T) {
+	for _, part := range []string{"", "/new", "/cur", "/tmp"} {
+		hits := 0
+		for n := 1; ; n++ {
+			if !linkDuringWork(t, part, n) {
+				break
+			}
+			if hits++; t.Failed() {
+				return
+			}
+		}
+		t.Logf("%q was replaced at %d moments", part, hits)
+		if hits == 0 {
+			t.Errorf("nothing is done in %q", part)
+		}
+	}
+}
+
+// linkDuringWork replaces the part of a folder at the nth operation in it. It
+// returns whether there was one.
+func linkDuringWork(t *testing.T, part string, n int) bool {
+	root, shared, papers := newRoot(t), newRoot(t), t.TempDir()
+	eve := openWith(t, shared, Options{User: "eve"})
+	if err := errors.Join(eve.Create("Trap"), eve.SetACL("Trap", "anyone", 0, RightsAll)); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 {
+		appendTo(t, eve, "Trap", i, Seen)
+	}
+	trap := filepath.Join(shared, ".Trap")
+	os.WriteFile(trap+"/new/1700000000.M1P1.host", []byte("Subject: bait\n\n"), 0o600)
+	for _, dir := range []string{"", "cur", "new", "tmp"} {
+		dir = filepath.Join(papers, dir)
+		os.Mkdir(dir, 0o700)
+		os.WriteFile(filepath.Join(dir, "1700000001.M2P2.host"), []byte("Subject: secret\n\n"), 0o600)
+	}
+	want := tree(t, papers)
+	count, away := 0, trap+part+".away"
+	if part != "" {
+		away = filepath.Join(shared, "away")
+	}
+	fs := &safefile.FS{Fault: func(_ safefile.Op, path string) error {
+		if !strings.HasPrefix(path, trap+part) {
+			return nil
+		}
+		if count++; count == n {
+			if err := errors.Join(os.Rename(trap+part, away), os.Symlink(papers+part, trap+part)); err != nil {
+				t.Error(err)
+			}
+		}
+		return nil
+	}}
+	ann := openWith(t, root, Options{User: "ann", Trees: []Tree{{Prefix: "shared", Root: shared}}, Shared: NewShared(fs, nil)})
+	appendTo(t, ann, "INBOX", 9, 0)
+	work(ann)
+	if got := tree(t, papers); got != want {
+		t.Errorf("%s replaced at operation %d: the other directory has\n%s\nand had\n%s", part, n, got, want)
+	}
+	return count >= n
+}
+
+// work does what a session does in a shared folder. It may fail.
+func work(s *Store) {
+	m, err := s.Mailbox("shared/Trap", false)
+	if err == nil {
+		defer m.Close()
+		_, _ = m.Store(StoreRequest{UIDs: []uint32{1, 2}, Op: AddFlags, Flags: Flagged, Keywords: []string{"word"}})
+		_, _ = m.Sync(SyncOptions{})
+		_, _ = m.Copy([]uint32{2}, "INBOX")
+		_, _ = m.Move([]uint32{3}, "INBOX")
+		if msg, ok := m.Message(1); ok {
+			_, _ = m.Facts(&msg)
+		}
+		_, _ = m.Expunge([]uint32{1}, true)
+	}
+	_, _ = s.Append("shared/Trap", []Incoming{{Content: strings.NewReader("Subject: x\r\n\r\n")}})
+	_, _ = s.Deliver(context.Background(), Delivery{Folder: "shared/Trap", Fill: func(w io.Writer) error { _, err := io.WriteString(w, "x\n"); return err }})
+	if in, err := s.Mailbox("INBOX", false); err == nil {
+		_, _ = in.Copy([]uint32{1}, "shared/Trap")
+		in.Close()
+	}
+}
+
+// tree lists a directory with the contents of its files.
+func tree(t *testing.T, dir string) string {
+	t.Helper()
+	var b strings.Builder
+	err := filepath.Walk(dir, func(path string, info os.FileInfo, err error) error {
+		if err != nil {
+			return err
+		}
+		text, _ := os.ReadFile(path)
+		fmt.Fprintf(&b, "%s %v %q\n", path, info.Mode(), text)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
 }
 
 // TestNameWithSlash: the index and its log say where messages are, and may be

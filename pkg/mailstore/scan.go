@@ -3,12 +3,9 @@ package mailstore
 import (
 	"cmp"
 	"errors"
-	"os"
 	"slices"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/posthouse-mail/posthouse/pkg/maildir"
 	"github.com/posthouse-mail/posthouse/pkg/mailstore/changelog"
@@ -99,7 +96,7 @@ func (f *folder) sizeHint() int {
 }
 
 func (f *folder) names(sub string) ([]string, error) {
-	dir, err := os.OpenFile(f.path(sub), os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	dir, err := f.sh.fs.OpenDirNoLink(f.path(sub))
 	if err != nil {
 		return nil, err
 	}

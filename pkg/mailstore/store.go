@@ -146,6 +146,8 @@ func Open(o Options) (*Store, error) {
 	for _, t := range o.Trees {
 		// One that cannot be read is one that the user cannot see.
 		s.utf8[t.Root], _ = decideNames(t.Root)
+		// Whoever may write there may put links in place of directories.
+		s.fs.Guard(t.Root)
 	}
 	return s, s.makeSpecialUse()
 }

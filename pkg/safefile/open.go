@@ -33,7 +33,7 @@ func (fs *FS) Open(path string, flag int, c Check) (*os.File, *unix.Stat_t, erro
 	if err := fs.fault(OpOpen, path); err != nil {
 		return nil, nil, err
 	}
-	fd, err := open(path, flag|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	fd, err := fs.open(path, flag|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 	if err != nil {
 		if err == unix.ELOOP {
 			err = fmt.Errorf("%w: symbolic link", ErrUnsafe)
@@ -60,7 +60,7 @@ func (fs *FS) ReadSmall(path string, buf []byte, limit int64, c Check) (data []b
 	if err := fs.fault(OpOpen, path); err != nil {
 		return nil, 0, err
 	}
-	fd, err := open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	fd, err := fs.open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 	if err != nil {
 		return nil, 0, &os.PathError{Op: "open", Path: path, Err: err}
 	}
@@ -97,15 +97,27 @@ func (fs *FS) ReadSmall(path string, buf []byte, limit int64, c Check) (data []b
 // OpenDir opens a directory, which may be a symbolic link, to read its names.
 // os.Open would try the poller on it, with five system calls more.
 func (fs *FS) OpenDir(path string) (*os.File, error) {
-	for {
-		fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-		if err == nil {
+	return fs.openDir(path, 0)
+}
+
+// OpenDirNoLink is OpenDir of what is no symbolic link.
+func (fs *FS) OpenDirNoLink(path string) (*os.File, error) {
+	return fs.openDir(path, unix.O_NOFOLLOW)
+}
+
+func (fs *FS) openDir(path string, flags int) (*os.File, error) {
+	dir, name, err := fs.at(path)
+	if err == nil {
+		defer leave(dir)
+		if dir >= 0 {
+			flags |= unix.O_NOFOLLOW
+		}
+		var fd int
+		if fd, err = openat(dir, name, unix.O_RDONLY|unix.O_DIRECTORY|flags, 0); err == nil {
 			return os.NewFile(uintptr(fd), path), nil
 		}
-		if err != unix.EINTR {
-			return nil, &os.PathError{Op: "open", Path: path, Err: err}
-		}
 	}
+	return nil, &os.PathError{Op: "open", Path: path, Err: err}
 }
 
 // newRegular wraps the descriptor of a regular file, for which O_NONBLOCK has
@@ -193,7 +205,12 @@ func Inode(f *os.File) (dev, ino uint64, err error) {
 // SetTimes sets access and modification time of a file by name.
 func (fs *FS) SetTimes(path string, t time.Time) error {
 	ts := unix.NsecToTimespec(t.UnixNano())
-	err := unix.UtimesNanoAt(unix.AT_FDCWD, path, []unix.Timespec{ts, ts}, unix.AT_SYMLINK_NOFOLLOW)
+	dir, name, err := fs.at(path)
+	if err != nil {
+		return &os.PathError{Op: "utimes", Path: path, Err: err}
+	}
+	defer leave(dir)
+	err = unix.UtimesNanoAt(dir, name, []unix.Timespec{ts, ts}, unix.AT_SYMLINK_NOFOLLOW)
 	if err != nil {
 		return &os.PathError{Op: "utimes", Path: path, Err: err}
 	}
@@ -224,7 +241,7 @@ func (fs *FS) CreateUnnamed(dir string, mode os.FileMode) (*os.File, error) {
 	if err := fs.fault(OpCreate, dir); err != nil {
 		return nil, err
 	}
-	fd, err := open(dir, unix.O_WRONLY|unix.O_TMPFILE, uint32(mode.Perm()))
+	fd, err := fs.open(dir, unix.O_WRONLY|unix.O_TMPFILE, uint32(mode.Perm()))
 	if err != nil {
 		return nil, &os.PathError{Op: "create in", Path: dir, Err: err}
 	}
@@ -237,7 +254,12 @@ func (fs *FS) LinkUnnamed(f *os.File, path string) error {
 		return err
 	}
 	old := "/proc/self/fd/" + strconv.Itoa(int(f.Fd()))
-	if err := unix.Linkat(unix.AT_FDCWD, old, unix.AT_FDCWD, path, unix.AT_SYMLINK_FOLLOW); err != nil {
+	dir, name, err := fs.at(path)
+	if err == nil {
+		defer leave(dir)
+		err = unix.Linkat(unix.AT_FDCWD, old, dir, name, unix.AT_SYMLINK_FOLLOW)
+	}
+	if err != nil {
 		return &os.LinkError{Op: "link", Old: f.Name(), New: path, Err: err}
 	}
 	return nil

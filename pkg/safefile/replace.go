@@ -25,7 +25,7 @@ func (fs *FS) Replace(path string, mode os.FileMode, fill func(io.Writer) error)
 		err = fs.Rename(f.Name(), path)
 	}
 	if err != nil {
-		_ = os.Remove(f.Name())
+		_ = fs.unlink(f.Name())
 		_ = f.Close()
 		return nil, fmt.Errorf("write %s: %w", path, err)
 	}
@@ -48,7 +48,7 @@ func (fs *FS) SyncPath(path string) error {
 			return err
 		}
 		fs.counts[cntFile].Add(1)
-		fd, err := open(path, unix.O_RDONLY, 0)
+		fd, err := fs.open(path, unix.O_RDONLY, 0)
 		if err != nil {
 			return &os.PathError{Op: "open", Path: path, Err: err}
 		}

@@ -52,9 +52,10 @@ type FS struct {
 	// done. Tests fail the Nth operation with it. It must be set before use.
 	Fault func(op Op, path string) error
 
-	counts [4]atomic.Int64
-	mu     sync.Mutex
-	dirs   map[string]*dirState
+	counts  [4]atomic.Int64
+	guarded atomic.Pointer[[]string]
+	mu      sync.Mutex
+	dirs    map[string]*dirState
 }
 
 // Counters tell how often an FS did what costs most.
@@ -99,22 +100,11 @@ func (fs *FS) Create(path string, mode os.FileMode) (*os.File, error) {
 	if err := fs.fault(OpCreate, path); err != nil {
 		return nil, err
 	}
-	fd, err := open(path, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, uint32(mode.Perm()))
+	fd, err := fs.open(path, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, uint32(mode.Perm()))
 	if err != nil {
 		return nil, &os.PathError{Op: "create", Path: path, Err: err}
 	}
 	return os.NewFile(uintptr(fd), path), nil
-}
-
-// open is open(2) with close-on-exec and without following a final symbolic
-// link. os.OpenFile would add five system calls to try the poller on a file.
-func open(path string, flags int, mode uint32) (int, error) {
-	for {
-		fd, err := unix.Open(path, flags|unix.O_CLOEXEC|unix.O_NOFOLLOW, mode)
-		if err != unix.EINTR {
-			return fd, err
-		}
-	}
 }
 
 // Sync flushes a file's data and metadata to disk. After an error the file is
@@ -175,15 +165,13 @@ func (fs *FS) rename(oldpath, newpath string, flags uint) error {
 		return err
 	}
 	fs.counts[cntRename].Add(1)
-	for {
-		err := unix.Renameat2(unix.AT_FDCWD, oldpath, unix.AT_FDCWD, newpath, flags)
-		if err == nil {
-			return nil
-		}
-		if err != unix.EINTR {
-			return &os.LinkError{Op: "rename", Old: oldpath, New: newpath, Err: err}
-		}
+	err := fs.twoNames(oldpath, newpath, func(odir int, o string, ndir int, n string) error {
+		return unix.Renameat2(odir, o, ndir, n, flags)
+	})
+	if err != nil {
+		return &os.LinkError{Op: "rename", Old: oldpath, New: newpath, Err: err}
 	}
+	return nil
 }
 
 // RenameSync is Rename followed by SyncDir of the directory of newpath. The
@@ -201,7 +189,13 @@ func (fs *FS) Link(oldpath, newpath string) error {
 	if err := fs.fault(OpLink, newpath); err != nil {
 		return err
 	}
-	return os.Link(oldpath, newpath)
+	err := fs.twoNames(oldpath, newpath, func(odir int, o string, ndir int, n string) error {
+		return unix.Linkat(odir, o, ndir, n, 0)
+	})
+	if err != nil {
+		return &os.LinkError{Op: "link", Old: oldpath, New: newpath, Err: err}
+	}
+	return nil
 }
 
 // Remove removes a file. The removal is not made durable: after a power cut
@@ -210,15 +204,10 @@ func (fs *FS) Remove(path string) error {
 	if err := fs.fault(OpRemove, path); err != nil {
 		return err
 	}
-	for {
-		err := unix.Unlink(path)
-		if err == nil {
-			return nil
-		}
-		if err != unix.EINTR {
-			return &os.PathError{Op: "remove", Path: path, Err: err}
-		}
+	if err := fs.unlink(path); err != nil {
+		return &os.PathError{Op: "remove", Path: path, Err: err}
 	}
+	return nil
 }
 
 // Chmod sets the permission bits of an open file.
@@ -235,15 +224,12 @@ func (fs *FS) Mkdir(path string, mode os.FileMode) error {
 	if err := fs.fault(OpMkdir, path); err != nil {
 		return err
 	}
-	err := os.Mkdir(path, mode)
+	err := fs.mkdir(path, mode)
 	if errors.Is(err, os.ErrExist) {
 		// Whoever made it may not have synced it yet.
 		return fs.SyncDir(filepath.Dir(path))
 	}
 	if err != nil {
-		return err
-	}
-	if err := os.Chmod(path, mode); err != nil {
 		return err
 	}
 	return fs.SyncDir(filepath.Dir(path))
@@ -281,7 +267,7 @@ func (fs *FS) WriteAtomic(path string, mode os.FileMode, fill func(io.Writer) er
 		err = fs.Rename(tmp, path)
 	}
 	if err != nil {
-		_ = os.Remove(tmp)
+		_ = fs.unlink(tmp)
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	return fs.SyncDir(filepath.Dir(path))

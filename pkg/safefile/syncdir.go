@@ -91,7 +91,7 @@ func (fs *FS) syncDirNow(dir string) error {
 		return err
 	}
 	fs.counts[cntDir].Add(1)
-	fd, err := open(dir, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	fd, err := fs.open(dir, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return &os.PathError{Op: "open", Path: dir, Err: err}
 	}
