@@ -252,7 +252,7 @@ func (s *server) scramKeys(x *exchange, login, m string) (sasl.Keys, error) {
 	}
 	f, err := (*found)(nil), error(userdb.ErrUnknown)
 	if usable {
-		f, err = s.find(x.ctx, name, serviceOf(x.peer))
+		f, err = s.find(x.ctx, name, x.peer.Realm, serviceOf(x.peer))
 	}
 	if err != nil && !errors.Is(err, userdb.ErrUnknown) {
 		return sasl.Keys{}, err

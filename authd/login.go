@@ -51,7 +51,7 @@ func (s *server) login(ctx context.Context, t try) authclient.Step {
 	var f *found
 	err := error(userdb.ErrUnknown)
 	if usable {
-		f, err = s.find(ctx, name, serviceOf(t.peer))
+		f, err = s.find(ctx, name, t.peer.Realm, serviceOf(t.peer))
 	}
 	s.debugLogin(t, f, err)
 	if err != nil && !errors.Is(err, userdb.ErrUnknown) {
@@ -169,7 +169,7 @@ func (s *server) mayActAs(ctx context.Context, t try, f *found) bool {
 	if !ok {
 		return false
 	}
-	other, err := s.find(ctx, name, serviceOf(t.peer))
+	other, err := s.find(ctx, name, t.peer.Realm, serviceOf(t.peer))
 	return err == nil && strings.EqualFold(other.rec.Login, f.rec.Login)
 }
 

@@ -96,9 +96,9 @@ func (s *server) openSource(spec string, o opening) (source, error) {
 }
 
 // find asks the sources for a login, in their order. The first that knows it
-// decides.
-func (s *server) find(ctx context.Context, login, service string) (*found, error) {
-	return s.ask(ctx, login, service, s.sources)
+// decides. realm is the server's own for logins without one.
+func (s *server) find(ctx context.Context, login, realm, service string) (*found, error) {
+	return s.ask(ctx, login, realm, service, s.sources)
 }
 
 // known is find without the sources that say yes to each login, as only a
@@ -110,13 +110,15 @@ func (s *server) known(ctx context.Context, login, service string) (*found, erro
 			sure = append(sure, src)
 		}
 	}
-	return s.ask(ctx, login, service, sure)
+	return s.ask(ctx, login, "", service, sure)
 }
 
-func (s *server) ask(ctx context.Context, login, service string, sources []source) (*found, error) {
+func (s *server) ask(ctx context.Context, login, realm, service string, sources []source) (*found, error) {
 	names := []string{login}
-	if s.DefaultRealm != "" && !strings.Contains(login, "@") {
-		names = append(names, login+"@"+s.DefaultRealm)
+	for _, r := range []string{realm, s.DefaultRealm} {
+		if r != "" && !strings.Contains(login, "@") {
+			names = append(names, login+"@"+r)
+		}
 	}
 	for _, name := range names {
 		for _, src := range sources {

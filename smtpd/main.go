@@ -44,7 +44,9 @@
 // message_size_limit, command_directory,
 // smtpd_sasl_auth_enable, smtpd_sasl_type, smtpd_sasl_path,
 // smtpd_sender_login_maps, smtpd_timeout, smtpd_tls_ask_ccert,
-// smtpd_tls_auth_only, smtpd_tls_CAfile, smtpd_tls_security_level,
+// smtpd_tls_auth_only, smtpd_tls_CAfile, smtpd_tls_CApath,
+// smtpd_tls_req_ccert, smtpd_tls_ccert_verifydepth, relay_clientcerts,
+// smtpd_sasl_local_domain, smtpd_authorized_priority_clients, smtpd_tls_security_level,
 // requiretls_enable and others;
 // see postconf(5).
 //

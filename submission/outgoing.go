@@ -170,11 +170,5 @@ func (o *outgoing) trace() []string {
 			}
 		}
 	}
-	if p := o.s.Mail().Priority; p != 0 {
-		// RFC 6710 section 4.1: the priority is part of the trace.
-		last := len(lines) - 1
-		lines[last] = strings.Replace(lines[last], "; ", fmt.Sprintf("\n\t(PRIORITY %d); ", p), 1)
-		lines = append(lines[:last], strings.Split(lines[last], "\n")...)
-	}
 	return lines
 }

@@ -36,6 +36,7 @@ func facts() *Facts {
 
 func TestEval(t *testing.T) {
 	fail := func(context.Context) (bool, error) { return false, errors.New("table is gone") }
+	listed := func(_ context.Context, print string) (bool, error) { return print == "BB", nil }
 	for _, tc := range []struct {
 		name, list string
 		stage      Stage
@@ -60,6 +61,18 @@ func TestEval(t *testing.T) {
 		{"helo name", "reject_invalid_helo_hostname", Helo, func(f *Facts) { f.Helo = "a..b" }, Reject, "501 5.5.2 <a..b>: Helo command rejected: Invalid name"},
 		{"helo fqdn", "reject_non_fqdn_helo_hostname", Helo, func(f *Facts) { f.Helo = "pc" }, Reject, "504 5.5.2 <pc>: Helo command rejected: need fully-qualified hostname"},
 		{"old name", "reject_non_fqdn_hostname", Helo, func(f *Facts) { f.Helo = "pc" }, Reject, "504 5.5.2 <pc>: Helo command rejected: need fully-qualified hostname"},
+		{"no certificate", "permit_tls_clientcerts permit_tls_all_clientcerts check_ccert_access inline:{x=REJECT} reject", Relay,
+			func(f *Facts) { f.ClientCert = listed }, Reject, "554 5.7.1 <to@b.test>: Recipient address rejected: Access denied"},
+		{"listed key", "permit_tls_clientcerts reject", Relay, func(f *Facts) { f.Fingerprints, f.ClientCert = []string{"AA", "BB"}, listed }, OK, ""},
+		{"other certificate", "permit_tls_clientcerts permit_tls_all_clientcerts", Relay,
+			func(f *Facts) { f.Fingerprints, f.ClientCert = []string{"CC", "DD"}, listed }, Dunno, ""},
+		{"no list", "permit_tls_clientcerts", Relay, func(f *Facts) { f.Fingerprints = []string{"AA", "BB"} }, Dunno, ""},
+		{"list is gone", "permit_tls_clientcerts", Relay, func(f *Facts) {
+			f.Fingerprints, f.ClientCert = []string{"AA"}, func(ctx context.Context, _ string) (bool, error) { return fail(ctx) }
+		}, Reject, "451 4.3.0 <host.test[192.0.2.1]>: Temporary lookup failure"},
+		{"verified certificate", "permit_tls_all_clientcerts reject", Relay, func(f *Facts) { f.CertOK = true }, OK, ""},
+		{"table of certificates", "check_ccert_access inline:{{DD=REJECT no}}", Client, func(f *Facts) { f.Fingerprints = []string{"CC", "DD"} }, Reject,
+			"554 5.7.1 <host.test[192.0.2.1]>: Client certificate rejected: no"},
 		{"null sender", "reject_non_fqdn_sender reject_unknown_sender_domain", Sender, func(f *Facts) { f.Sender = "" }, Dunno, ""},
 		{"bare table", "inline:{to@b.test=REJECT}", Recipient, nil, Reject, "554 5.7.1 <to@b.test>: Recipient address rejected: Access denied"},
 		{"table with code", "check_sender_access inline:{{from@a.test=550 5.1.1 who}}", Recipient, nil, Reject, "550 5.1.0 <from@a.test>: Sender address rejected: who"},

@@ -43,6 +43,13 @@ type Facts struct {
 	EarlyTalk, TLS       bool
 	BDAT                 bool
 	Login                string // who has logged in, "" if nobody
+	CertOK               bool   // the client's certificate was verified
+	// Fingerprints are those of the client's certificate and of its key; none
+	// without one.
+	Fingerprints []string
+	// ClientCert reports whether relay_clientcerts has a fingerprint; nil
+	// where that is empty.
+	ClientCert func(ctx context.Context, fingerprint string) (bool, error)
 
 	MyNetworks func(ctx context.Context) (bool, error)
 	OwnAddress func() bool
@@ -261,7 +268,12 @@ func (e *Eval) plain(ctx context.Context, name string) (Verdict, status.Status) 
 			return OK, none
 		}
 		return Dunno, none
-	case "permit_tls_clientcerts", "permit_tls_all_clientcerts":
+	case "permit_tls_clientcerts":
+		return e.clientCert(ctx)
+	case "permit_tls_all_clientcerts":
+		if e.CertOK {
+			return OK, none
+		}
 		return Dunno, none
 	case "reject_unknown_client_hostname":
 		return e.unknownClient(e.NameStatus, "Client host rejected: cannot find your hostname, ")

@@ -7,6 +7,21 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/status"
 )
 
+// clientCert permits who has the key of a certificate in relay_clientcerts. Who
+// vouches for that does not matter: the site has written it down.
+func (e *Eval) clientCert(ctx context.Context) (Verdict, status.Status) {
+	if e.ClientCert == nil {
+		return Dunno, status.Status{}
+	}
+	for _, print := range e.Fingerprints {
+		v, st := e.permit(ctx, e.Name+"["+e.Addr+"]", func(ctx context.Context) (bool, error) { return e.ClientCert(ctx, print) })
+		if v != Dunno {
+			return v, st
+		}
+	}
+	return Dunno, status.Status{}
+}
+
 // loginMismatch compares the owners of the sender's address with who has
 // logged in.
 func (e *Eval) loginMismatch(ctx context.Context, name string) (Verdict, status.Status) {

@@ -36,8 +36,6 @@ func (p *Parser) kindOf(name string) kind {
 	case "permit", "reject", "defer", "defer_if_permit", "defer_if_reject", "reject_unauth_pipelining",
 		"reject_plaintext_session", "reject_multi_recipient_bounce",
 		"permit_mynetworks", "permit_inet_interfaces",
-		// Without client certificates nobody has one, so these say
-		// nothing, as in Postfix.
 		"permit_sasl_authenticated", "permit_tls_clientcerts", "permit_tls_all_clientcerts",
 		"reject_unknown_client_hostname", "reject_unknown_reverse_client_hostname",
 		"reject_invalid_helo_hostname", "reject_non_fqdn_helo_hostname",
@@ -49,7 +47,7 @@ func (p *Parser) kindOf(name string) kind {
 		return kindPlain
 	case "check_client_access", "check_reverse_client_hostname_access", "check_helo_access",
 		"check_sender_access", "check_recipient_access", "check_etrn_access",
-		"check_sasl_access":
+		"check_sasl_access", "check_ccert_access":
 		return kindTable
 	case "sleep":
 		return kindNumber
@@ -71,7 +69,7 @@ func kindOfMissing(name string) kind {
 		"check_helo_a_access", "check_helo_mx_access", "check_helo_ns_access",
 		"check_sender_a_access", "check_sender_mx_access", "check_sender_ns_access",
 		"check_recipient_a_access", "check_recipient_mx_access", "check_recipient_ns_access",
-		"check_ccert_access", "check_recipient_maps":
+		"check_recipient_maps":
 		return kindDomain
 	case "reject_unknown_forward_client_hostname", "reject_unknown_helo_hostname", "reject_unverified_sender",
 		"reject_unverified_recipient", "permit_mx_backup", "permit_naked_ip_address", "reject_unknown_address",

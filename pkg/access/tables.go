@@ -28,6 +28,12 @@ func (e *Eval) table(ctx context.Context, item *Item) (Verdict, status.Status) {
 		r, err = keys.AccessAddress(ctx, item.maps, e.Sender, e.NullKey, e.Keys)
 	case "check_sasl_access":
 		r.Value, r.Found, err = item.maps.Lookup(ctx, e.Login)
+	case "check_ccert_access":
+		for _, print := range e.Fingerprints {
+			if r.Value, r.Found, err = item.maps.Lookup(ctx, print); r.Found || err != nil {
+				break
+			}
+		}
 	case "check_etrn_access":
 		r, err = keys.AccessDomain(ctx, item.maps, e.Recipient, e.Keys)
 	default:
@@ -55,6 +61,8 @@ func (e *Eval) lookupSubject(check string) (name, class string, have bool) {
 		return e.Sender, "Sender address", e.HaveSender
 	case "check_sasl_access":
 		return e.Login, "SASL login name", e.Login != ""
+	case "check_ccert_access":
+		return e.Name + "[" + e.Addr + "]", "Client certificate", len(e.Fingerprints) > 0
 	case "check_etrn_access":
 		return e.Recipient, "Etrn command", e.stage == Etrn
 	}

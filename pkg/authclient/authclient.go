@@ -105,6 +105,7 @@ type Peer struct {
 	TLSExporter []byte // RFC 9266 2, for SCRAM-PLUS; nil without TLS 1.3
 	TLSEndpoint []byte // RFC 5929 4: the hash of our own certificate
 	CertName    string // of a client certificate that was verified; for EXTERNAL
+	Realm       string // of logins without one (smtpd_sasl_local_domain)
 }
 
 // Step is an answer of authd.

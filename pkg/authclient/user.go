@@ -195,13 +195,16 @@ func (p Peer) attributes(l ipc.List) ipc.List {
 	if p.CertName != "" {
 		l = l.Str("cert_name", p.CertName)
 	}
+	if p.Realm != "" {
+		l = l.Str("realm", p.Realm)
+	}
 	return l
 }
 
 // ReadPeer returns the peer in a request.
 func ReadPeer(l ipc.List) (Peer, error) {
 	p := Peer{Service: l.Value("service"), RemoteIP: l.Value("rip"), LocalIP: l.Value("lip"),
-		SessionID: l.Value("session"), CertName: l.Value("cert_name"), TLS: l.Value("tls") == "1"}
+		SessionID: l.Value("session"), CertName: l.Value("cert_name"), Realm: l.Value("realm"), TLS: l.Value("tls") == "1"}
 	for _, f := range []limitField{{"rport", &p.RemotePort}, {"lport", &p.LocalPort}} {
 		if _, ok := l.Get(f.name); !ok {
 			continue

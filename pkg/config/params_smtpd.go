@@ -7,6 +7,9 @@ func rowsSmtpd() []row {
 			"The time over which client rates are counted."},
 		{"anvil_status_update_time", Time, "600s", "1", "anvil", '2',
 			"How often the largest client counts and rates are logged."},
+		{"smtpd_authorized_priority_clients", String, "", "", "smtpd", 'O',
+			"Clients that may give messages a priority (MT-PRIORITY, RFC 6710), such as a submission server that passes mail " +
+				"on to this one. For users see submission_priority."},
 		{"smtpd_authorized_verp_clients", String, "$authorized_verp_clients", "", "smtpd", '2',
 			"Clients that may ask for VERP with XVERP."},
 		{"smtpd_authorized_xclient_hosts", String, "", "", "smtpd", '1',

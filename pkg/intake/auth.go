@@ -169,7 +169,7 @@ func (a *auth) list(ctx context.Context, p authclient.Peer) ([]string, error) {
 
 // authPeer describes the client to the back end.
 func (h *Session) authPeer(s *smtpserver.Session) authclient.Peer {
-	p := authclient.Peer{Service: h.srv.SASLService, RemoteIP: s.Client.Addr, TLS: s.TLS != nil}
+	p := authclient.Peer{Service: h.srv.SASLService, RemoteIP: s.Client.Addr, TLS: s.TLS != nil, Realm: h.srv.SASLRealm}
 	if a, ok := s.Conn().RemoteAddr().(*net.TCPAddr); ok {
 		p.RemotePort = a.Port
 	}

@@ -6,28 +6,46 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/posthouse-mail/posthouse/pkg/printable"
 	"github.com/posthouse-mail/posthouse/pkg/smtpserver"
+	"github.com/posthouse-mail/posthouse/pkg/status"
+	"github.com/posthouse-mail/posthouse/pkg/tlspolicy"
 )
 
 // openRoots reads who may vouch for client certificates. Without it none is
 // believed: the authorities of the web do not know our users.
 func (srv *Server) openRoots() error {
-	if !srv.AskCert || srv.CAFile == "" {
+	if srv.ReqCert {
+		srv.AskCert = true // Postfix: implies smtpd_tls_ask_ccert
+		if !srv.opts.TLSRequired && !srv.Wrapper {
+			srv.log.Warn("", "smtpd_tls_req_ccert has no effect unless TLS is required")
+		}
+	}
+	if !srv.AskCert || srv.CAFile == "" && srv.CAPath == "" {
 		return nil
 	}
-	b, err := os.ReadFile(srv.CAFile)
-	if err != nil {
-		return fmt.Errorf("smtpd_tls_CAfile: %w", err)
+	roots := x509.NewCertPool()
+	if err := tlspolicy.AddRoots(roots, "smtpd", srv.CAFile, srv.CAPath); err != nil {
+		return err
 	}
-	srv.roots = x509.NewCertPool()
-	if !srv.roots.AppendCertsFromPEM(b) {
-		return fmt.Errorf("smtpd_tls_CAfile: %s: no certificate in it", srv.CAFile)
-	}
+	srv.roots = roots
 	return nil
+}
+
+// demandCert refuses a client without a good certificate where the site wants
+// one (smtpd_tls_req_ccert): all that it can do is hear so.
+func (srv *Server) demandCert(s *smtpserver.Session) {
+	if !srv.ReqCert || s.CertOK || !srv.opts.TLSRequired && !srv.Wrapper {
+		return
+	}
+	why := "Client certificate not trusted"
+	if len(s.TLS.PeerCertificates) == 0 {
+		why = "No client certificate presented"
+	}
+	srv.log.Info("", "NOQUEUE: abort: TLS from %s: %s", s.Peer(), why)
+	s.Refused = status.New(421, "4.7.1", srv.Hostname+" Error: "+why)
 }
 
 // perSession makes a configuration for one session: it asks for the client's
@@ -79,15 +97,23 @@ func choose(certs []tls.Certificate, hello *tls.ClientHelloInfo) *tls.Certificat
 // with.
 func (srv *Server) verifyClient(state *tls.ConnectionState) error {
 	if srv.roots == nil {
-		return errors.New("smtpd_tls_CAfile is not set")
+		return errors.New("smtpd_tls_CAfile and smtpd_tls_CApath are not set")
 	}
 	others := x509.NewCertPool()
 	for _, c := range state.PeerCertificates[1:] {
 		others.AddCert(c)
 	}
-	_, err := state.PeerCertificates[0].Verify(x509.VerifyOptions{
+	chains, err := state.PeerCertificates[0].Verify(x509.VerifyOptions{
 		Roots: srv.roots, Intermediates: others, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
-	return err
+	if err != nil {
+		return err
+	}
+	for _, chain := range chains {
+		if len(chain)-1 <= srv.CertDepth {
+			return nil
+		}
+	}
+	return fmt.Errorf("the chain is longer than smtpd_tls_ccert_verifydepth = %d", srv.CertDepth)
 }
 
 // certName is the login that a client certificate stands for: its one mail

@@ -9,6 +9,7 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/dns"
 	"github.com/posthouse-mail/posthouse/pkg/smtpserver"
 	"github.com/posthouse-mail/posthouse/pkg/status"
+	"github.com/posthouse-mail/posthouse/pkg/tlspolicy"
 )
 
 // facts collects what restrictions look at. sender and rcpt are nil where
@@ -19,11 +20,22 @@ func (h *Session) facts(s *smtpserver.Session, command string, sender, rcpt *str
 		NameStatus: h.peer.NameStatus, RevState: h.peer.ReverseStatus, Helo: s.Client.Helo,
 		Rcpts: s.Recipients(), EarlyTalk: s.EarlyTalk(), TLS: s.TLS != nil, BDAT: s.BDAT(),
 		Login:      s.Client.SASLUser,
+		CertOK:     s.CertOK,
 		MyNetworks: func(ctx context.Context) (bool, error) { return h.srv.nets.Match(ctx, s.Client.Name, s.Client.Addr) },
 		OwnAddress: func() bool { return h.srv.own[h.addr] },
 		MailDomain: h.srv.mailDomain,
 		Resolve:    h.resolve,
 		ListReply:  h.srv.listReply,
+	}
+	if s.TLS != nil && len(s.TLS.PeerCertificates) > 0 {
+		prints := tlspolicy.Fingerprints(h.srv.CertDigest, s.TLS.PeerCertificates[0])
+		f.Fingerprints = prints[:]
+	}
+	if !h.srv.maps.clientCerts.Empty() {
+		f.ClientCert = func(ctx context.Context, print string) (bool, error) {
+			_, found, err := h.srv.maps.clientCerts.Lookup(ctx, print)
+			return found, err
+		}
 	}
 	if sender != nil {
 		f.HaveSender, f.Sender = true, *sender

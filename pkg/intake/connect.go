@@ -83,6 +83,10 @@ func (h *Session) policy(ctx context.Context, s *smtpserver.Session) {
 		h.srv.log.Warn("", "smtpd_authorized_verp_clients: %v", err)
 		s.MayVERP = false
 	}
+	if s.MayPriority, err = h.srv.urgent.Match(ctx, c.Name, c.Addr); err != nil {
+		h.srv.log.Warn("", "smtpd_authorized_priority_clients: %v", err)
+		s.MayPriority = false
+	}
 	words := h.srv.Discard
 	if !h.srv.discard.Empty() {
 		if v, found, err := h.srv.discard.Lookup(ctx, c.Addr); err == nil && found {

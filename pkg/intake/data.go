@@ -373,11 +373,14 @@ func (p *Params) Received(s *smtpserver.Session, id, first string, now time.Time
 		proto += "A" // RFC 3848
 	}
 	by := "\tby " + p.Hostname + " (" + p.MailName + ") with " + proto + " id " + id
-	date := now.Format(ReceivedDate)
 	if s.Recipients() == 1 {
-		return append(lines, by, "\tfor <"+address.Quote(first)+">; "+date)
+		lines, by = append(lines, by), "\tfor <"+address.Quote(first)+">"
 	}
-	return append(lines, by+"; "+date)
+	if n := s.Mail().Priority; n != 0 {
+		// RFC 6710 section 4.1: the priority is part of the trace.
+		lines, by = append(lines, by), "\t(PRIORITY "+strconv.Itoa(n)+")"
+	}
+	return append(lines, by+"; "+now.Format(ReceivedDate))
 }
 
 // saslText is how the log names who has logged in.

@@ -101,6 +101,7 @@ type Params struct {
 	RBLReplyMaps []string `param:"rbl_reply_maps"`
 
 	VERPClients []string `param:"smtpd_authorized_verp_clients"`
+	PriorityOf  []string `param:"smtpd_authorized_priority_clients"`
 	VERPDelims  string   `param:"default_verp_delimiters"`
 	VERPFilter  string   `param:"verp_delimiter_filter"`
 
@@ -114,13 +115,19 @@ type Params struct {
 	TLSReceived   bool          `param:"smtpd_tls_received_header"`
 	TLSTimeout    time.Duration `param:"smtpd_starttls_timeout"`
 	AskCert       bool          `param:"smtpd_tls_ask_ccert"`
+	ReqCert       bool          `param:"smtpd_tls_req_ccert"`
 	CAFile        string        `param:"smtpd_tls_CAfile"`
+	CAPath        string        `param:"smtpd_tls_CApath"`
+	CertDepth     int           `param:"smtpd_tls_ccert_verifydepth"`
+	CertDigest    string        `param:"smtpd_tls_fingerprint_digest"`
+	ClientCerts   []string      `param:"relay_clientcerts"`
 	TLSAlways     bool          `param:"smtpd_tls_always_issue_session_ids"`
 	LocalRewrites []string      `param:"local_header_rewrite_clients"`
 
 	SASLEnable     bool     `param:"smtpd_sasl_auth_enable"`
 	SASLType       string   `param:"smtpd_sasl_type"`
 	SASLPath       string   `param:"smtpd_sasl_path"`
+	SASLRealm      string   `param:"smtpd_sasl_local_domain"`
 	SASLService    string   `param:"smtpd_sasl_service"`
 	SASLOptions    []string `param:"smtpd_sasl_security_options"`
 	SASLTLSOptions []string `param:"smtpd_sasl_tls_security_options"`

@@ -41,6 +41,7 @@ type Server struct {
 	nets    *table.MatchList
 	except  *table.MatchList // from the limits of anvil
 	verp    *table.MatchList // clients that may use XVERP
+	urgent  *table.MatchList // clients that may use MT-PRIORITY
 	bareOK  *table.MatchList // from the bare newline policy
 	discard *table.Maps
 	own     map[netip.Addr]bool
@@ -68,7 +69,7 @@ type lists struct {
 
 // recipientMaps tell which addresses exist.
 type recipientMaps struct {
-	local, alias, mailbox, relay, canonical, rcptCanonical, senderCanonical, logins, full, listReplies *table.Maps
+	local, alias, mailbox, relay, canonical, rcptCanonical, senderCanonical, logins, full, listReplies, clientCerts *table.Maps
 }
 
 // Setup is what a program has of its own.
@@ -214,6 +215,7 @@ func (srv *Server) openTables(env *service.Env) error {
 		{&srv.maps.senderCanonical, srv.SenderCanonical, "sender_canonical_maps"},
 		{&srv.maps.logins, srv.LoginMaps, "smtpd_sender_login_maps"},
 		{&srv.maps.listReplies, srv.RBLReplyMaps, "rbl_reply_maps"},
+		{&srv.maps.clientCerts, srv.ClientCerts, "relay_clientcerts"},
 		{&srv.discard, srv.DiscardMaps, "smtpd_discard_ehlo_keyword_address_maps"},
 	} {
 		m, err := table.OpenMaps(t.specs, o)
@@ -258,6 +260,7 @@ func (srv *Server) openNetworks(env *service.Env, o table.Options) (err error) {
 		{&srv.except, srv.LimitsExcept, "smtpd_client_event_limit_exceptions"},
 		{&srv.bareOK, bare, "smtpd_forbid_bare_newline_exclusions"},
 		{&srv.verp, srv.VERPClients, "smtpd_authorized_verp_clients"},
+		{&srv.urgent, srv.PriorityOf, "smtpd_authorized_priority_clients"},
 	} {
 		lo := table.ListOptions{Options: o, Name: l.name, MatchParent: srv.matchParent(l.name)}
 		if *l.dst, err = table.NewHostList(l.specs, lo); err != nil {
@@ -364,10 +367,10 @@ func (srv *Server) paramName(name string) string {
 // changed reports whether a table is out of date.
 func (srv *Server) changed() bool {
 	m := srv.maps
-	for _, t := range []*table.Maps{m.local, m.alias, m.mailbox, m.relay, m.canonical, m.rcptCanonical, m.senderCanonical, m.logins, srv.discard} {
+	for _, t := range []*table.Maps{m.local, m.alias, m.mailbox, m.relay, m.canonical, m.rcptCanonical, m.senderCanonical, m.logins, m.clientCerts, srv.discard} {
 		if t.Changed() {
 			return true
 		}
 	}
-	return srv.parser.Changed() || srv.nets.Changed() || srv.except.Changed() || srv.bareOK.Changed() || srv.verp.Changed()
+	return srv.parser.Changed() || srv.nets.Changed() || srv.except.Changed() || srv.bareOK.Changed() || srv.verp.Changed() || srv.urgent.Changed()
 }

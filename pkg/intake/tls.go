@@ -68,15 +68,15 @@ func (h *Session) StartTLS(ctx context.Context, s *smtpserver.Session) status.St
 // 4.2).
 func (h *Session) TLSDone(_ context.Context, s *smtpserver.Session, err error) {
 	h.user = nil
-	if err != nil || s.TLS == nil || len(s.TLS.PeerCertificates) == 0 {
+	if err != nil || s.TLS == nil {
 		return
 	}
-	if err := h.srv.verifyClient(s.TLS); err != nil {
-		// As in Postfix, whose first level has the word Untrusted only.
-		if h.srv.TLSLog >= 2 {
+	if len(s.TLS.PeerCertificates) > 0 {
+		if err := h.srv.verifyClient(s.TLS); err != nil {
 			h.srv.log.Info("", "certificate verification failed for %s: %s", s.Peer(), printable.Text(err.Error()))
+		} else {
+			s.CertOK = true
 		}
-		return
 	}
-	s.CertOK = true
+	h.srv.demandCert(s)
 }

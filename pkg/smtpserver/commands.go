@@ -134,7 +134,7 @@ func (s *Session) ehloReply(ctx context.Context) {
 	if hold := s.opts.FutureRelease; hold > 0 {
 		add(true, "FUTURERELEASE", " "+strconv.FormatInt(int64(hold/time.Second), 10)+" "+time.Now().Add(hold).UTC().Format(time.RFC3339))
 	}
-	add(s.opts.Priority, "MT-PRIORITY", "")
+	add(s.opts.Priority || s.MayPriority, "MT-PRIORITY", "")
 	add(s.opts.RequireTLS && s.TLS != nil, "REQUIRETLS", "")
 	add(true, "CHUNKING", "")
 	for i, l := range lines {

@@ -19,7 +19,7 @@ func (s *Session) laterMail(arg string, m *Mail) (st status.Status, ok bool) {
 			return s.hold(holdUntil(v), m), true
 		}
 	}
-	if s.opts.Priority && s.offers("MT-PRIORITY") {
+	if (s.opts.Priority || s.MayPriority) && s.offers("MT-PRIORITY") {
 		if v, ok := cutFold(arg, "MT-PRIORITY="); ok {
 			return priority(v, m), true
 		}

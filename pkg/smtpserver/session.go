@@ -71,6 +71,10 @@ func (s *Session) run(ctx context.Context) {
 	if s.opts.TLSWrapper && !s.startTLS(ctx) {
 		return
 	}
+	if !s.Refused.IsZero() {
+		s.reply(s.Refused)
+		return
+	}
 	if st := s.h.Connect(ctx, s); !st.IsZero() {
 		s.reply(st)
 		if s.quit {
@@ -245,6 +249,12 @@ func (s *Session) command(ctx context.Context, line string) {
 		return
 	}
 	s.where = verb
+	if !s.Refused.IsZero() {
+		s.counts.add(c.num, false)
+		s.reply(s.Refused)
+		s.quit = true
+		return
+	}
 	if s.earlyTalk(c) {
 		return
 	}

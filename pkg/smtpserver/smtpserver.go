@@ -165,6 +165,8 @@ type Session struct {
 	MayErr bool
 	// MayVERP lets a client use XVERP (smtpd_authorized_verp_clients).
 	MayVERP bool
+	// MayPriority offers MT-PRIORITY where Options.Priority does not.
+	MayPriority bool
 
 	// QueueID is set by the handler once a message has one; the end of the
 	// transaction clears it. It is for log lines.
@@ -177,6 +179,9 @@ type Session struct {
 	// Signed is what the server signed its side of the handshake with, if who
 	// makes the configuration notes it.
 	Signed tlspolicy.Signature
+	// Refused is set by TLSDone: the answer to the client's next command, which
+	// ends the session.
+	Refused status.Status
 	// CertOK is set by TLSDone: the client's certificate is verified.
 	CertOK bool
 

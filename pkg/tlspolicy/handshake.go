@@ -162,6 +162,22 @@ func (p *Policy) fingerprint(c *x509.Certificate) bool {
 	return false
 }
 
+// Fingerprints returns those of a certificate and of its public key, as tables
+// have them: upper case, with colons.
+func Fingerprints(hash string, c *x509.Certificate) [2]string {
+	var list [2]string
+	for i, b := range [][]byte{c.Raw, c.RawSubjectPublicKeyInfo} {
+		text := strings.ToUpper(digest(hash, b))
+		for n := 0; n < len(text); n += 2 {
+			if n > 0 {
+				list[i] += ":"
+			}
+			list[i] += text[n : n+2]
+		}
+	}
+	return list
+}
+
 func digest(name string, b []byte) string {
 	switch strings.ToLower(name) {
 	case "md5":

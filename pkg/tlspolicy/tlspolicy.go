@@ -157,29 +157,35 @@ func loadRoots(p *Params) (*x509.CertPool, error) {
 		}
 		pool = system
 	}
-	if p.CAFile != "" {
-		b, err := os.ReadFile(p.CAFile)
+	return pool, AddRoots(pool, p.Prefix, p.CAFile, p.CAPath)
+}
+
+// AddRoots adds the certificates in a file and in the files of a directory;
+// each may be "". Prefix is that of the parameters which name them.
+func AddRoots(pool *x509.CertPool, prefix, file, dir string) error {
+	if file != "" {
+		b, err := os.ReadFile(file)
 		if err != nil {
-			return nil, fmt.Errorf("%s_tls_CAfile: %w", p.Prefix, err)
+			return fmt.Errorf("%s_tls_CAfile: %w", prefix, err)
 		}
 		if !pool.AppendCertsFromPEM(b) {
-			return nil, fmt.Errorf("%s_tls_CAfile: %s: no certificate in it", p.Prefix, p.CAFile)
+			return fmt.Errorf("%s_tls_CAfile: %s: no certificate in it", prefix, file)
 		}
 	}
-	if p.CAPath == "" {
-		return pool, nil
+	if dir == "" {
+		return nil
 	}
-	entries, err := os.ReadDir(p.CAPath)
+	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return nil, fmt.Errorf("%s_tls_CApath: %w", p.Prefix, err)
+		return fmt.Errorf("%s_tls_CApath: %w", prefix, err)
 	}
 	for _, entry := range entries {
-		// A directory made by c_rehash has links that dangle at times.
-		if b, err := os.ReadFile(filepath.Join(p.CAPath, entry.Name())); err == nil {
+		// Hashed names are links; what does not parse is passed over.
+		if b, err := os.ReadFile(filepath.Join(dir, entry.Name())); err == nil {
 			pool.AppendCertsFromPEM(b)
 		}
 	}
-	return pool, nil
+	return nil
 }
 
 // Policy is how to talk to one destination.

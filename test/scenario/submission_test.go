@@ -61,7 +61,21 @@ func dialSubmission(t *testing.T, i *testkit.Instance) *submitClient {
 
 func dialSubmissionTLS(t *testing.T, i *testkit.Instance, cfg *tls.Config) (*submitClient, tls.ConnectionState) {
 	t.Helper()
-	conn, err := net.DialTimeout("tcp", submissionAddr(i), 10*time.Second)
+	return dialSecure(t, submissionAddr(i), cfg)
+}
+
+// dialSecure starts a session with TLS.
+func dialSecure(t *testing.T, addr string, cfg *tls.Config) (*submitClient, tls.ConnectionState) {
+	t.Helper()
+	c, state := startSecure(t, addr, cfg)
+	c.want("250", "EHLO client.test")
+	return c, state
+}
+
+// startSecure ends with the handshake.
+func startSecure(t *testing.T, addr string, cfg *tls.Config) (*submitClient, tls.ConnectionState) {
+	t.Helper()
+	conn, err := net.DialTimeout("tcp", addr, 10*time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +90,6 @@ func dialSubmissionTLS(t *testing.T, i *testkit.Instance, cfg *tls.Config) (*sub
 		t.Fatal(err)
 	}
 	c.Conn = textproto.NewConn(tc)
-	c.want("250", "EHLO client.test")
 	t.Cleanup(func() { c.Close() })
 	return c, tc.ConnectionState()
 }
