@@ -11,6 +11,7 @@ import (
 
 	"github.com/posthouse-mail/posthouse/pkg/address"
 	"github.com/posthouse-mail/posthouse/pkg/authclient"
+	"github.com/posthouse-mail/posthouse/pkg/depositclient"
 	"github.com/posthouse-mail/posthouse/pkg/printable"
 	"github.com/posthouse-mail/posthouse/pkg/status"
 	"github.com/posthouse-mail/posthouse/pkg/worker"
@@ -23,6 +24,9 @@ const maxAliases = 10
 type target struct {
 	user   *authclient.User
 	folder string // "" is the inbox
+	// aliases are the addresses that the recipient stands for, when there is no
+	// user.
+	aliases []string
 }
 
 // lookup finds out whose mailbox an address is. The status says why there is
@@ -36,8 +40,13 @@ func (srv *server) lookup(ctx context.Context, addr string) (target, status.Stat
 	case err != nil:
 		srv.log.Warn("", "recipient %s: %v", addr, err)
 		return target{}, status.New(451, "4.3.0", shown+" Temporary user lookup failure")
+	case r.User == nil && len(r.Targets) > depositclient.MaxTargets:
+		srv.log.Warn("", "recipient %s: alias for %d addresses, more than %d", addr, len(r.Targets), depositclient.MaxTargets)
+		return target{}, status.New(451, "4.3.5", shown+" Address is not set up correctly")
 	case r.User == nil:
-		return target{}, status.New(550, "5.1.1", shown+" Address is a list, which LMTP does not expand")
+		// The queue does that: one reply could not say whom the message did
+		// not reach.
+		return target{aliases: r.Targets}, status.New(250, "2.1.5", "Ok")
 	case !filepath.IsAbs(r.User.MailDir) || r.User.UID < max(srv.MinimumUID, 1) || r.User.GID < 1:
 		srv.log.Warn("", "recipient %s: uid %d (virtual_minimum_uid is %d), gid %d or mail directory %q is not allowed", addr,
 			r.User.UID, srv.MinimumUID, r.User.GID, r.User.MailDir)
@@ -114,6 +123,10 @@ func (d *delivery) one(ctx context.Context, rcpt string) status.Status {
 		return status.New(552, "5.3.4", "Message is too big")
 	}
 	t, st := d.srv.lookup(ctx, rcpt)
+	if st.Success() && t.user == nil {
+		// It has become one since it was asked for.
+		st = temporary()
+	}
 	if !st.Success() {
 		d.logged(rcpt, target{}, st)
 		return st

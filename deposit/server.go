@@ -115,8 +115,12 @@ func (c *client) drop() {
 func (c *client) do(ctx context.Context, req ipc.List) error {
 	switch word := req.Value("request"); word {
 	case "check":
-		_, st := c.srv.lookup(ctx, req.Value("recipient"))
-		return c.conn.Send(ipc.List{}.Str("result", depositclient.Result(st)))
+		t, st := c.srv.lookup(ctx, req.Value("recipient"))
+		reply := ipc.List{}.Str("result", depositclient.Result(st))
+		for _, a := range t.aliases {
+			reply = reply.Str("target", a)
+		}
+		return c.conn.Send(reply)
 	case "file":
 		return c.newFile()
 	case "deliver":

@@ -18,6 +18,10 @@
 //
 //	virtual_transport = lmtp:unix:private/dovecot-lmtp
 //
+// An address without a mailbox that is an alias for several gets no mailbox of
+// its own: the message goes into the queue for these, and is answered with 250
+// when it is there.
+//
 // With lmtp_save_to_detail_mailbox, mail to user+folder@domain goes to the
 // folder.
 //
@@ -28,12 +32,12 @@
 //
 // The server may talk to strangers. It runs chrooted in the queue directory as
 // the mail owner, opens no file after its start, and starts no program. It
-// tells deposit addresses only; whose they are, and with which rights a
+// tells deposit and cleanup(8) addresses only; whose they are, and with which rights a
 // mailbox is written, deposit finds out itself.
 //
 // # Parameters
 //
-// hopcount_limit, line_length_limit, lmtpd_banner, lmtpd_client_networks,
+// cleanup_service_name, hopcount_limit, line_length_limit, lmtpd_banner, lmtpd_client_networks,
 // lmtpd_recipient_limit, lmtpd_timeout, lmtpd_tls_security_level,
 // message_size_limit, myhostname, smtpd_error_sleep_time,
 // smtpd_hard_error_limit, smtpd_junk_command_limit, smtpd_soft_error_limit,

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/posthouse-mail/posthouse/pkg/depositclient"
+	"github.com/posthouse-mail/posthouse/pkg/inject"
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
 	"github.com/posthouse-mail/posthouse/pkg/maillog"
 	"github.com/posthouse-mail/posthouse/pkg/service"
@@ -25,6 +26,7 @@ type params struct {
 	Banner       string        `param:"lmtpd_banner"`
 	Networks     []string      `param:"lmtpd_client_networks"`
 	Timeout      time.Duration `param:"lmtpd_timeout"`
+	Cleanup      string        `param:"cleanup_service_name"`
 	RcptLimit    int           `param:"lmtpd_recipient_limit"`
 	SizeLimit    int64         `param:"message_size_limit"`
 	HopLimit     int           `param:"hopcount_limit"`
@@ -49,6 +51,7 @@ type server struct {
 	opts    smtpserver.Options
 	nets    *table.MatchList
 	deposit *depositclient.Client
+	cleanup *inject.Client
 }
 
 func prepare(env *service.Env) (*service.Hooks, error) {
@@ -62,6 +65,7 @@ func prepare(env *service.Env) (*service.Hooks, error) {
 		return nil, fmt.Errorf("%v: lmtpd_client_networks: %w", env.Config.Position("lmtpd_client_networks"), err)
 	}
 	srv.deposit = depositclient.New(ipc.NewPool(depositclient.Endpoint, depositclient.Timeout))
+	srv.cleanup = inject.NewClient(ipc.NewPool("public/"+srv.Cleanup, inject.Timeout))
 	srv.setOptions()
 	if err := srv.setTLS(env.Service); err != nil {
 		return nil, err

@@ -28,7 +28,9 @@ type session struct {
 	srv *server
 	ok  bool // the client may use the server
 
-	rcpts []string
+	rcpts []string            // those with a mailbox
+	order []string            // all, as the client named them
+	lists map[string][]string // aliases, with the addresses that they stand for
 	msg   *depositclient.Message
 	w     *bufio.Writer
 	size  int64
@@ -95,25 +97,33 @@ func newID() string { return strings.ToUpper(rand.Text()[:12]) }
 
 // Rcpt refuses who has no mailbox, or no room in it.
 func (h *session) Rcpt(ctx context.Context, s *smtpserver.Session, r *smtpserver.Rcpt) status.Status {
-	st := h.check(ctx, r.Address)
+	st, targets := h.check(ctx, r.Address)
 	if !st.Success() {
 		h.srv.log.Info(s.QueueID, "reject: RCPT from %s: %s; from=<%s> to=<%s> proto=%s helo=<%s>",
 			s.Peer(), st, s.Mail().Address, r.Address, s.Client.Proto, s.Client.Helo)
 		return st
 	}
-	h.rcpts = append(h.rcpts, r.Address)
+	h.order = append(h.order, r.Address)
+	if len(targets) == 0 {
+		h.rcpts = append(h.rcpts, r.Address)
+	} else {
+		if h.lists == nil {
+			h.lists = map[string][]string{}
+		}
+		h.lists[r.Address] = targets
+	}
 	return status.Status{}
 }
 
-func (h *session) check(ctx context.Context, addr string) status.Status {
+func (h *session) check(ctx context.Context, addr string) (status.Status, []string) {
 	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
-	st, err := h.srv.deposit.Check(ctx, addr)
+	st, targets, err := h.srv.deposit.Check(ctx, addr)
 	if err != nil {
 		h.srv.log.Warn("", "%v", err)
-		return unavailable()
+		return unavailable(), nil
 	}
-	return st
+	return st, targets
 }
 
 func unavailable() status.Status {
@@ -144,8 +154,8 @@ func (h *session) received(s *smtpserver.Session, now time.Time) string {
 		from += fmt.Sprintf(" (%s [%s])", c.Name, c.Addr)
 	}
 	to := ""
-	if len(h.rcpts) == 1 {
-		to = fmt.Sprintf("\n\tfor <%s>", h.rcpts[0])
+	if len(h.order) == 1 {
+		to = fmt.Sprintf("\n\tfor <%s>", h.order[0])
 	}
 	return fmt.Sprintf("Received: %s\n\tby %s (Posthouse) with %s id %s%s; %s\n", from, h.srv.Hostname, with, s.QueueID, to,
 		now.Format("Mon, _2 Jan 2006 15:04:05 -0700 (MST)"))
@@ -183,19 +193,44 @@ func (h *session) header(b []byte, eol bool) {
 
 // EndEach has the message delivered and answers for each recipient.
 func (h *session) EndEach(ctx context.Context, s *smtpserver.Session, _ smtpwire.ContentInfo) []status.Status {
-	sender := s.Mail().Address
 	st := h.whole(s)
 	if st.IsZero() {
-		results, err := h.msg.Deliver(ctx, s.QueueID, sender, h.rcpts)
-		if err == nil {
-			return h.answers(s, results)
-		}
-		h.srv.log.Warn(s.QueueID, "%v", err)
-		st = unavailable()
+		return h.answers(s, h.deliver(ctx, s))
 	}
-	results := make([]status.Status, len(h.rcpts))
+	results := make([]status.Status, len(h.order))
 	for i := range results {
 		results[i] = st
+	}
+	return results
+}
+
+// deliver returns what became of the recipients, in the order of their RCPT
+// commands.
+func (h *session) deliver(ctx context.Context, s *smtpserver.Session) []status.Status {
+	expanded := map[string]status.Status{}
+	for list, targets := range h.lists {
+		expanded[list] = h.expand(ctx, s, list, targets)
+	}
+	var stored []status.Status
+	if len(h.rcpts) > 0 {
+		var err error
+		if stored, err = h.msg.Deliver(ctx, s.QueueID, s.Mail().Address, h.rcpts); err != nil {
+			h.srv.log.Warn(s.QueueID, "%v", err)
+			stored = nil
+		}
+	}
+	results := make([]status.Status, len(h.order))
+	next := 0
+	for i, rcpt := range h.order {
+		if st, ok := expanded[rcpt]; ok {
+			results[i] = st
+			continue
+		}
+		results[i] = unavailable()
+		if next < len(stored) {
+			results[i] = stored[next]
+		}
+		next++
 	}
 	return results
 }
@@ -223,7 +258,7 @@ func (h *session) answers(s *smtpserver.Session, results []status.Status) []stat
 		if st.Success() {
 			st.Text = s.QueueID + " " + st.Text
 		}
-		results[i].Text = "<" + h.rcpts[i] + "> " + st.Text
+		results[i].Text = "<" + h.order[i] + "> " + st.Text
 	}
 	return results
 }
@@ -238,12 +273,12 @@ func (h *session) Reset(*smtpserver.Session) {
 	if h.msg != nil {
 		h.msg.Abort()
 	}
-	h.msg, h.w, h.rcpts = nil, nil, nil
+	h.msg, h.w, h.rcpts, h.order, h.lists = nil, nil, nil, nil, nil
 }
 
 // Vrfy says what RCPT would.
 func (h *session) Vrfy(ctx context.Context, _ *smtpserver.Session, addr string) status.Status {
-	if st := h.check(ctx, addr); !st.Success() {
+	if st, _ := h.check(ctx, addr); !st.Success() {
 		return st
 	}
 	return status.Status{}

@@ -6,7 +6,7 @@
 // where, is for deposit to find out. Requests on the socket are attribute
 // lists:
 //
-//	request=check recipient                    -> result
+//	request=check recipient                    -> result, target ...
 //	request=file                               -> one byte with a descriptor
 //	request=deliver id sender recipient ...    -> result, one per recipient
 //
@@ -48,14 +48,27 @@ type Client struct{ pool *ipc.Pool }
 // New returns a client on the pool's socket.
 func New(pool *ipc.Pool) *Client { return &Client{pool: pool} }
 
+// MaxTargets is how many addresses an alias may stand for.
+const MaxTargets = 1000
+
 // Check asks whether mail to an address can be put into a mailbox. The result
-// of success has no text of use.
-func (c *Client) Check(ctx context.Context, recipient string) (status.Status, error) {
+// of success has no text of use. Targets are there if the address has no
+// mailbox and is an alias for these.
+func (c *Client) Check(ctx context.Context, recipient string) (st status.Status, targets []string, err error) {
 	reply, err := c.pool.Call(ctx, ipc.List{}.Str("request", "check").Str("recipient", recipient))
 	if err != nil {
-		return status.Status{}, err
+		return status.Status{}, nil, err
 	}
-	return ParseResult(reply.Value("result"))
+	for _, a := range reply {
+		if a.Name == "target" {
+			targets = append(targets, a.Value)
+		}
+	}
+	if len(targets) > MaxTargets {
+		return status.Status{}, nil, fmt.Errorf("%w: %d targets", ipc.ErrMalformed, len(targets))
+	}
+	st, err = ParseResult(reply.Value("result"))
+	return st, targets, err
 }
 
 // Message is the content of one message on its way.

@@ -53,7 +53,6 @@ func TestLMTPServer(t *testing.T) {
 	s.Cmd("250", "RCPT TO:<you+folder@example.test>")
 	s.Cmd("550 5.1.1 <nobody@example.test>", "RCPT TO:<nobody@example.test>")
 	s.Cmd("552 5.2.2 <full@example.test>", "RCPT TO:<full@example.test>")
-	s.Cmd("550 5.1.1 <list@example.test>", "RCPT TO:<list@example.test>")
 	s.Cmd("451 4.3.5 <root@example.test>", "RCPT TO:<root@example.test>")
 	s.Cmd("250", "RCPT TO:<sales@example.test>")
 	s.Cmd("354", "DATA")
@@ -157,4 +156,38 @@ func TestLMTPServerStrangers(t *testing.T) {
 	if got := string(out); !strings.HasPrefix(got, "521 5.7.1 ") {
 		t.Errorf("greeting %q", got)
 	}
+}
+
+// TestLMTPAlias: an alias for several addresses gets the message into the
+// queue for them; the other recipients have it with the reply, as always.
+func TestLMTPAlias(t *testing.T) {
+	mail, _ := lmtpInstance(t, "virtual_alias_maps =", "virtual_transport = lmtp:unix:private/dovecot-lmtp", "lmtp_line_length_limit = 0")
+	s := testkit.Dial(t, mail.LMTPAddr())
+	s.Cmd("250", "LHLO c.test")
+	s.Cmd("250", "MAIL FROM:<sender@example.org> BODY=8BITMIME")
+	s.Cmd("250", "RCPT TO:<you@example.test>")
+	s.Cmd("250", "RCPT TO:<list@example.test>")
+	s.Cmd("250", "RCPT TO:<ann@example.test>")
+	s.Cmd("354", "DATA")
+	long := strings.Repeat("\xc3\xbc", 40000)
+	s.Raw("Subject: three\r\n\r\n..dot\r\n" + long + "\r\nend\r\n.\r\n")
+	s.Expect("250 2.0.0 <you@example.test>")
+	if got := s.Expect("250 2.0.0 <list@example.test>"); !strings.Contains(got, " queued as ") || !strings.Contains(got, " for 2 addresses") {
+		t.Error(got)
+	}
+	s.Expect("250 2.0.0 <ann@example.test>")
+	for _, user := range []string{"you", "ann"} {
+		for _, m := range mail.WaitMailbox(t, user, 2) {
+			if !strings.HasSuffix(m, "\n\n.dot\n"+long+"\nend\n") || !strings.Contains(m, "Return-Path: <sender@example.org>\n") {
+				t.Errorf("%s: %.300q", user, m)
+			}
+		}
+	}
+	mail.WaitLog(t, `to=<ann@example\.test>, orig_to=<list@example\.test>, relay=.*private/dovecot-lmtp\], .*status=sent`)
+	// The alias alone, by BDAT, and with nobody to queue it.
+	s.Cmd("250", "MAIL FROM:<>")
+	s.Cmd("250", "RCPT TO:<list@example.test>")
+	s.Raw("BDAT 12 LAST\r\nSubject: x\r\n")
+	s.Expect("250 2.0.0 <list@example.test>")
+	mail.WaitMailbox(t, "you", 3)
 }
