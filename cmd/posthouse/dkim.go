@@ -34,6 +34,8 @@ const keyTableHead = `# The DKIM keys of this site; "posthouse dkim" writes this
 # domain                 selector         state    key file
 `
 
+const dkimUsage = "posthouse dkim create DOMAIN | list | rotate DOMAIN | dns [DOMAIN]"
+
 // dkimCommand does "posthouse dkim create|list|rotate|dns".
 func (a *app) dkimCommand(args []string) error {
 	flags := pflag.NewFlagSet("dkim", pflag.ContinueOnError)
@@ -62,7 +64,7 @@ func (a *app) dkimCommand(args []string) error {
 	case word == "dns" && (needDomain || flags.NArg() == 1):
 		return a.dkimDNS(t, domain)
 	}
-	return fmt.Errorf("%w: posthouse dkim create DOMAIN | list | rotate DOMAIN | dns [DOMAIN]", errUsage)
+	return fmt.Errorf("%w: %s", errUsage, dkimUsage)
 }
 
 func (a *app) keyTable() (*keyTable, error) {

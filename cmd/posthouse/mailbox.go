@@ -53,11 +53,7 @@ func (a *app) mailboxCommand(args []string) error {
 	if err := f.Parse(args); err != nil {
 		return fmt.Errorf("%w: mailbox: %v", errUsage, err)
 	}
-	actions := map[string]func(*app, *mailboxFlags, *mailstore.Store) error{
-		"import": (*app).mailboxImport, "check": (*app).mailboxCheck, "rebuild": (*app).mailboxRebuild, "index": (*app).mailboxIndex,
-		"stats": (*app).mailboxStats, "expire": (*app).mailboxExpire, "move": (*app).mailboxMove,
-	}
-	action := actions[f.Arg(0)]
+	action := mailboxActions()[f.Arg(0)]
 	want := 2
 	if f.Arg(0) == "move" {
 		want = 3
@@ -78,6 +74,13 @@ func (a *app) mailboxCommand(args []string) error {
 	}
 	defer s.Close()
 	return action(a, f, s)
+}
+
+func mailboxActions() map[string]func(*app, *mailboxFlags, *mailstore.Store) error {
+	return map[string]func(*app, *mailboxFlags, *mailstore.Store) error{
+		"import": (*app).mailboxImport, "check": (*app).mailboxCheck, "rebuild": (*app).mailboxRebuild, "index": (*app).mailboxIndex,
+		"stats": (*app).mailboxStats, "expire": (*app).mailboxExpire, "move": (*app).mailboxMove,
+	}
 }
 
 // mailUser finds a user by login, or a Maildir by its path.

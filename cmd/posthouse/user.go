@@ -28,17 +28,21 @@ func (a *app) userCommand(args []string) error {
 		return err
 	}
 	u := &users{app: a, site: site, in: os.Stdin}
-	for _, c := range []command2{
-		{"add", u.add}, {"passwd", u.passwd}, {"show", u.show}, {"list", u.list}, {"set", u.set}, {"delete", u.remove},
-		{"hold", func(args []string) error { return u.hold(args, true) }},
-		{"release", func(args []string) error { return u.hold(args, false) }},
-		{"import", u.importFrom},
-	} {
+	for _, c := range u.commands() {
 		if c.name == args[0] {
 			return c.run(args[1:])
 		}
 	}
 	return fmt.Errorf("%w: %s: unknown command %q", errUsage, userUsage, args[0])
+}
+
+func (u *users) commands() []command2 {
+	return []command2{
+		{"add", u.add}, {"passwd", u.passwd}, {"show", u.show}, {"list", u.list}, {"set", u.set}, {"delete", u.remove},
+		{"hold", func(args []string) error { return u.hold(args, true) }},
+		{"release", func(args []string) error { return u.hold(args, false) }},
+		{"import", u.importFrom},
+	}
 }
 
 // command2 is a word behind the first one.
