@@ -21,7 +21,17 @@ GOFLAGS_BUILD = -trimpath -ldflags "-s -w"
 DAEMONS  = $(patsubst %/main.go,%,$(wildcard */main.go))
 COMMANDS = $(patsubst cmd/%/main.go,%,$(wildcard cmd/*/main.go))
 
-.PHONY: all build run test stress check lint fuzz bench faults install man clean help deps
+# authd-pam is the one program that needs a C compiler and the header files of PAM
+# (Debian: gcc, libpam0g-dev). `make` and `make test` do without.
+pam: build ## build bin/authd-pam, for the source pam of authd; needs gcc and libpam0g-dev
+	CGO_ENABLED=1 $(GO) build $(GOFLAGS_BUILD) -o bin/authd-pam ./optional/authd-pam
+
+install-pam: pam ## install authd-pam under DESTDIR, and /etc/pam.d/posthouse if there is none
+	install -d $(DESTDIR)$(libexec) $(DESTDIR)/etc/pam.d
+	install -m 700 bin/authd-pam $(DESTDIR)$(libexec)/authd-pam
+	test -e $(DESTDIR)/etc/pam.d/posthouse || install -m 644 packaging/pam/posthouse $(DESTDIR)/etc/pam.d/posthouse
+
+.PHONY: all build pam install-pam run test stress check lint fuzz bench faults install man clean help deps
 
 all: build ## build every program into bin/
 

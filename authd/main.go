@@ -18,6 +18,8 @@
 //
 //	userdb             text in the format of Courier's userdb (userdb_path)
 //	passwd             accounts of the system, in /etc/passwd and /etc/shadow
+//	pam pam:SERVICE    accounts in /etc/passwd, with passwords that PAM checks, by way
+//	                   of pamd(8); SERVICE stands for auth_pam_service
 //	passwd-file:FILE   a Dovecot passwd-file
 //	pgsql:FILE mysql:FILE sqlite:FILE
 //	                   a database; FILE is like that of a table of the type, and
@@ -65,6 +67,7 @@
 // auth_sources, auth_mechanisms, auth_cleartext_networks, auth_username_chars,
 // auth_default_realm, auth_failure_delay, auth_failure_delay_limit,
 // auth_cache_time, auth_cache_size, auth_verify_limit, auth_owner,
+// auth_pam_service, auth_pam_time_limit,
 // auth_oauth_keys, auth_oauth_issuers, auth_oauth_audiences,
 // auth_oauth_login_claims, auth_oauth_introspection_url,
 // auth_oauth_introspection_credentials,
@@ -73,7 +76,7 @@
 //
 // # See also
 //
-// authgate(8), sessiond(8), userdb(8), authtest(1), postconf(5)
+// authgate(8), pamd(8), sessiond(8), userdb(8), authtest(1), postconf(5)
 package main
 
 import (

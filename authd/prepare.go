@@ -39,6 +39,8 @@ type params struct {
 	DomainAliases []string      `param:"domain_alias_maps"`
 	DebugLogin    int           `param:"debug_login"`
 	Hostname      string        `param:"myhostname"`
+	PAMService    string        `param:"auth_pam_service"`
+	PAMLimit      time.Duration `param:"auth_pam_time_limit"`
 	OAuth         oauthParams
 }
 

@@ -89,10 +89,16 @@ func (s *server) openSource(spec string, o opening) (source, error) {
 		return openSQL(kind, arg)
 	case "ldap":
 		return openLDAP(arg)
+	case "pam":
+		service := s.PAMService
+		if arg != "" {
+			service = arg
+		}
+		return openPAM(service, s.PAMLimit, s.MinimumUID, o)
 	case "saslauthd":
 		return openSaslauthd(arg)
 	}
-	return nil, errors.New("no such source; known are userdb, passwd, passwd-file:FILE, pgsql:FILE, mysql:FILE, sqlite:FILE, ldap:FILE and saslauthd:SOCKET")
+	return nil, errors.New("no such source; known are userdb, passwd, passwd-file:FILE, pgsql:FILE, mysql:FILE, sqlite:FILE, ldap:FILE, pam, pam:SERVICE and saslauthd:SOCKET")
 }
 
 // find asks the sources for a login, in their order. The first that knows it

@@ -41,7 +41,7 @@ func openSystem(dir string, minimum int, o opening) (source, error) {
 	case st.Gid != 0 && st.Mode&0o040 != 0:
 		*o.groups = append(*o.groups, int(st.Gid))
 	default:
-		return nil, fmt.Errorf("%s/shadow may be read by root only: use the source pam", dir)
+		return nil, fmt.Errorf("%s/shadow may be read by root only: use the source pam, see pamd(8)", dir)
 	}
 	return s, nil
 }

@@ -22,8 +22,13 @@ func rowsOwn() []row {
 			"The SASL mechanisms that are offered: PLAIN, LOGIN, CRAM-MD5, SCRAM-SHA-1, SCRAM-SHA-256, the last two " +
 				"also with -PLUS, OAUTHBEARER, XOAUTH2, EXTERNAL, and APOP for POP3. auto stands for those that every " +
 				"user can use with what is stored."},
+		{"auth_pam_service", String, "posthouse", "1", "authd", 'O',
+			"The service of PAM, a file in /etc/pam.d, that checks passwords for the source pam; %s in it stands for smtp, " +
+				"submission, imap, pop3 or sieve."},
+		{"auth_pam_time_limit", Time, "25s", "1,40", "authd pamd", 'O',
+			"How long PAM may take for a password, before the login gets a temporary failure."},
 		{"auth_sources", List, "userdb", "", "authd", 'O',
-			"Where users are, in this order: userdb, passwd, passwd-file:FILE, pgsql:FILE, mysql:FILE, sqlite:FILE, " +
+			"Where users are, in this order: userdb, passwd, pam, passwd-file:FILE, pgsql:FILE, mysql:FILE, sqlite:FILE, " +
 				"ldap:FILE, saslauthd:SOCKET. The first that knows a login decides."},
 		{"auth_username_chars", String, "abcdefghijklmnopqrstuvwxyz0123456789.-_@+", "", "authd", 'O',
 			"The characters of which logins consist, in lower case; a login with another one is unknown. Empty allows " +

@@ -64,6 +64,9 @@ type Daemon struct {
 	// Submission: submission, which has a user of its own (submission_owner),
 	// is a client of this one. All others refuse it on private endpoints.
 	Submission bool
+	// Auth: authd (auth_owner) is a client of this one. All others refuse it on
+	// private endpoints.
+	Auth bool
 	// LoginLog: log lines have the name of login_syslog_name, not that of the
 	// program. Those who look for failed logins know Dovecot's.
 	LoginLog bool

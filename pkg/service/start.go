@@ -177,7 +177,7 @@ func (p *process) preload() error {
 	for _, more := range []struct {
 		wanted bool
 		param  string
-	}{{p.daemon.Login, "login_owner"}, {p.daemon.Submission, "submission_owner"}} {
+	}{{p.daemon.Login, "login_owner"}, {p.daemon.Submission, "submission_owner"}, {p.daemon.Auth, "auth_owner"}} {
 		if !more.wanted {
 			continue
 		}

@@ -22,7 +22,7 @@ var rows = [][]string{
 	{"nowait"},
 	{"printable", "address", "status", "safefile", "cdb", "bdb", "maildir", "mbox", "mime", "alias", "dkim", "mutf7"},
 	{"mailstore/crlf", "mailstore/uidlist", "mailstore/index", "mailstore/changelog", "mailstore/takeover", "mailstore/maildirsize", "mailstore/fulltext", "mailstore"},
-	{"ipc", "imapwire", "mime/structure", "envelope", "config", "bouncetext", "maillog", "userdb", "password", "authclient", "authclient/authtest"},
+	{"ipc", "pam", "imapwire", "mime/structure", "envelope", "config", "bouncetext", "maillog", "userdb", "password", "authclient", "authclient/authtest"},
 	{"jail", "sched", "queue", "queue/bouncelog", "queue/listing", "table/text", "table/pattern", "table/pcre", "table", "table/keys", "table/dbfile", "table/sqltable", "table/ldaptable", "table/databases", "queuetool", "dns", "dns/dnstest"},
 	{"bearer", "sasl", "smtpwire", "tlspolicy", "tlskeys", "rewrite", "anvilclient", "flushclient", "dropclient", "inject", "bounceclient", "deliver", "access", "worker", "depositclient", "dovecotauth", "session", "usertool", "usertool/secret"},
 	{"smtpserver", "smtpclient", "nexthop", "pop3server", "inflate", "imapserver", "check"},
