@@ -62,6 +62,7 @@ func run(dirs []string) error {
 	if err != nil {
 		return err
 	}
+	safefile.MoreProcessors()
 	syscall.Umask(0o077)
 	// The zone file is out of reach once confined; this loads it.
 	_ = time.Now().Local().String()

@@ -71,6 +71,7 @@ func main() {
 		Name:    "cleanup",
 		Kind:    service.Stream,
 		Jail:    jail.QueueOnly,
+		Syncs:   true,
 		Prepare: prepare,
 	})
 }

@@ -30,6 +30,7 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/config"
 	"github.com/posthouse-mail/posthouse/pkg/jail"
 	"github.com/posthouse-mail/posthouse/pkg/maillog"
+	"github.com/posthouse-mail/posthouse/pkg/safefile"
 )
 
 // Kind is how clients reach a daemon.
@@ -55,6 +56,8 @@ type Daemon struct {
 	// Brief: what it does for a request is too short to be worth a second
 	// processor, which would be woken for it again and again.
 	Brief bool
+	// Syncs: most of its time goes into making files durable.
+	Syncs bool
 	// Inner: processes that talk to strangers are refused as clients, since
 	// this one would read mail from the queue for them.
 	Inner bool
@@ -139,8 +142,11 @@ func Main(d Daemon) {
 
 // run is Main with an exit status.
 func run(d Daemon, argv []string) int {
-	if d.Brief {
+	switch {
+	case d.Brief:
 		runtime.GOMAXPROCS(1)
+	case d.Syncs:
+		safefile.MoreProcessors()
 	}
 	p := &process{daemon: d, env: &Env{Program: d.Name}}
 	if err := p.start(argv); err != nil {
