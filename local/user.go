@@ -254,8 +254,8 @@ func (j *job) unknown(ctx context.Context, p place, name, ext string) {
 	case name == "postmaster" || name == "mailer-daemon" || name == j.DoubleBounce:
 		// RFC 5321 4.5.1: postmaster must be accepted. A bounce would
 		// go to the postmaster again.
-		j.log.Warn(string(j.d.QueueID), "mail for %s is discarded: there is no such alias or account", name)
-		j.report(ctx, p, j.result("2.0.0", "discarded: no alias or account "+name))
+		j.log.Warn("", "required alias not found: %s", name)
+		j.report(ctx, p, j.result("2.0.0", "discarded"))
 	default:
 		j.fail(ctx, p, "5.1.1", "unknown user: \"%s\"", name)
 	}

@@ -3,14 +3,17 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/posthouse-mail/posthouse/pkg/bounceclient"
 	"github.com/posthouse-mail/posthouse/pkg/deliver"
 	"github.com/posthouse-mail/posthouse/pkg/envelope"
 	"github.com/posthouse-mail/posthouse/pkg/queue"
+	"github.com/posthouse-mail/posthouse/pkg/queue/bouncelog"
 	"github.com/posthouse-mail/posthouse/pkg/safefile"
 	"github.com/posthouse-mail/posthouse/pkg/sched"
 )
@@ -58,6 +61,7 @@ type loaded struct {
 	count  int // recipients read
 	total  int // recipients in the file
 	next   int64
+	left   bool // there are recipients that are not tried any more
 }
 
 // load moves a message to the active queue, reads its envelope and resolves
@@ -97,12 +101,14 @@ func (d *daemon) open(m *message, from string, limit int) (*loaded, error) {
 	if !free {
 		return nil, errBusy
 	}
-	// What the defer log says is about recipients that are still in the
-	// queue file, and will be said again.
-	if err := d.queue.Remove("defer", m.id); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, err
-	}
 	d.describe(m, file)
+	// What the defer log says is about recipients that are still in the
+	// queue file, and will be said again, unless they are not tried any more.
+	if !m.expire {
+		if err := d.queue.Remove("defer", m.id); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, err
+		}
+	}
 	if m.hold.After(m.Queued) {
 		if from == "incoming" {
 			d.log.Info(string(m.id), "from=<%s>, held until %s as its sender asked", file.Sender.Address, m.hold.UTC().Format(time.RFC3339))
@@ -160,6 +166,13 @@ func (d *daemon) read(m *message, file *queue.Message, offset int64, limit int) 
 		return nil, err
 	}
 	result := &loaded{count: len(rcpts), next: next, total: int(file.RcptCount)}
+	if m.expire {
+		if rcpts, err = d.unexplained(m, rcpts); err != nil {
+			return nil, err
+		}
+		result.left = len(rcpts) < result.count
+		result.count = len(rcpts)
+	}
 	if m.redirect != "" && len(rcpts) > 0 {
 		rcpts = d.redirectAll(m, file, rcpts, offset == 0)
 	}
@@ -168,6 +181,34 @@ func (d *daemon) read(m *message, file *queue.Message, offset int64, limit int) 
 	}
 	result.groups = d.resolveAll(m, file, rcpts)
 	return result, nil
+}
+
+// unexplained returns the recipients of an expired message for whom the defer log
+// has no reason yet.
+func (d *daemon) unexplained(m *message, rcpts []envelope.Recipient) ([]envelope.Recipient, error) {
+	r, err := bouncelog.Open(d.queue, queue.Defer, m.id)
+	if errors.Is(err, os.ErrNotExist) {
+		return rcpts, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	open := make(map[int64]bool, len(rcpts))
+	for i := range rcpts {
+		open[rcpts[i].Offset] = true
+	}
+	for {
+		e, err := r.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		delete(open, e.Recipient.Offset)
+	}
+	return slices.DeleteFunc(rcpts, func(rcpt envelope.Recipient) bool { return !open[rcpt.Offset] }), nil
 }
 
 // redirectAll replaces all recipients by the one of a REDIRECT action. It

@@ -118,6 +118,10 @@ func (d *daemon) route(m *message, rcpt *envelope.Recipient) route {
 		return d.toError(r.Recipient, "5.1.3 bad address syntax")
 	}
 	out := route{address: r.Recipient, target: sched.Target{Transport: r.Transport, NextHop: r.NextHop}}
+	if m.expire {
+		out.why = status.New(0, "4.7.0", "message is administratively expired")
+		return out
+	}
 	if m.filter != "" && m.template.Flags&deliver.FlagTraceOnly == 0 {
 		out.target = d.filterTarget(m.filter, r.Recipient)
 	}

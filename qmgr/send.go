@@ -15,6 +15,7 @@ import (
 // owner's, as all in this file is that does not say otherwise.
 func (d *daemon) accept(m *message, l *loaded) {
 	m.inCore += l.count
+	m.left = m.left || l.left
 	m.seen += l.count
 	d.rcpts += l.count
 	if m.next, m.refilled = l.next, d.now(); m.next != 0 {

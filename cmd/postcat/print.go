@@ -38,6 +38,7 @@ type printer struct {
 	dataSize   int64
 	fileSize   int64 // 0 for a stream
 	stop       bool
+	untitled   bool // the title of the envelope comes before its first record
 }
 
 // file shows a file from its start, or from the wanted offset.
@@ -55,6 +56,10 @@ func (p *printer) file(f *os.File, seekable bool) error {
 		if err != nil {
 			p.warn("%s: %v", p.path, err)
 			return errors.New("record read error")
+		}
+		if p.untitled {
+			p.untitled = false
+			fmt.Fprintf(p.out, "*** ENVELOPE RECORDS %s ***\n", p.path)
 		}
 		if err := p.record(rec, offset); err != nil {
 			return err
@@ -90,9 +95,7 @@ func (p *printer) open(f *os.File, seekable bool) error {
 		}
 		return nil
 	}
-	if p.envelope {
-		fmt.Fprintf(p.out, "*** ENVELOPE RECORDS %s ***\n", p.path)
-	}
+	p.untitled = p.envelope
 	return nil
 }
 

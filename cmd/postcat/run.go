@@ -8,8 +8,7 @@ import (
 	"os"
 	"strconv"
 
-	"github.com/spf13/pflag"
-
+	"github.com/posthouse-mail/posthouse/pkg/getopt"
 	"github.com/posthouse-mail/posthouse/pkg/queue"
 	"github.com/posthouse-mail/posthouse/pkg/queuetool"
 )
@@ -31,29 +30,27 @@ type options struct {
 
 func parse(args []string) (options, error) {
 	var o options
-	var start string
-	var verbose int
-	fs := pflag.NewFlagSet("postcat", pflag.ContinueOnError)
-	fs.SetInterspersed(false)
-	fs.SetOutput(io.Discard)
-	fs.BoolVarP(&o.body, "body", "b", false, "")
-	fs.StringVarP(&o.config, "config", "c", "", "")
-	fs.BoolVarP(&o.decimal, "decimal", "d", false, "")
-	fs.BoolVarP(&o.envelope, "envelope", "e", false, "")
-	fs.BoolVarP(&o.header, "header", "h", false, "")
-	fs.BoolVarP(&o.offsets, "offsets", "o", false, "")
-	fs.BoolVarP(&o.search, "queue", "q", false, "")
-	fs.BoolVarP(&o.raw, "raw", "r", false, "")
-	fs.StringVarP(&start, "start", "s", "0", "")
-	fs.CountVarP(&verbose, "verbose", "v", "")
-	if err := fs.Parse(args); err != nil {
-		return o, errors.New(usage)
-	}
-	n, err := strconv.ParseUint(start, 10, 63)
+	flags := map[byte]*bool{'b': &o.body, 'd': &o.decimal, 'e': &o.envelope, 'h': &o.header, 'o': &o.offsets,
+		'q': &o.search, 'r': &o.raw, 'v': &o.verbose}
+	rest, err := getopt.Each(args, "bc:dehoqrs:v", func(c byte, value string) error {
+		switch c {
+		case 'c':
+			o.config = value
+		case 's':
+			n, err := strconv.ParseUint(value, 10, 63)
+			if err != nil {
+				return fmt.Errorf("bad offset: %s", value)
+			}
+			o.start = int64(n)
+		default:
+			*flags[c] = true
+		}
+		return nil
+	})
 	if err != nil {
-		return o, fmt.Errorf("bad offset: %s", start)
+		return o, err
 	}
-	o.start, o.verbose, o.files = int64(n), verbose > 0, fs.Args()
+	o.files = rest
 	if !o.body && !o.header && !o.envelope {
 		o.body, o.header, o.envelope = true, true, true
 	}
@@ -69,6 +66,10 @@ func run(args []string, stdin *os.File, stdout, stderr io.Writer) int {
 	err := show(args, stdin, out, warn)
 	if ferr := out.Flush(); err == nil {
 		err = ferr
+	}
+	if e, ok := errors.AsType[*getopt.Error](err); ok {
+		fmt.Fprintln(stderr, "postcat: "+e.Error())
+		err = errors.New(usage)
 	}
 	if err != nil {
 		fmt.Fprintln(stderr, queuetool.Line("postcat", "fatal: "+err.Error()))

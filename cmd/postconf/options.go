@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -11,7 +12,10 @@ import (
 	"strings"
 
 	"github.com/posthouse-mail/posthouse/pkg/config"
+	"github.com/posthouse-mail/posthouse/pkg/getopt"
 )
+
+const usage = "usage: postconf [-aAbdefFhHlmMnpPtvxX#] [-c config_dir] [-C class] [-o name=value] [-T mode] [name...]"
 
 // app is one run of the command.
 type app struct {
@@ -29,46 +33,26 @@ type app struct {
 	usage  *config.Usage
 }
 
-// withValue are the options that take a value.
-const withValue = "cCoT"
-
-// options parses the command line as getopt does. The letters, # among them,
-// are the interface; there are no long names.
+// options parses the command line. The letters, # among them, are the interface;
+// there are no long names.
 func (a *app) options(args []string) error {
 	a.flags = map[byte]bool{}
-	for len(args) > 0 && len(args[0]) > 1 && args[0][0] == '-' {
-		word := args[0]
-		args = args[1:]
-		if word == "--" {
-			break
-		}
-		for i := 1; i < len(word); i++ {
-			c := word[i]
-			if !strings.ContainsRune("aAbdefFhHlmMnpPtvxX#"+withValue, rune(c)) {
-				return fmt.Errorf("invalid option -- '%c'; see postconf(1)", c)
-			}
-			a.flags[c] = true
-			if strings.IndexByte(withValue, c) < 0 {
-				continue
-			}
-			value := word[i+1:]
-			if value == "" {
-				if len(args) == 0 {
-					return fmt.Errorf("option requires an argument -- '%c'", c)
-				}
-				value, args = args[0], args[1:]
-			}
-			if err := a.option(c, value); err != nil {
-				return err
-			}
-			break
-		}
+	rest, err := getopt.Each(args, "aAbc:C:defFhHlmMno:pPtT:vxX#", func(c byte, value string) error {
+		a.flags[c] = true
+		return a.option(c, value)
+	})
+	if e, ok := errors.AsType[*getopt.Error](err); ok {
+		fmt.Fprintln(a.err, "postconf: "+e.Error())
+		return errors.New(usage)
 	}
-	a.args = args
+	if err != nil {
+		return err
+	}
+	a.args = rest
 	return a.conflicts()
 }
 
-// option handles an option with a value.
+// option handles an option that has a value.
 func (a *app) option(c byte, value string) error {
 	switch c {
 	case 'c':

@@ -12,13 +12,13 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/posthouse-mail/posthouse/pkg/getopt"
 	"github.com/posthouse-mail/posthouse/pkg/queue"
 	"github.com/posthouse-mail/posthouse/pkg/queuetool"
 )
 
 // Exit codes of sysexits.
 const (
-	exUsage       = 64
 	exData        = 65
 	exUnavailable = 69
 	exTempFail    = 75
@@ -60,34 +60,18 @@ type params struct {
 	Delims       string   `param:"recipient_delimiter"`
 }
 
-// parse reads the command line, which has few options: no library is needed in
-// a program that runs with somebody else's rights.
+// parse reads the command line.
 func parse(args []string) (config string, verbose bool, err error) {
-	usage := fail(exUsage, "usage: postdrop [-c config_dir] [-v]")
-	for len(args) > 0 && len(args[0]) > 1 && args[0][0] == '-' && args[0] != "--" {
-		flags := args[0][1:]
-		args = args[1:]
-		for flags != "" {
-			flag := flags[0]
-			flags = flags[1:]
-			switch flag {
-			case 'r':
-			case 'v':
-				verbose = os.Getuid() == 0
-			case 'c':
-				if flags == "" && len(args) > 0 {
-					flags, args = args[0], args[1:]
-				}
-				if flags == "" {
-					return "", false, usage
-				}
-				config, flags = flags, ""
-			default:
-				return "", false, usage
-			}
+	_, err = getopt.Each(args, "c:rv", func(c byte, value string) error {
+		switch c {
+		case 'c':
+			config = value
+		case 'v':
+			verbose = os.Getuid() == 0
 		}
-	}
-	return config, verbose, nil
+		return nil
+	})
+	return config, verbose, err
 }
 
 func run(args []string, stdin io.Reader, stdout io.Writer) int {
@@ -111,7 +95,8 @@ func run(args []string, stdin io.Reader, stdout io.Writer) int {
 func execute(args []string, stdin io.Reader, stdout io.Writer) error {
 	dir, verbose, err := parse(args)
 	if err != nil {
-		return err
+		fmt.Fprintln(os.Stderr, "postdrop: "+err.Error())
+		return fail(1, "usage: postdrop [-c config_dir] [-v]")
 	}
 	t, err := queuetool.Open("postdrop", dir, verbose)
 	if err != nil {

@@ -34,13 +34,21 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
+
+	"github.com/posthouse-mail/posthouse/pkg/getopt"
 )
 
 func main() {
-	if err := run(os.Args[1:], os.Stdin); err != nil {
-		fmt.Fprintf(os.Stderr, "postlog: fatal: %v\n", err)
-		os.Exit(1)
+	err := run(os.Args[1:], os.Stdin)
+	if err == nil {
+		return
 	}
+	if _, ok := errors.AsType[*getopt.Error](err); !ok {
+		err = fmt.Errorf("fatal: %w", err)
+	}
+	fmt.Fprintf(os.Stderr, "postlog: %v\n", err)
+	os.Exit(1)
 }

@@ -9,10 +9,10 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
 
 	"github.com/posthouse-mail/posthouse/pkg/config"
+	"github.com/posthouse-mail/posthouse/pkg/getopt"
 	"github.com/posthouse-mail/posthouse/pkg/maillog"
 )
 
@@ -38,16 +38,19 @@ type options struct {
 
 func parseOptions(args []string) (options, error) {
 	o := options{configDir: os.Getenv("MAIL_CONFIG")}
-	flags := pflag.NewFlagSet("postlog", pflag.ContinueOnError)
-	flags.SetInterspersed(false)
-	flags.Usage = func() {}
-	flags.StringVarP(&o.configDir, "config", "c", o.configDir, "")
-	flags.StringVarP(&o.priority, "priority", "p", "info", "")
-	flags.StringVarP(&o.tag, "tag", "t", os.Getenv("MAIL_LOGTAG"), "")
-	flags.BoolP("pid", "i", false, "")
-	flags.CountP("verbose", "v", "")
-	err := flags.Parse(args)
-	o.words = flags.Args()
+	o.priority, o.tag = "info", os.Getenv("MAIL_LOGTAG")
+	rest, err := getopt.Each(args, "c:p:t:iv", func(c byte, value string) error {
+		switch c {
+		case 'c':
+			o.configDir = value
+		case 'p':
+			o.priority = value
+		case 't':
+			o.tag = value
+		}
+		return nil
+	})
+	o.words = rest
 	if o.configDir == "" {
 		o.configDir = defaultConfigDir
 	}

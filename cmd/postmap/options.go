@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/posthouse-mail/posthouse/pkg/getopt"
 )
 
 // options is the command line.
@@ -32,43 +34,27 @@ func usage(name string) string {
 	return "usage: postmap [-bfFhimnNoprsuUvw] [-c config_dir] [-d key] [-q key] [map_type:]file..."
 }
 
-// parseOptions reads the arguments in the manner of getopt(3), which is what
-// scripts that call postmap were written for: letters in one word, values
-// joined or apart, options before tables.
+// parseOptions reads the arguments.
 func parseOptions(name string, args []string) (*options, error) {
-	letters := "bfFhimnNoprsuUvw"
+	letters := "c:d:q:bfFhimnNoprsuUvw"
 	if name == "postalias" {
-		letters = "Nfinoprsuvw"
+		letters = "c:d:q:Nfinoprsuvw"
 	}
 	o := &options{}
-	for len(args) > 0 && len(args[0]) > 1 && args[0][0] == '-' {
-		word := args[0][1:]
-		args = args[1:]
-		if word == "-" {
-			break
+	rest, err := getopt.Each(args, letters, func(c byte, value string) error {
+		if strings.IndexByte("cdq", c) >= 0 {
+			return o.setValue(c, value)
 		}
-		for i := 0; i < len(word); i++ {
-			c := word[i]
-			if strings.IndexByte("cdq", c) >= 0 {
-				value := word[i+1:]
-				if value == "" {
-					if len(args) == 0 {
-						return nil, fmt.Errorf("option requires an argument -- '%c': %w", c, errUsage)
-					}
-					value, args = args[0], args[1:]
-				}
-				if err := o.setValue(c, value); err != nil {
-					return nil, err
-				}
-				break
-			}
-			if strings.IndexByte(letters, c) < 0 {
-				return nil, fmt.Errorf("invalid option -- '%c': %w", c, errUsage)
-			}
-			o.setFlag(c)
-		}
+		o.setFlag(c)
+		return nil
+	})
+	if e, ok := errors.AsType[*getopt.Error](err); ok {
+		return nil, fmt.Errorf("%w: %w", e, errUsage)
 	}
-	o.tables = args
+	if err != nil {
+		return nil, err
+	}
+	o.tables = rest
 	return o, o.check()
 }
 
@@ -112,9 +98,7 @@ func (o *options) check() error {
 		return errors.New("specify only one of -s or -q or -d")
 	case (o.body || o.header || o.mime) && (!o.hasQuery || o.query != "-"):
 		return errors.New(`specify -b -h or -m only with "-q -"`)
-	case o.mime && !o.body && !o.header:
-		return errors.New("specify -m with -b or -h")
-	case len(o.tables) == 0 && !o.hasQuery && !o.hasDel && !o.sequence && !o.add:
+	case len(o.tables) == 0:
 		return errUsage
 	}
 	return nil

@@ -28,13 +28,14 @@ type parameters struct {
 // command is one run.
 type command struct {
 	*options
-	name  string
-	param parameters
-	log   *maillog.Logger
-	in    io.Reader
-	out   io.Writer
-	fs    safefile.FS
-	ctx   context.Context
+	name   string
+	param  parameters
+	log    *maillog.Logger
+	in     io.Reader
+	out    io.Writer
+	errors io.Writer
+	fs     safefile.FS
+	ctx    context.Context
 }
 
 // defaultConfig is where main.cf is unless -c or MAIL_CONFIG says otherwise.
@@ -46,7 +47,7 @@ const proxyTimeout = 60 * time.Second
 // run executes the command line and returns the exit status.
 func run(name string, args []string, in io.Reader, out, errors io.Writer) int {
 	log := maillog.NewWriter(errors, name)
-	c := &command{name: name, log: log, in: in, out: out, ctx: context.Background()}
+	c := &command{name: name, log: log, in: in, out: out, errors: errors, ctx: context.Background()}
 	status, err := c.run(args)
 	if err != nil {
 		log.Fatal("", "%v", err)
@@ -60,13 +61,16 @@ func (c *command) run(args []string) (int, error) {
 	if err != nil {
 		if errors.Is(err, errUsage) {
 			if err != errUsage {
-				c.log.Warn("", "%s", strings.TrimSuffix(err.Error(), ": usage"))
+				fmt.Fprintf(c.errors, "%s: %s\n", c.name, strings.TrimSuffix(err.Error(), ": usage"))
 			}
 			return 1, errors.New(usage(c.name))
 		}
 		return 1, err
 	}
 	c.options = o
+	if o.mime && !o.body && !o.header {
+		c.log.Warn("", "ignoring -m option without -b or -h")
+	}
 	dir := o.config
 	if dir == "" {
 		dir = os.Getenv("MAIL_CONFIG")

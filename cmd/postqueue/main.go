@@ -26,7 +26,7 @@
 //
 // # Exit status
 //
-// 0, or a code of sysexits: 64 usage, 69 mail system down, 77 not permitted.
+// 0, or a code of sysexits: 69 usage or mail system down, 77 not permitted.
 //
 // # Security
 //

@@ -78,7 +78,7 @@ func TestStreamIsDistrusted(t *testing.T) {
 
 func TestParse(t *testing.T) {
 	for _, args := range [][]string{{}, {"-p", "-j"}, {"-p", "x"}, {"-z"}, {"-i"}, {"-f", "-s", "x"}} {
-		if _, err := parse(args); err == nil || err.(*failure).code != exUsage {
+		if _, err := parse(args, func(string) {}); err == nil || err.(*failure).code != exUsage {
 			t.Errorf("%q: %v", args, err)
 		}
 	}

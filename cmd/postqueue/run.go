@@ -9,14 +9,13 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/spf13/pflag"
-
+	"github.com/posthouse-mail/posthouse/pkg/getopt"
 	"github.com/posthouse-mail/posthouse/pkg/queuetool"
 )
 
 // Exit codes of sysexits.
 const (
-	exUsage       = 64
+	exUsage       = 69 // as Postfix's postqueue; other programs would say 64
 	exUnavailable = 69
 	exSoftware    = 70
 	exNoPerm      = 77
@@ -46,32 +45,37 @@ type options struct {
 	verbose           bool
 }
 
-func parse(args []string) (options, error) {
+func parse(args []string, complain func(text string)) (options, error) {
 	var o options
-	var verbose int
-	fs := pflag.NewFlagSet("postqueue", pflag.ContinueOnError)
-	fs.SetInterspersed(false)
-	fs.SetOutput(io.Discard)
-	fs.StringVarP(&o.config, "config", "c", "", "")
-	fs.BoolVarP(&o.flush, "flush", "f", false, "")
-	fs.StringVarP(&o.id, "id", "i", "", "")
-	fs.BoolVarP(&o.json, "json", "j", false, "")
-	fs.BoolVarP(&o.list, "list", "p", false, "")
-	fs.StringVarP(&o.site, "site", "s", "", "")
-	fs.CountVarP(&verbose, "verbose", "v", "")
-	if err := fs.Parse(args); err != nil {
-		return o, fail(exUsage, usage)
-	}
 	modes := 0
-	for _, name := range []string{"flush", "id", "json", "list", "site"} {
-		if fs.Changed(name) {
-			modes++
+	rest, err := getopt.Each(args, "c:fi:jps:v", func(c byte, value string) error {
+		switch c {
+		case 'c':
+			o.config = value
+			return nil
+		case 'v':
+			o.verbose = os.Getuid() == 0
+			return nil
+		case 'f':
+			o.flush = true
+		case 'i':
+			o.id = value
+		case 'j':
+			o.json = true
+		case 'p':
+			o.list = true
+		case 's':
+			o.site = value
 		}
+		modes++
+		return nil
+	})
+	if err != nil {
+		complain(err.Error())
 	}
-	if modes != 1 || fs.NArg() > 0 {
+	if err != nil || modes != 1 || len(rest) > 0 {
 		return o, fail(exUsage, usage)
 	}
-	o.verbose = verbose > 0 && os.Getuid() == 0
 	return o, nil
 }
 
@@ -102,7 +106,7 @@ type acl struct {
 }
 
 func execute(args []string, stdout io.Writer) error {
-	o, err := parse(args)
+	o, err := parse(args, func(text string) { fmt.Fprintln(os.Stderr, "postqueue: "+text) })
 	if err != nil {
 		return err
 	}

@@ -10,8 +10,7 @@ import (
 	"slices"
 	"syscall"
 
-	"github.com/spf13/pflag"
-
+	"github.com/posthouse-mail/posthouse/pkg/getopt"
 	"github.com/posthouse-mail/posthouse/pkg/queue"
 	"github.com/posthouse-mail/posthouse/pkg/queuetool"
 )
@@ -34,28 +33,27 @@ type options struct {
 
 func parse(args []string) (options, error) {
 	var o options
-	var verbose int
-	fs := pflag.NewFlagSet("postsuper", pflag.ContinueOnError)
-	fs.SetInterspersed(false)
-	fs.SetOutput(io.Discard)
-	fs.StringVarP(&o.config, "config", "c", "", "")
-	fs.StringArrayVarP(&o.remove, "delete", "d", nil, "")
-	fs.StringArrayVarP(&o.expire, "expire", "e", nil, "")
-	fs.StringArrayVarP(&o.expireRelease, "expire-release", "f", nil, "")
-	fs.StringArrayVarP(&o.hold, "hold", "h", nil, "")
-	fs.StringArrayVarP(&o.free, "release", "H", nil, "")
-	fs.BoolVarP(&o.purge, "purge", "p", false, "")
-	fs.StringArrayVarP(&o.requeue, "requeue", "r", nil, "")
-	fs.BoolVarP(&o.structure, "structure", "s", false, "")
-	fs.BoolVarP(&o.redundant, "redundant", "S", false, "")
-	fs.CountVarP(&verbose, "verbose", "v", "")
-	if err := fs.Parse(args); err != nil {
+	lists := map[byte]*[]string{'d': &o.remove, 'e': &o.expire, 'f': &o.expireRelease, 'h': &o.hold, 'H': &o.free, 'r': &o.requeue}
+	flags := map[byte]*bool{'p': &o.purge, 's': &o.structure, 'S': &o.redundant, 'v': &o.verbose}
+	rest, err := getopt.Each(args, "c:d:e:f:h:H:pr:sSv", func(c byte, value string) error {
+		switch {
+		case c == 'c':
+			o.config = value
+		case lists[c] != nil:
+			*lists[c] = append(*lists[c], value)
+		default:
+			*flags[c] = true
+		}
+		return nil
+	})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "postsuper: "+err.Error())
 		return o, errors.New(usage)
 	}
 	if o.config != "" && !filepath.IsAbs(o.config) {
 		return o, errors.New("-c requires absolute pathname")
 	}
-	o.verbose, o.queues = verbose > 0, fs.Args()
+	o.queues = rest
 	o.structure = o.structure || o.redundant
 	if !o.structure && !o.purge && len(o.remove)+len(o.expire)+len(o.expireRelease)+
 		len(o.hold)+len(o.free)+len(o.requeue) == 0 {

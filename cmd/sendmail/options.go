@@ -1,10 +1,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/posthouse-mail/posthouse/pkg/getopt"
 )
 
 // Exit codes of sysexits.h.
@@ -75,16 +78,8 @@ func fail(code int, format string, args ...any) error {
 	return &exit{code, fmt.Sprintf(format, args...)}
 }
 
-// withValue and withoutValue are the options: those that take a value, in the
-// same word or in the next one, and those that do not.
-const (
-	withValue    = "ABCFLNORVXbefhopqr"
-	withoutValue = "GIUcimntvx"
-)
-
-// errUsage is all that Postfix says about an option that it does not know; the
-// line before it names the option.
-func errUsage() error { return fail(exUsage, "usage: sendmail [options]") }
+// letters are the options, of which those before a colon take a value.
+const letters = "A:B:C:F:L:N:O:R:V:X:b:e:f:h:o:p:q:r:GIUcimntvx"
 
 // eachOption hands the options to take, in their order, and returns what
 // follows them. "-q" and "-V" are older than getopt: the former may stand
@@ -110,36 +105,11 @@ func (o *options) eachOption(argv []string, take func(c byte, value string) erro
 			word = "-X" + word[1:]
 		}
 		var err error
-		if argv, err = o.word(word[1:], argv, take); err != nil {
+		if argv, err = getopt.Word(word[1:], argv, letters, take); err != nil {
 			return nil, err
 		}
 	}
 	return argv, nil
-}
-
-// word takes the options in a word of the command line, and the word after it if
-// that is the value of its last one.
-func (o *options) word(word string, rest []string, take func(c byte, value string) error) ([]string, error) {
-	for i := 0; i < len(word); i++ {
-		c, value := word[i], ""
-		switch {
-		case strings.IndexByte(withoutValue, c) >= 0:
-		case strings.IndexByte(withValue, c) < 0:
-			o.complain("invalid option -- '" + string(rune(c)) + "'")
-			return nil, errUsage()
-		case i+1 < len(word):
-			value, i = word[i+1:], len(word)
-		case len(rest) == 0:
-			o.complain("option requires an argument -- '" + string(rune(c)) + "'")
-			return nil, errUsage()
-		default:
-			value, rest = rest[0], rest[1:]
-		}
-		if err := take(c, value); err != nil {
-			return nil, err
-		}
-	}
-	return rest, nil
 }
 
 // parseOptions reads the command line, the program's name included. What was to
@@ -153,6 +123,10 @@ func parseOptions(argv []string) (*options, error) {
 		o.mode = modeAliases
 	}
 	rest, err := o.eachOption(argv[1:], o.take)
+	if e, ok := errors.AsType[*getopt.Error](err); ok {
+		o.complain(e.Error())
+		err = fail(exUsage, "usage: sendmail [options]")
+	}
 	if err != nil {
 		return o, err
 	}

@@ -52,7 +52,7 @@ func run(argv []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		e = &exit{exTempFail, err.Error()}
 	}
 	if e.text != "" {
-		fmt.Fprintf(stderr, "sendmail: fatal: %s\n", printable.Text(e.text))
+		fmt.Fprintf(stderr, "%s: fatal: %s\n", filepath.Base(argv[0]), printable.Text(e.text))
 	}
 	return e.code
 }
@@ -64,7 +64,7 @@ func (c *command) run(argv []string) error {
 	var err error
 	c.o, err = parseOptions(argv)
 	for _, text := range c.o.messages {
-		fmt.Fprintf(c.stderr, "sendmail: %s\n", printable.Text(text))
+		fmt.Fprintf(c.stderr, "%s: %s\n", c.o.programName, printable.Text(text))
 	}
 	if err != nil {
 		return err

@@ -51,7 +51,7 @@ var ErrEmpty = errors.New("an empty string result is not allowed; a table should
 
 // ErrUnsupported reports a table type that does not exist, or that is not
 // linked into this program.
-var ErrUnsupported = errors.New("unsupported table type")
+var ErrUnsupported = errors.New("unsupported dictionary type")
 
 // Table is one open lookup table. It is safe for concurrent use.
 type Table interface {

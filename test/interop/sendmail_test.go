@@ -47,7 +47,7 @@ func (p *pair) plain(text string) string {
 		{`no such file or directory`, "No such file or directory"}, // Go's errors have no capitals
 		{`Connect to the Post(fix|house) showq`, "Connect to the SUITE showq"},
 		{`ESMTP Post(fix|house)`, "ESMTP SUITE"},
-		{`(?m)^(sendmail: (invalid|option) .*\n)+`, "$1"}, // Postfix looks twice
+		{`(?m)^((?:sendmail|mailq): (?:invalid|option) .*\n)+`, "$1"}, // Postfix looks twice
 	} {
 		text = regexp.MustCompile(r.expr).ReplaceAllString(text, r.to)
 	}
@@ -315,3 +315,54 @@ func (p *pair) ourSendmail(args string) *exec.Cmd {
 	words := strings.Fields(strings.ReplaceAll(args, "DIR", p.ours.Dir))
 	return p.ours.Command("sendmail", words...)
 }
+
+// TestUsage: commands that are called in a wrong way say and return the same.
+func TestUsage(t *testing.T) {
+	p := newPair(t)
+	// postsuper, which gives up root's rights, writes the log itself.
+	if err := os.Chmod(p.theirs.Dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ command, args string }{
+		{"postqueue", "-Z"}, {"postqueue", ""}, {"postqueue", "-i"}, {"postqueue", "-f -f"}, {"postqueue", "--help"},
+		{"postsuper", "-Z"}, {"postsuper", "-d"}, {"postsuper", "-c relative -p"}, {"postsuper", "-p nosuchqueue"}, {"postsuper", "-d junk!"},
+		{"postsuper", "-d 0123456789"}, {"postsuper", "-d -"}, {"postsuper", "-h 0123456789"}, {"postsuper", "-h -"}, {"postsuper", "-r -"},
+		{"postsuper", "-d ALL"}, {"postsuper", "-d ALL deferred"}, {"postsuper", "-d all"}, {"postsuper", "-H ALL"}, {"postsuper", "-s"}, {"postsuper", "-p"}, {"postsuper", ""},
+		{"postsuper", "-e ALL"}, {"postsuper", "-f ALL"}, {"postsuper", "-d ALL hold incoming"}, {"postsuper", "-S"},
+		{"postcat", "-Z"}, {"postcat", "-q"}, {"postcat", "-q 0123456789"}, {"postcat", "-q junk!"}, {"postcat", "/nonexistent"}, {"postcat", "-s"},
+		{"postcat", "-s x /dev/null"}, {"postcat", "-s -1 /dev/null"}, {"postcat", "/dev/null"}, {"postcat", "/etc/passwd"},
+		{"postmap", "-Z"}, {"postmap", ""}, {"postmap", "-q"}, {"postmap", "-q x -d y"}, {"postmap", "-s -q x"}, {"postmap", "-b -q x"}, {"postmap", "-m -q - static:y"},
+		{"postmap", "-q x nosuch:x"}, {"postmap", "-q x static:y"}, {"postmap", "-q x inline:{x=y}"}, {"postmap", "-q z inline:{x=y}"},
+		{"postmap", "-s static:x"}, {"postmap", "/nonexistent"}, {"postmap", "-q x cidr:/nonexistent"},
+		{"postmap", "-q x regexp:/nonexistent"}, {"postmap", "-q root unix:passwd.byname"},
+		{"postmap", "-q x unix:nosuch"}, {"postmap", "-q - static:y"}, {"postmap", "-i static:y"}, {"postmap", "-n -q x static:y"}, {"postmap", "-q x"},
+		{"postalias", "-Z"}, {"postalias", ""}, {"postalias", "-b x"}, {"postalias", "/nonexistent"}, {"postalias", "-q x static:y"},
+		{"postlog", "-Z"}, {"postlog", "-p"}, {"postlog", "-p warn text words"}, {"postlog", "-p info -t tag text"}, {"postlog", "-i text"},
+		{"postdrop", "-Z"}, {"postdrop", "-c"},
+		{"mailq", ""}, {"mailq", "-q"}, {"mailq", "-Z"}, {"newaliases", ""},
+	} {
+		t.Run(tt.command+" "+tt.args, func(t *testing.T) {
+			var got []outcome
+			for _, s := range p.sides(t) {
+				cmd := s.command(tt.command, strings.Fields(tt.args)...)
+				if tt.command == "mailq" || tt.command == "newaliases" {
+					cmd = s.command("sendmail", strings.Fields(tt.args)...)
+					cmd.Args[0] = tt.command
+				}
+				out := p.run(t, cmd, "")
+				out.Stderr = strings.ReplaceAll(strings.ReplaceAll(out.Stderr, "BIN/", ""), "fatal: "+openTable.FindString(out.Stderr), "fatal: ")
+				out.Stderr = synopsis.ReplaceAllString(out.Stderr, "usage: SYNOPSIS")
+				got = append(got, out)
+			}
+			if d := cmp.Diff(got[0], got[1]); d != "" {
+				t.Errorf("(-theirs +ours):\n%s", d)
+			}
+		})
+	}
+}
+
+// openTable is how our errors begin where a table is not opened.
+var openTable = regexp.MustCompile(`open table [^ ]*: `)
+
+// synopsis is what follows "usage:"; ours may have more.
+var synopsis = regexp.MustCompile(`usage: .*`)
