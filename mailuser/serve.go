@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"runtime/debug"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/posthouse-mail/posthouse/pkg/imapserver"
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
@@ -80,15 +83,11 @@ func (u *user) session(t *worker.Task) (reply ipc.List) {
 		c.log("error", "there are no sessions of this service")
 		return reply
 	}
-	if c.conn, err = net.FileConn(t.File); err != nil {
+	if c.conn, err = connection(t.File, start); err != nil {
 		c.log("error", "connection: %v", err)
 		return reply
 	}
-	t.File.Close()
 	defer c.conn.Close()
-	if tcp, ok := c.conn.(*net.TCPConn); ok {
-		tcp.SetKeepAlivePeriod(keepAlive)
-	}
 	t.Tell("accepted", nil)
 	defer u.caught(c)
 	if err := serve(u.ctx, c); err != nil && !errors.Is(err, net.ErrClosed) {
@@ -99,6 +98,35 @@ func (u *user) session(t *worker.Task) (reply ipc.List) {
 
 // keepAlive finds out about clients that are gone without a word.
 const keepAlive = 5 * time.Minute
+
+// fileConn is a connection of the login server as it came: making a net.Conn of
+// it costs fifteen system calls for what is known or set already.
+type fileConn struct {
+	*os.File
+	local, remote net.Addr
+}
+
+func (c *fileConn) LocalAddr() net.Addr  { return c.local }
+func (c *fileConn) RemoteAddr() net.Addr { return c.remote }
+
+// connection makes a connection of the descriptor, whose owner it becomes.
+func connection(file *os.File, start *session.Start) (net.Conn, error) {
+	if !start.Proxied && file.SetDeadline(time.Time{}) == nil {
+		if raw, err := file.SyscallConn(); err == nil {
+			// Where it is no TCP this does nothing.
+			_ = raw.Control(func(fd uintptr) {
+				_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, int(keepAlive/time.Second))
+			})
+		}
+		return &fileConn{file, address(start.LocalIP, start.LocalPort), address(start.RemoteIP, start.RemotePort)}, nil
+	}
+	// A socket pair, of which the session may have use, or a descriptor that
+	// blocks.
+	defer file.Close()
+	return net.FileConn(file)
+}
+
+func address(ip string, port int) net.Addr { return &net.TCPAddr{IP: net.ParseIP(ip), Port: port} }
 
 // caught is deferred where a session began: a panic ends it and no other.
 func (u *user) caught(c *client) {

@@ -37,7 +37,8 @@
 // session_scope, session_worker_idle, virtual_mailbox_base; and those of
 // sessions, which it passes on: fts_index, fts_message_max_size,
 // imap_append_limit, imap_capability,
-// imap_idle_notify_interval, imap_max_line_length, imap_timeout,
+// imap_idle_notify_interval, imap_max_line_length, imap_search_time_limit,
+// imap_timeout,
 // mail_shared_folders, mail_special_folders, and pop3_* of pop3d(8); see
 // postconf(5).
 //

@@ -18,6 +18,7 @@ type sessionParams struct {
 	IdleNotify  time.Duration `param:"imap_idle_notify_interval"`
 	MaxLine     int           `param:"imap_max_line_length"`
 	AppendLimit int64         `param:"imap_append_limit"`
+	SearchTime  time.Duration `param:"imap_search_time_limit"`
 	FullText    bool          `param:"fts_index"`
 	MaxText     int64         `param:"fts_message_max_size"`
 	Special     []string      `param:"mail_special_folders"`
@@ -51,6 +52,7 @@ func sessionSettings(cfg *config.Config) (map[string]string, error) {
 		"imap_idle_notify_interval": seconds(p.IdleNotify),
 		"imap_max_line_length":      strconv.Itoa(p.MaxLine),
 		"imap_append_limit":         strconv.FormatInt(p.AppendLimit, 10),
+		"imap_search_time_limit":    seconds(p.SearchTime),
 		"fts_index":                 yes[p.FullText],
 		"fts_message_max_size":      strconv.FormatInt(p.MaxText, 10),
 		"mail_expire":               strings.Join(p.Expire, " "),

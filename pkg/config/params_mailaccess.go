@@ -26,6 +26,9 @@ func rowsMailAccess() []row {
 		{"imap_max_line_length", Int, "65536", "8192,10485760", "sessiond", 'O',
 			"The length of an IMAP command after login, without its literals. Clients that name each of many messages " +
 				"need long ones."},
+		{"imap_search_time_limit", Time, "10m", "0", "sessiond", 'O',
+			"How long SEARCH, SORT and THREAD may take; then they are refused with the response code LIMIT, so that a session does not keep " +
+				"all processors for ever. 0 is no limit. Clients are told every ten seconds how far a search is."},
 		{"imap_timeout", Time, "30m", "60", "sessiond", 'O',
 			"How long an IMAP client may be silent after login. RFC 9051 wants at least 30 minutes."},
 		{"login_client_connection_limit", Int, "50", "0", "imapd pop3d", 'O',

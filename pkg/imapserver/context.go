@@ -2,6 +2,7 @@ package imapserver
 
 import (
 	"slices"
+	"time"
 
 	"github.com/posthouse-mail/posthouse/pkg/mailstore"
 )
@@ -53,6 +54,7 @@ func (c *conn) contextResult(sc *searchContext) ([]hit, error) {
 
 // updateContexts tells what changed in the results.
 func (c *conn) updateContexts(*mailstore.Changes) error {
+	c.since = time.Now()
 	for _, sc := range c.contexts {
 		found, err := c.contextResult(sc)
 		if err != nil {

@@ -3,6 +3,7 @@ package imapserver
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/posthouse-mail/posthouse/pkg/imapwire"
 )
@@ -124,6 +125,7 @@ func lookupOther(name string) (command, bool) {
 
 // dispatch reads the rest of a command's name and does it.
 func (c *conn) dispatch() error {
+	c.since = time.Now()
 	if c.name == "UID" {
 		c.dec.SP()
 		c.name = "UID " + c.dec.Word()

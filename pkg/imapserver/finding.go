@@ -87,9 +87,9 @@ func (w *finding) addHeader(header []byte, envelope *structure.Envelope) {
 	w.add(cacheFields, func(b []byte) ([]byte, bool) { return keptFields(b, header) })
 }
 
-// headerFacts are what the cache keeps of a header.
-func headerFacts(header []byte) []mailstore.Field {
-	var w finding
+// headerFacts are what the cache keeps of a header, until the next call.
+func (w *finding) headerFacts(header []byte) []mailstore.Field {
+	w.buf, w.fields = w.buf[:0], w.fields[:0]
 	parsed := structure.ParseFields(header)
 	w.begin()
 	w.addHeader(header, &parsed.Envelope)

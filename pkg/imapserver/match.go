@@ -46,7 +46,8 @@ type matcher struct {
 	buf     []byte
 	scratch []byte
 	err     error
-	put     []mailstore.Field // found in the file, for the cache
+	put     []mailstore.Field // found in the file, for the cache, until the next message
+	finding finding
 
 	words  *fulltext.Words // for keys with FUZZY
 	have   bool            // words are those of the message
@@ -267,7 +268,7 @@ func (m *matcher) fields(name string) ([]byte, bool) {
 	if m.openContent() {
 		if h, err := readHeader(m.content); err == nil {
 			m.header = h
-			m.put = headerFacts(h)
+			m.put = m.finding.headerFacts(h)
 			return h, true
 		}
 	}

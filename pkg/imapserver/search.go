@@ -4,6 +4,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/posthouse-mail/posthouse/pkg/imapwire"
 	"github.com/posthouse-mail/posthouse/pkg/mailstore"
@@ -191,8 +192,11 @@ func (c *conn) find(k *key) ([]hit, error) {
 	err := c.each([]imapwire.Range{{From: 1, To: uint32(max(c.mb.Len(), 1))}}, func(seq int, msg *mailstore.Message) bool {
 		sift(hit{seq: seq, uid: msg.UID, modseq: msg.ModSeq}, msg)
 		n++
-		return n&0xfff != 0 || c.ctx.Err() == nil
+		return n&0xfff != 0 || !c.late()
 	})
+	if err == nil {
+		err = c.lateError()
+	}
 	if err == nil && m.err == nil && c.lookUp(k, len(open)) {
 		again := open
 		open = nil
@@ -218,6 +222,23 @@ func (c *conn) find(k *key) ([]hit, error) {
 	return found, err
 }
 
+// late reports that a search has to end: it has had its time, or the session
+// ends.
+func (c *conn) late() bool {
+	return c.ctx.Err() != nil || c.o.SearchTime > 0 && time.Since(c.since) > c.o.SearchTime
+}
+
+// lateError is the error of a search that is late, or nil.
+func (c *conn) lateError() error {
+	switch {
+	case c.ctx.Err() != nil:
+		return c.ctx.Err()
+	case c.late():
+		return refuse("LIMIT", "The search takes too long.") // RFC 9051 7.1
+	}
+	return nil
+}
+
 // batchSize is how many messages a goroutine takes at once.
 const batchSize = 16
 
@@ -230,15 +251,10 @@ func (c *conn) findInFiles(k *key, open []hit, p *progress) ([]hit, error) {
 		fail  error
 		wg    sync.WaitGroup
 	)
-	type fact struct {
-		uid    uint32
-		fields []mailstore.Field
-	}
-	var facts []fact
 	take := func() []hit {
 		mu.Lock()
 		defer mu.Unlock()
-		if fail != nil || next >= len(open) || c.ctx.Err() != nil {
+		if fail != nil || next >= len(open) || c.late() {
 			return nil
 		}
 		part := open[next:min(next+batchSize, len(open))]
@@ -255,6 +271,9 @@ func (c *conn) findInFiles(k *key, open []hit, p *progress) ([]hit, error) {
 				for _, h := range part {
 					msg, ok := c.mb.Message(h.seq)
 					match := ok && m.try(k, h.seq, &msg, true) == yes
+					if len(m.put) > 0 {
+						c.mb.PutCache(h.uid, m.put)
+					}
 					mu.Lock()
 					if match {
 						h.score = m.score()
@@ -263,19 +282,16 @@ func (c *conn) findInFiles(k *key, open []hit, p *progress) ([]hit, error) {
 					if m.err != nil {
 						fail = m.err
 					}
-					if len(m.put) > 0 {
-						facts = append(facts, fact{h.uid, m.put})
-					}
 					mu.Unlock()
 				}
 			}
 		}()
 	}
 	wg.Wait()
-	for _, f := range facts {
-		c.mb.PutCache(f.uid, f.fields)
-	}
 	c.mb.FlushCache()
+	if fail == nil {
+		fail = c.lateError()
+	}
 	return found, fail
 }
 

@@ -38,6 +38,7 @@ type Options struct {
 	IdleNotify   time.Duration // imap_idle_notify_interval
 	MaxLine      int           // imap_max_line_length
 	MessageLimit int64         // imap_append_limit; 0: none
+	SearchTime   time.Duration // imap_search_time_limit; 0: none
 	Name         string        // of the software, for ID
 	Deflaters    *Deflaters    // nil for some of its own
 	FullText     bool          // fts_index
@@ -65,7 +66,7 @@ func OptionsFrom(set map[string]string) Options {
 		return time.Duration(n) * time.Second
 	}
 	o := Options{Capability: strings.Fields(set["imap_capability"]), Timeout: seconds("imap_timeout"),
-		IdleNotify: seconds("imap_idle_notify_interval"), Name: set["mail_name"]}
+		IdleNotify: seconds("imap_idle_notify_interval"), SearchTime: seconds("imap_search_time_limit"), Name: set["mail_name"]}
 	o.MaxLine, _ = strconv.Atoi(set["imap_max_line_length"])
 	o.MessageLimit, _ = strconv.ParseInt(set["imap_append_limit"], 10, 64)
 	o.FullText = set["fts_index"] == "1"
@@ -87,10 +88,11 @@ type conn struct {
 	began time.Time
 	in    *counter
 
-	tag  string
-	name string // of the command
-	bads int    // one after another
-	over bool
+	tag   string
+	name  string    // of the command
+	since time.Time // the command is being done
+	bads  int       // one after another
+	over  bool
 
 	// ENABLE and what counts as it.
 	condstore, qresync, utf8, rev2, uidOnly bool

@@ -103,11 +103,10 @@ func (c *conn) readSortKeys() []sortKey {
 	return keys
 }
 
-// sortable is a message with what it is sorted by.
-type sortable struct {
-	hit
-	texts [4]string // one for each criterion that is text, in order
-	nums  [4]int64
+// sortValue is what a message is sorted by for one criterion.
+type sortValue struct {
+	text string
+	num  int64
 }
 
 // order sorts hits. Equal ones stay in the order of their numbers (RFC 5256
@@ -116,43 +115,49 @@ func (c *conn) order(found []hit, keys []sortKey) ([]hit, error) {
 	if len(keys) > 4 {
 		keys = keys[:4] // what would come behind four criteria decides nothing
 	}
-	all := make([]sortable, len(found))
+	// Mailboxes can be very large: no more is kept than decides.
+	values := make([]sortValue, 0, len(found)*len(keys))
 	for i, h := range found {
-		all[i].hit = h
-		msg, ok := c.mb.Message(h.seq)
-		if !ok {
-			continue
+		var info messageInfo
+		if i&0xff == 0 && c.late() {
+			return nil, c.lateError()
 		}
-		info, err := c.sortInfo(&msg, keys)
-		if err != nil {
-			return nil, err
-		}
-		for n, k := range keys {
-			all[i].texts[n], all[i].nums[n] = info.value(k.name)
-			if k.name == "RELEVANCY" { // RFC 6203 6: the highest first
-				all[i].nums[n] = -int64(h.score)
+		if msg, ok := c.mb.Message(h.seq); ok {
+			var err error
+			if info, err = c.sortInfo(&msg, keys); err != nil {
+				return nil, err
 			}
+		}
+		for _, k := range keys {
+			var v sortValue
+			v.text, v.num = info.value(k.name)
+			if k.name == "RELEVANCY" { // RFC 6203 6: the highest first
+				v.num = -int64(h.score)
+			}
+			values = append(values, v)
 		}
 	}
 	c.mb.FlushCache()
-	slices.SortStableFunc(all, func(a, b sortable) int {
+	order := make([]int32, len(found))
+	for i := range order {
+		order[i] = int32(i)
+	}
+	slices.SortFunc(order, func(a, b int32) int {
 		for n, k := range keys {
-			v := cmp.Compare(a.nums[n], b.nums[n])
-			if v == 0 {
-				v = strings.Compare(a.texts[n], b.texts[n])
+			x, y := &values[int(a)*len(keys)+n], &values[int(b)*len(keys)+n]
+			v := cmp.Or(cmp.Compare(x.num, y.num), strings.Compare(x.text, y.text))
+			if v != 0 && k.reverse {
+				return -v
 			}
 			if v != 0 {
-				if k.reverse {
-					return -v
-				}
 				return v
 			}
 		}
-		return cmp.Compare(a.seq, b.seq)
+		return cmp.Compare(a, b) // hits are in the order of their numbers
 	})
-	out := make([]hit, len(all))
-	for i := range all {
-		out[i] = all[i].hit
+	out := make([]hit, len(order))
+	for i, n := range order {
+		out[i] = found[n]
 	}
 	return out, nil
 }
@@ -203,7 +208,7 @@ func (c *conn) keptHeader(uid uint32) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.mb.PutCache(uid, headerFacts(header))
+	c.mb.PutCache(uid, new(finding).headerFacts(header))
 	return header, nil
 }
 

@@ -78,7 +78,10 @@ type threadable struct {
 func (c *conn) threadables(found []hit) ([]threadable, error) {
 	out := make([]threadable, 0, len(found))
 	keys := []sortKey{{name: "SUBJECT"}}
-	for _, h := range found {
+	for i, h := range found {
+		if i&0xff == 0 && c.late() {
+			return nil, c.lateError()
+		}
 		msg, ok := c.mb.Message(h.seq)
 		if !ok {
 			continue

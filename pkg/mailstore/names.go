@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -111,6 +112,41 @@ func (s *Store) folderName(root, dir string) (name string, ok bool) {
 	}
 	name, err := Canonical(strings.ReplaceAll(name, ".", "/"))
 	return name, err == nil && name != inbox
+}
+
+// knownNames is the decision about a tree, and the time that its root had.
+type knownNames struct {
+	mtime int64
+	utf8  bool
+}
+
+// maxKnownNames bounds the trees of a process.
+const maxKnownNames = 4096
+
+// decideNames is the function of that name, which is asked again only when
+// something came to the root, or went.
+func (sh *Shared) decideNames(root string) (bool, error) {
+	at, err := mtime(root)
+	if err != nil {
+		return decideNames(root) // which may be a link
+	}
+	sh.mu.Lock()
+	known, ok := sh.names[root]
+	sh.mu.Unlock()
+	if ok && known.mtime == at {
+		return known.utf8, nil
+	}
+	utf8, err := decideNames(root)
+	// What comes within the same tick of the clock leaves no trace.
+	if err == nil && sh.now().UnixNano()-at > int64(2*time.Second) {
+		sh.mu.Lock()
+		if sh.names == nil || len(sh.names) >= maxKnownNames {
+			sh.names = make(map[string]knownNames)
+		}
+		sh.names[root] = knownNames{at, utf8}
+		sh.mu.Unlock()
+	}
+	return utf8, err
 }
 
 // decideNames finds out in which form the tree has its folder names: Dovecot

@@ -42,6 +42,7 @@ type Shared struct {
 
 	mu      sync.Mutex
 	folders map[string]*folder // by directory
+	names   map[string]knownNames
 	hub     *hub
 }
 
@@ -138,14 +139,14 @@ func Open(o Options) (*Store, error) {
 		}
 	}
 	s.utf8 = make(map[string]bool)
-	utf8, err := decideNames(o.Root)
+	utf8, err := s.sh.decideNames(o.Root)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrTemporary, err)
 	}
 	s.utf8[o.Root] = utf8
 	for _, t := range o.Trees {
 		// One that cannot be read is one that the user cannot see.
-		s.utf8[t.Root], _ = decideNames(t.Root)
+		s.utf8[t.Root], _ = s.sh.decideNames(t.Root)
 		// Whoever may write there may put links in place of directories.
 		s.fs.Guard(t.Root)
 	}

@@ -18,6 +18,7 @@
 //	limit 1000                    imap_append_limit
 //	quota 1000S,10C               the user's quota
 //	fulltext                      fts_index = yes
+//	search-time 1ns               imap_search_time_limit
 //	dovecot-set NAME = VALUE      line of Dovecot's configuration
 //	posthouse ...                 the rest of the line is for Posthouse only
 //	dovecot ...                   ... for Dovecot only
@@ -170,6 +171,8 @@ func (s *server) set(name, value string) {
 		s.quota = value
 	case "fulltext":
 		s.opts.FullText = true
+	case "search-time":
+		s.opts.SearchTime, _ = time.ParseDuration(value)
 	}
 }
 
@@ -278,7 +281,7 @@ func (d *dialog) step(line string) {
 			d.fail("bad string %s", rest)
 		}
 		d.deliver(s)
-	case "limit", "quota", "fulltext":
+	case "limit", "quota", "fulltext", "search-time":
 		d.set(word, rest)
 	case "dovecot-set":
 	default:
