@@ -19,6 +19,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -389,11 +390,19 @@ func (c *conn) where() string {
 	return "waiting for a command"
 }
 
+// hugeMailbox is one whose commands may have taken much memory, which the
+// runtime would give back in minutes only.
+const hugeMailbox = 100000
+
 // closeMailbox deselects.
 func (c *conn) closeMailbox() {
 	if c.mb == nil {
 		return
 	}
+	huge := c.mb.Len() >= hugeMailbox
 	c.mb.Close()
 	c.mb, c.saved, c.contexts, c.lastTree = nil, nil, nil, nil
+	if huge {
+		debug.FreeOSMemory()
+	}
 }

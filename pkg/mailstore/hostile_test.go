@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -188,5 +191,48 @@ func TestRenameOfSharedInbox(t *testing.T) {
 	}
 	if m := selectBox(t, ann, "INBOX"); m.Len() != 1 {
 		t.Errorf("INBOX has %d messages", m.Len())
+	}
+}
+
+// TestSparseList: a UID list that somebody made a gigabyte long takes no
+// memory, and what it had is still read.
+func TestSparseList(t *testing.T) {
+	root := newRoot(t)
+	s := openWith(t, root, Options{User: "ann"})
+	for range 3 {
+		if err := os.WriteFile(filepath.Join(root, "new", "1."+strconv.Itoa(rand.Int())+".x"), []byte("a: b\n\nc\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m, err := s.Mailbox("INBOX", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	validity, next := m.UIDValidity(), m.UIDNext()
+	first, _ := m.Message(1)
+	m.Close()
+	for _, name := range []string{fileIndex, fileLog} {
+		if err := os.Remove(filepath.Join(root, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Truncate(filepath.Join(root, fileList), 1<<30); err != nil {
+		t.Fatal(err)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	m, err = openWith(t, root, Options{User: "ann"}).Mailbox("INBOX", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	runtime.ReadMemStats(&after)
+	if n := after.TotalAlloc - before.TotalAlloc; n > 64<<20 {
+		t.Errorf("%d MiB were allocated", n>>20)
+	}
+	now, _ := m.Message(1)
+	if m.UIDValidity() != validity || m.UIDNext() < next || m.Len() != 3 || now.UID != first.UID || now.Base != first.Base {
+		t.Errorf("UIDVALIDITY %d, next UID %d, %d messages, the first %d; it was %d, %d, 3, %d",
+			m.UIDValidity(), m.UIDNext(), m.Len(), now.UID, validity, next, first.UID)
 	}
 }

@@ -15,8 +15,9 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/safefile"
 )
 
-// maxList bounds a UID list that is read.
-const maxList = 4 << 30
+// maxList bounds a UID list that is read: one for ten million messages has a
+// gigabyte. Memory is taken for good lines only.
+const maxList = 8 << 30
 
 // reserve is how many UIDs are set aside with one sync. After a crash of the
 // system that many may be left out.
@@ -36,11 +37,7 @@ func (f *folder) readList() (*uidlist.List, int64, error) {
 	if st.Size > maxList {
 		return nil, 0, &os.PathError{Op: "read", Path: file.Name(), Err: safefile.ErrUnsafe}
 	}
-	data := make([]byte, st.Size)
-	if _, err := io.ReadFull(file, data); err != nil {
-		return nil, 0, err
-	}
-	list, err := uidlist.Parse(data)
+	list, err := uidlist.Read(io.LimitReader(file, st.Size))
 	return list, st.Size, err
 }
 

@@ -18,12 +18,14 @@
 package uidlist
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"strconv"
 	"strings"
 
@@ -126,18 +128,39 @@ func (l *List) Encode() []byte {
 	return b
 }
 
-// Parse reads the file. Lines that are damaged are counted and left out; of
+// maxLine is more than a line of ours has. A longer one is damage, and is read
+// past without being kept: a file can have gigabytes of nothing.
+const maxLine = 64 << 10
+
+// Parse reads a file that is in memory.
+func Parse(data []byte) (*List, error) { return Read(bytes.NewReader(data)) }
+
+// Read reads the file. Lines that are damaged are counted and left out; of
 // two lines about one UID or one name the first counts.
-func Parse(data []byte) (*List, error) {
+func Read(r io.Reader) (*List, error) {
 	l := new(List)
 	byUID := make(map[uint32]int)
 	bases := make(map[string]bool)
-	for len(data) > 0 {
-		var line []byte
-		line, data, _ = bytes.Cut(data, []byte{'\n'})
-		text, ok := check(line)
-		if !ok || !l.line(text, byUID, bases) {
-			l.Damaged++
+	br := bufio.NewReaderSize(r, maxLine)
+	for long := false; ; {
+		line, err := br.ReadSlice('\n')
+		switch {
+		case err == bufio.ErrBufferFull:
+			long = true
+			continue
+		case err != nil && err != io.EOF:
+			return nil, err
+		case len(line) == 0 && !long:
+			// The end.
+		default:
+			text, ok := check(bytes.TrimSuffix(line, []byte{'\n'}))
+			if long || !ok || !l.line(text, byUID, bases) {
+				l.Damaged++
+			}
+			long = false
+		}
+		if err == io.EOF {
+			break
 		}
 	}
 	if l.Validity == 0 {
