@@ -153,8 +153,8 @@ func TestMaster(t *testing.T) {
 		{"USER\t1\tann@d.test\tservice=lmtp", "USER\t1\tann@d.test\tuid=2000\tgid=2001\thome=/home/ann\tmail=maildir:/home/ann/Maildir\tquota_rule=*:bytes=1000:messages=10"},
 		{"USER\t2\teve@d.test\tservice=lmtp", "NOTFOUND\t2"},
 		{"USER\t3\tann@d.test\tservice=pop3", "NOTFOUND\t3"},
-		{"PASS\t4\tann@d.test\tservice=lmtp", "FAIL\t4"},
-		{"LIST\t5\t*", "FAIL\t5"},
+		{"PASS\t4\tann@d.test\tservice=lmtp", "PASS\t4\tuser=ann@d.test"},
+		{"LIST\t5\t*", "DONE\t5\tfail"},
 	} {
 		fmt.Fprint(c, tc.send+"\n")
 		if got := readLine(t, r); got != tc.want {

@@ -11,7 +11,10 @@
 //
 //	dovecot         Dovecot's auth server, as Postfix (smtpd_sasl_type =
 //	                dovecot) and Exim (driver = dovecot) use it
-//	dovecot-master  the lookups of Dovecot's delivery agents (auth-userdb)
+//	dovecot-master  the lookups of Dovecot's delivery agents and doveadm
+//	                (auth-userdb): USER and PASS. LIST is refused, as nobody may
+//	                list all users, and so is REQUEST, by which Dovecot's own
+//	                imap learns of logins
 //	authdaemon      Courier's authdaemon, as courier-imap, maildrop and
 //	                authtest use it
 //

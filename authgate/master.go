@@ -36,13 +36,15 @@ func (g *gate) master(ctx context.Context, conn net.Conn) error {
 			err = version(f)
 		case "USER":
 			err = l.user(ctx, f[1:])
-		case "PASS", "LIST", "REQUEST":
-			// A password is never told; who has logged in elsewhere is not
-			// known; and nobody may list all users.
+		case "PASS":
+			err = l.pass(ctx, f[1:])
+		case "LIST", "REQUEST":
+			// Nobody may list all users; and who has logged in elsewhere is
+			// not known.
 			if len(f) < 2 || !validID(f[1]) {
 				return fmt.Errorf("%w: %s", da.ErrMalformed, f[0])
 			}
-			err = l.send("FAIL", f[1])
+			err = l.refuse(f[0], f[1])
 		}
 		if err != nil {
 			return err
@@ -50,10 +52,29 @@ func (g *gate) master(ctx context.Context, conn net.Conn) error {
 	}
 }
 
+// refuse answers what is not to be had, in the form that the client reads.
+func (l *link) refuse(command, id string) error {
+	if command == "LIST" {
+		return l.send("DONE", id, "fail")
+	}
+	return l.send("FAIL", id)
+}
+
 // user answers USER id name parameters.
 func (l *link) user(ctx context.Context, f []string) error {
+	return l.find(ctx, "USER", f, userFields)
+}
+
+// pass answers PASS id name parameters, by which a delivery agent or proxy asks
+// whether somebody could log in, and where. A password is never told.
+func (l *link) pass(ctx context.Context, f []string) error {
+	return l.find(ctx, "PASS", f, func(u *authclient.User) []string { return []string{da.Escape("user=" + u.Login)} })
+}
+
+// find answers a lookup with the fields of a user.
+func (l *link) find(ctx context.Context, command string, f []string, fields func(*authclient.User) []string) error {
 	if len(f) < 2 || !validID(f[0]) {
-		return fmt.Errorf("%w: USER", da.ErrMalformed)
+		return fmt.Errorf("%w: %s", da.ErrMalformed, command)
 	}
 	service := ""
 	for _, p := range f[2:] {
@@ -68,7 +89,7 @@ func (l *link) user(ctx context.Context, f []string) error {
 	case err != nil:
 		return l.send("FAIL", f[0], "reason=temporary failure")
 	}
-	return l.send(append([]string{"USER", f[0]}, userFields(u)...)...)
+	return l.send(append([]string{command, f[0]}, fields(u)...)...)
 }
 
 // userFields are Dovecot's names of what is known of a user.
