@@ -1,7 +1,10 @@
 package interop
 
 import (
+	"bufio"
+	"context"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -160,16 +163,9 @@ func TestCourierAsksUs(t *testing.T) {
 		t.Skip("SKIPPED: no courier-authlib: ", err)
 	}
 	run := func(args ...string) (string, error) {
-		script := `mount -t tmpfs none /run/courier && mkdir /run/courier/authdaemon && ln -s "$0" /run/courier/authdaemon/socket && exec "$@"`
-		cmd := exec.Command("unshare", append([]string{"-m", "sh", "-c", script, mail.Spool("public/authdaemon"), authtest, "-s", "imap"}, args...)...)
-		out, err := cmd.CombinedOutput()
-		return string(out), err
+		return courierRun(t, mail, "", append([]string{authtest, "-s", "imap"}, args...)...)
 	}
-	os.MkdirAll("/run/courier", 0o755)
 	out, err := run("ann@example.test")
-	if strings.Contains(out, "unshare") || strings.Contains(out, "mount:") {
-		t.Skip("SKIPPED: no mount namespaces: ", out)
-	}
 	for _, want := range []string{"Authentication succeeded.", "Home Directory: " + mail.Dir + "/mail/ann", "Maildir: " + mail.Dir + "/mail/ann/Maildir", "Quota: 1000000S"} {
 		if err != nil || !strings.Contains(out, want) {
 			t.Errorf("%q is not in the answer: %v\n%s", want, err, out)
@@ -186,4 +182,93 @@ func TestCourierAsksUs(t *testing.T) {
 			t.Errorf("%v: in\n%s", args, out)
 		}
 	}
+}
+
+// courierCommand is a program of Courier's, with our socket where its own would be.
+func courierCommand(ctx context.Context, mail *testkit.Instance, args ...string) *exec.Cmd {
+	os.MkdirAll("/run/courier", 0o755)
+	script := `mount -t tmpfs none /run/courier && mkdir /run/courier/authdaemon && ln -s "$0" /run/courier/authdaemon/socket && exec "$@"`
+	cmd := exec.CommandContext(ctx, "unshare", append([]string{"-m", "sh", "-c", script, mail.Spool("public/authdaemon")}, args...)...)
+	// What couriertcpd and its configuration put there.
+	cmd.Env = append(os.Environ(), "TCPREMOTEIP=127.0.0.1", "TCPLOCALIP=127.0.0.1", "TCPREMOTEPORT=4000", "TCPLOCALPORT=143", "AUTHMODULES=authdaemon",
+		"IMAP_CAPABILITY=IMAP4rev1 UIDPLUS", "IMAP_STARTTLS=NO", "POP3_STARTTLS=NO")
+	return cmd
+}
+
+// courierRun runs one to its end.
+func courierRun(t *testing.T, mail *testkit.Instance, stdin string, args ...string) (string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	cmd := courierCommand(ctx, mail, args...)
+	cmd.Stdin = strings.NewReader(stdin)
+	out, err := cmd.CombinedOutput()
+	if strings.Contains(string(out), "unshare") || strings.Contains(string(out), "mount:") {
+		t.Skipf("SKIPPED: no mount namespaces: %s", out)
+	}
+	return string(out), err
+}
+
+// courierTalk holds a conversation with a server that reads its standard input:
+// each second word is what its answer to the one before has.
+func courierTalk(t *testing.T, mail *testkit.Instance, args []string, talk ...string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	cmd := courierCommand(ctx, mail, args...)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Wait()
+	defer in.Close()
+	lines := bufio.NewScanner(out)
+	for i := 0; i < len(talk); i += 2 {
+		io.WriteString(in, talk[i])
+		for {
+			if !lines.Scan() {
+				t.Errorf("%s: the end before %q", args[len(args)-2], talk[i+1])
+				return
+			}
+			if strings.Contains(lines.Text(), talk[i+1]) {
+				break
+			}
+			if line := lines.Text(); strings.HasPrefix(line, "a NO") || strings.HasPrefix(line, "-ERR") {
+				t.Errorf("%q: %s, want %q", talk[i], line, talk[i+1])
+				return
+			}
+		}
+	}
+}
+
+// TestCourierServersAskUs: Debian's maildrop delivers to our users, and its
+// courier-imap and courier-pop log them in and show them the message.
+func TestCourierServersAskUs(t *testing.T) {
+	mail, _ := authSite(t)
+	testkit.NeedTool(t, "maildrop")
+	root := testkit.Courier(t)
+	if out, err := courierRun(t, mail, "From: <a@b.test>\nSubject: by maildrop\n\nhello\n", "maildrop", "-d", "ann@example.test"); err != nil {
+		t.Fatalf("maildrop: %v\n%s", err, out)
+	}
+	if found, _ := filepath.Glob(filepath.Join(mail.Dir, "mail/ann/Maildir/new/*")); len(found) != 1 {
+		t.Fatalf("maildrop delivered %d messages", len(found))
+	}
+	if out, err := courierRun(t, mail, "Subject: x\n\nx\n", "maildrop", "-d", "eve@example.test"); err == nil {
+		t.Errorf("maildrop for nobody:\n%s", out)
+	}
+	lib := "LD_LIBRARY_PATH=" + root + "/usr/lib"
+	imap := []string{"env", lib, root + "/usr/lib/courier/courier/imaplogin", root + "/usr/bin/imapd", "Maildir"}
+	pop3 := []string{"env", lib, root + "/usr/lib/courier/courier/courierpop3login", root + "/usr/lib/courier/courier/courierpop3d", "Maildir"}
+	courierTalk(t, mail, imap, "", "* OK", "a LOGIN ann@example.test secret\r\n", "a OK", "b SELECT INBOX\r\n", "* 1 EXISTS",
+		"c FETCH 1 BODY.PEEK[HEADER.FIELDS (SUBJECT)]\r\n", "Subject: by maildrop", "d LOGOUT\r\n", "d OK")
+	courierTalk(t, mail, imap, "", "* OK", "a LOGIN ann@example.test wrong\r\n", "a NO", "b LOGIN eve@example.test secret\r\n", "b NO", "d LOGOUT\r\n", "d OK")
+	courierTalk(t, mail, pop3, "", "+OK", "USER ann@example.test\r\n", "+OK", "PASS secret\r\n", "+OK", "TOP 1 0\r\n", "Subject: by maildrop", "QUIT\r\n", "+OK")
+	courierTalk(t, mail, pop3, "", "+OK", "USER ann@example.test\r\n", "+OK", "PASS wrong\r\n", "-ERR", "QUIT\r\n", "+OK")
 }

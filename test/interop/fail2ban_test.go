@@ -80,4 +80,9 @@ func TestFail2banLogins(t *testing.T) {
 			t.Errorf("%s bans an address that a client made up:%s", filter, got)
 		}
 	}
+	// Each failure is one line in one form, Dovecot's, lest a site with both
+	// jails count it twice; coming-from-courier.md tells to change the jail.
+	if got := strings.TrimSpace(filterHits(t, log, "courier-auth")); got != "" {
+		t.Errorf("courier-auth counts what the filter dovecot counts: %s", got)
+	}
 }
