@@ -40,16 +40,23 @@ func sendRights(conn *net.UnixConn, f *os.File, b []byte) (n int, err error) {
 // SendWithFile sends a file as [SendFile] does and the list l behind it, both
 // at once, so that the peer wakes once.
 func (c *Conn) SendWithFile(f *os.File, l List) error {
+	if err := c.Extend(); err != nil {
+		return err
+	}
+	return c.writeFile(f, []byte{0}, l)
+}
+
+// WriteFileList sends the list l and with its first byte the file f, to a peer
+// that reads by a [FileConn]. The deadline is the caller's.
+func (c *Conn) WriteFileList(f *os.File, l List) error { return c.writeFile(f, nil, l) }
+
+func (c *Conn) writeFile(f *os.File, front []byte, l List) error {
 	uc, ok := c.Conn.(*net.UnixConn)
 	if !ok {
 		return fmt.Errorf("pass %s: not a Unix socket", f.Name())
 	}
-	if err := c.Extend(); err != nil {
-		return err
-	}
-	var text bytes.Buffer
-	text.WriteByte(0)
-	w := bufio.NewWriterSize(&text, 1024)
+	text := bytes.NewBuffer(front)
+	w := bufio.NewWriterSize(text, 1024)
 	if err := writeList(w, l); err != nil {
 		return err
 	}
@@ -80,27 +87,30 @@ func ReceiveFile(conn MessageReader, name string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("receive %s: %w", name, err)
 	}
-	msgs, err := unix.ParseSocketControlMessage(oob[:oobn])
+	fds, err := descriptors(oob[:oobn])
 	if err != nil {
 		return nil, fmt.Errorf("receive %s: %w", name, err)
 	}
-	var got *os.File
-	for _, m := range msgs {
-		fds, err := unix.ParseUnixRights(&m)
-		if err != nil {
-			continue
-		}
-		for _, fd := range fds {
-			if got != nil {
-				unix.Close(fd)
-				continue
-			}
-			unix.CloseOnExec(fd)
-			got = os.NewFile(uintptr(fd), name)
-		}
-	}
-	if got == nil {
+	if len(fds) == 0 {
 		return nil, fmt.Errorf("receive %s: %w: no descriptor", name, ErrMalformed)
 	}
-	return got, nil
+	for _, fd := range fds[1:] {
+		unix.Close(fd)
+	}
+	unix.CloseOnExec(fds[0])
+	return os.NewFile(uintptr(fds[0]), name), nil
+}
+
+// descriptors are those of control messages.
+func descriptors(oob []byte) (fds []int, err error) {
+	msgs, err := unix.ParseSocketControlMessage(oob)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range msgs {
+		if more, err := unix.ParseUnixRights(&m); err == nil {
+			fds = append(fds, more...)
+		}
+	}
+	return fds, nil
 }

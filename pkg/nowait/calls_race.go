@@ -19,6 +19,12 @@ func send(fd int, p []byte) syscall.Errno {
 	return errno
 }
 
+func receive(fd int, p, oob []byte) (n, oobn int, errno syscall.Errno) {
+	n, oobn, _, _, err := unix.Recvmsg(fd, p, oob, unix.MSG_DONTWAIT|unix.MSG_CMSG_CLOEXEC)
+	n, errno = count(n, err)
+	return n, oobn, errno
+}
+
 func count(n int, err error) (int, syscall.Errno) {
 	if errno, ok := err.(syscall.Errno); ok {
 		return 0, errno

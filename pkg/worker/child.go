@@ -15,50 +15,38 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
 )
 
-// The descriptors on which the parent left the two sockets.
-const (
-	fdJobs  = 3
-	fdFiles = 4
-)
+// fdJobs is the descriptor on which the parent left the socket.
+const fdJobs = 3
 
 // Child is the worker's side of a [Pool].
 type Child struct {
-	conn  *ipc.Conn
-	files *net.UnixConn
+	conn *ipc.FileConn
 
 	mu sync.Mutex // lists leave whole
 }
 
-// Inherit takes over the sockets that the parent left. A worker never runs as
+// Inherit takes over the socket that the parent left. A worker never runs as
 // root.
 func Inherit() (*Child, error) {
 	if os.Geteuid() == 0 || os.Getegid() == 0 && os.Getuid() == 0 {
 		return nil, errors.New("must not run as root")
 	}
-	jobs, err := inherited(fdJobs)
+	unix.CloseOnExec(fdJobs)
+	f := os.NewFile(fdJobs, "parent")
+	jobs, err := net.FileConn(f)
 	if err != nil {
-		return nil, err
-	}
-	files, err := inherited(fdFiles)
-	if err != nil {
-		return nil, err
-	}
-	return &Child{conn: ipc.NewConn(jobs), files: files}, nil
-}
-
-func inherited(fd uintptr) (*net.UnixConn, error) {
-	unix.CloseOnExec(int(fd))
-	f := os.NewFile(fd, "parent")
-	conn, err := net.FileConn(f)
-	if err != nil {
-		return nil, fmt.Errorf("descriptor %d: %w: this program is started by another", fd, err)
+		return nil, fmt.Errorf("descriptor %d: %w: this program is started by another", fdJobs, err)
 	}
 	f.Close()
-	uc, ok := conn.(*net.UnixConn)
+	uc, ok := jobs.(*net.UnixConn)
 	if !ok {
-		return nil, fmt.Errorf("descriptor %d is no Unix socket", fd)
+		return nil, fmt.Errorf("descriptor %d is no Unix socket", fdJobs)
 	}
-	return uc, nil
+	conn, err := ipc.NewFileConn(uc)
+	if err != nil {
+		return nil, err
+	}
+	return &Child{conn: conn}, nil
 }
 
 // Task is a job as the worker sees it.
@@ -107,7 +95,7 @@ func (c *Child) Serve(max int, do func(*Task) ipc.List, gone func()) error {
 		if has, err := req.GetBool("file"); err != nil {
 			return err
 		} else if has {
-			if task.File, err = ipc.ReceiveFile(c.files, "message"); err != nil {
+			if task.File, err = c.conn.File("message"); err != nil {
 				return err
 			}
 		}

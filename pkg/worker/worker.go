@@ -3,8 +3,8 @@
 // A Go process has one user id for all of its goroutines, so a delivery agent
 // does not become a recipient for the length of a delivery, as Postfix's
 // does. It starts a worker process, asuser, under the recipient's uid and
-// sends it jobs over a socket pair: what to do as an attribute list, and the
-// message as an open file. A worker serves one uid, several jobs at once, and
+// sends it jobs over a socket pair: what to do as an attribute list, and with it
+// the message as an open file. A worker serves one uid, several jobs at once, and
 // is kept for a while after its last one, since a start costs milliseconds.
 //
 // The agent, which is root, neither opens a user's file nor reads a message;
@@ -172,15 +172,14 @@ type pending struct {
 
 // process is one running worker.
 type process struct {
-	key   string
-	cmd   *exec.Cmd
-	conn  *ipc.Conn     // jobs and replies
-	files *net.UnixConn // the files of jobs
+	key  string
+	cmd  *exec.Cmd
+	conn *ipc.Conn // jobs and replies
 
 	users int // under the pool's lock
 	timer *time.Timer
 
-	mu      sync.Mutex // also orders a job with its file
+	mu      sync.Mutex // also orders jobs
 	next    int64
 	waiting map[int64]*pending
 	grace   time.Duration
@@ -188,26 +187,20 @@ type process struct {
 	once    sync.Once
 }
 
-// start runs a worker. Its sockets are descriptors 3 and 4, and it has no
-// others, no environment and no supplementary groups.
+// start runs a worker. Its socket is descriptor 3, and it has no others, no
+// environment and no supplementary groups.
 func start(program string, id Identity, grace time.Duration) (*process, error) {
 	jobs, jobsChild, err := socketPair()
 	if err != nil {
 		return nil, err
 	}
 	defer jobsChild.Close()
-	files, filesChild, err := socketPair()
-	if err != nil {
-		jobs.Close()
-		return nil, err
-	}
-	defer filesChild.Close()
 	cmd := exec.Command(program, id.Dirs...)
 	cmd.Env = []string{"PATH=/usr/bin:/bin"}
 	if tz, ok := os.LookupEnv("TZ"); ok {
 		cmd.Env = append(cmd.Env, "TZ="+tz)
 	}
-	cmd.ExtraFiles = []*os.File{jobsChild, filesChild}
+	cmd.ExtraFiles = []*os.File{jobsChild}
 	if os.Geteuid() == 0 {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: &syscall.Credential{
 			Uid: uint32(id.UID), Gid: uint32(id.GID), Groups: []uint32{uint32(id.GID)}}}
@@ -219,10 +212,9 @@ func start(program string, id Identity, grace time.Duration) (*process, error) {
 	}
 	if err != nil {
 		jobs.Close()
-		files.Close()
 		return nil, err
 	}
-	w := &process{key: id.key(), cmd: cmd, conn: ipc.NewConn(jobs), files: files, waiting: make(map[int64]*pending), grace: grace}
+	w := &process{key: id.key(), cmd: cmd, conn: ipc.NewConn(jobs), waiting: make(map[int64]*pending), grace: grace}
 	go w.read()
 	return w, nil
 }
@@ -289,20 +281,14 @@ func (w *process) send(job Job) (int64, chan ipc.List, error) {
 	w.next++
 	id := w.next
 	l := append(ipc.List{}.Str("job", strconv.FormatInt(id, 10)).Bool("file", job.File != nil), job.Request...)
-	if err := l.Check(); err != nil { // before its file is sent
+	if err := l.Check(); err != nil {
 		return 0, nil, fmt.Errorf("%w: %w", errBadJob, err)
 	}
-	w.conn.SetWriteDeadline(time.Now().Add(time.Minute))
+	w.conn.SetWriteDeadline(time.Now().Add(time.Minute)) // replies have none
 	var err error
 	if job.File != nil {
-		// Before the job, so that the worker has not to wait again for it.
-		w.files.SetWriteDeadline(time.Now().Add(time.Minute))
-		err = ipc.SendFile(w.files, job.File)
-	}
-	if err == nil {
-		err = w.conn.WriteList(l)
-	}
-	if err == nil {
+		err = w.conn.WriteFileList(job.File, l)
+	} else if err = w.conn.WriteList(l); err == nil {
 		err = w.conn.Writer().Flush()
 	}
 	if err != nil {
@@ -347,12 +333,11 @@ func (w *process) read() {
 	w.cmd.Wait()
 }
 
-// end closes the sockets, upon which the worker exits, and makes sure that it
+// end closes the socket, upon which the worker exits, and makes sure that it
 // does.
 func (w *process) end() {
 	w.once.Do(func() {
 		w.conn.Close()
-		w.files.Close()
 		time.AfterFunc(w.grace, func() { w.cmd.Process.Kill() })
 	})
 }
