@@ -295,7 +295,9 @@ func (a *app) flush(args []string) error {
 		return err
 	}
 	if err := ipc.Trigger(filepath.Join(s.QueueDir, "public/qmgr"), []byte("DFAI")); err != nil {
-		return fmt.Errorf("%w: %w", errNotRunning, err)
+		// The words and the exit status of postqueue -f.
+		fmt.Fprintln(a.err, "posthouse: fatal: Cannot flush mail queue - mail system is down")
+		return &exitError{code: 69}
 	}
 	return nil
 }

@@ -322,10 +322,12 @@ func (a *app) printHints(i *instance) error {
 	_, err := fmt.Fprintf(a.out, `
 Posthouse is set up in %[1]s.
   start:          %[2]s -c %[1]s/etc start-fg
+  stop:           Ctrl-C, or %[2]s -c %[1]s/etc stop
   send, by hand:  printf 'Subject: hello\n\nFirst mail.\n' | %[3]s -C %[1]s/etc %[4]s
   send, by SMTP:  swaks --server 127.0.0.1:%[5]s --to %[4]s
   it lands in:    %[6]s
   read:           IMAP on 127.0.0.1:%[8]d, POP3 on %[9]d, with the password of %[4]s
+  new password:   %[2]s -c %[1]s/etc user passwd %[4]s
   send as a user: submission on 127.0.0.1:%[10]d
   queue and log:  %[7]s -c %[1]s/etc -p; %[1]s/log/mail.log
 

@@ -51,7 +51,7 @@ func TestControl(t *testing.T) {
 	control(t, mail, 1, "the mail system is not running", "stop")
 	control(t, mail, 1, "the mail system is not running", "abort")
 	control(t, mail, 1, "the mail system is not running", "reload")
-	control(t, mail, 1, "the mail system is not running", "flush")
+	control(t, mail, 69, "Cannot flush mail queue - mail system is down", "flush")
 	control(t, mail, 2, "unknown command", "begin")
 	control(t, mail, 2, "takes no argument", "start", "now")
 	control(t, mail, 2, "a command is missing")
