@@ -16,8 +16,8 @@
 // submission_trusted_networks need neither. A user may have
 // submission_connection_limit connections, and send so many messages to so
 // many recipients in an hour and a day; what is more gets a temporary error,
-// and the postmaster one notice. An account on hold cannot send from its next
-// message on.
+// and the postmaster one notice. An account on hold cannot send any more, a
+// second after the change at the latest.
 //
 // Envelope sender, From and Sender must be addresses of the user
 // (submission_authorship): the login itself, its aliases, and the addresses

@@ -17,7 +17,7 @@ import (
 type server struct {
 	*intake.Server
 	params
-	users   users // nil if nobody can tell more than that a login is right
+	users   *accounts // nil if nobody can tell more than that a login is right
 	signers []stage
 	relay   *relay // nil where messages go to the queue
 }
@@ -44,7 +44,7 @@ func prepare(env *service.Env) (*service.Hooks, error) {
 		return nil, err
 	}
 	if c := srv.OwnAuth(); c != nil {
-		srv.users = c
+		srv.users = &accounts{users: c}
 	}
 	o := srv.Engine()
 	o.FutureRelease, o.Priority = srv.Hold, srv.params.Priority

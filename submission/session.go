@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/posthouse-mail/posthouse/pkg/anvilclient"
 	"github.com/posthouse-mail/posthouse/pkg/authclient"
@@ -85,7 +86,8 @@ func (h *session) Mail(ctx context.Context, s *smtpserver.Session, m *smtpserver
 }
 
 // admit checks that the client may send at this moment. The account is looked
-// at for each message: one that was put on hold, or taken away, stops at once.
+// at for each message: one that was put on hold, or taken away, stops within a
+// second.
 func (h *session) admit(ctx context.Context, s *smtpserver.Session, sender string) status.Status {
 	h.user = nil
 	if !s.Authenticated() {
@@ -101,7 +103,7 @@ func (h *session) admit(ctx context.Context, s *smtpserver.Session, sender strin
 	if h.srv.users == nil {
 		return status.Status{}
 	}
-	u, err := h.srv.users.Lookup(ctx, login, "submission")
+	u, err := h.srv.users.find(ctx, login, time.Now())
 	switch {
 	case errors.Is(err, authclient.ErrUnknown):
 		return h.RejectSender(s, sender, status.New(550, "5.7.1", "Error: your account may not send mail any more; please ask your postmaster"))

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/user"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -345,11 +346,18 @@ func (u *users) remove(args []string) error {
 	return nil
 }
 
+// holdWait is longer than submission remembers who may send, so that nothing is
+// sent any more when the command is done.
+const holdWait = 1200 * time.Millisecond
+
 // hold keeps a user from sending, or lets it again.
 func (u *users) hold(args []string, held bool) error {
 	f := newFlags("user hold")
 	if err := parseUser(f, args, "hold | release ADDRESS", 1, 1); err != nil {
 		return err
+	}
+	if held {
+		defer time.Sleep(holdWait)
 	}
 	return u.change(f.Arg(0), func(file *userdb.File, r *userdb.Record) error {
 		if held {
