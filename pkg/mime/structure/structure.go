@@ -225,7 +225,7 @@ func (s *scanner) take(line []byte, whole bool) {
 }
 
 func isEmpty(line []byte) bool {
-	return len(line) == 1 && line[0] == '\n' || len(line) == 2 && line[0] == '\r'
+	return len(line) == 1 && line[0] == '\n' || len(line) == 2 && line[0] == '\r' && line[1] == '\n'
 }
 
 // boundary returns which open multipart a line delimits, -1 for none.
