@@ -160,7 +160,7 @@ func (c *cacheFile) follow() {
 			continue
 		}
 		at := cacheAt{uid: binary.LittleEndian.Uint32(e), size: binary.LittleEndian.Uint32(e[4:]), off: int64(binary.LittleEndian.Uint64(e[8:]))}
-		if first {
+		if n := len(c.base); first || n > 0 && at.uid > c.base[n-1].uid {
 			c.base = append(c.base, at)
 		} else {
 			c.over[at.uid] = at
@@ -173,7 +173,7 @@ func (c *cacheFile) follow() {
 		slices.Reverse(c.base)
 		slices.SortStableFunc(c.base, func(a, b cacheAt) int { return int(int64(a.uid) - int64(b.uid)) })
 		c.base = slices.CompactFunc(c.base, func(a, b cacheAt) bool { return a.uid == b.uid })
-	} else if len(c.over) > 4096 {
+	} else if len(c.over) > max(4096, len(c.base)/4) {
 		c.fold()
 	}
 }
