@@ -154,7 +154,7 @@ func (s *Store) effective(entries []ACLEntry, owner string, base Rights) Rights 
 func (s *Store) readACL(dir string) ([]ACLEntry, error) {
 	lines, err := s.readLines(dir, fileACL)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
+		return s.peerACL(dir)
 	}
 	if err != nil {
 		return nil, temporary(err)
