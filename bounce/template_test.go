@@ -2,7 +2,7 @@ package main
 
 import (
 	"context"
-	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -10,31 +10,9 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/status"
 )
 
-const templateFile = `# Ours.
-
-failure_template = <<EOF
-Charset: utf-8
-From: Hausmeister <post@mail.example>
-Subject: Zur` + "\u0075" + `ck
-Postmaster-Subject: Kopie
-
-Hier ist $myhostname, f` + "\u00fc" + `r $$5.
-  Nach $maximal_queue_lifetime_days Tagen.
-
-EOF
-
-delay_template = <<END
-Subject: Bad
-Bcc: you@all
-
-text
-END
-`
-
 func TestTemplates(t *testing.T) {
-	dir := t.TempDir()
-	path := dir + "/bounce.cf"
-	if err := os.WriteFile(path, []byte(templateFile), 0o644); err != nil {
+	path, err := filepath.Abs("../pkg/bouncetext/testdata/bounce.cf")
+	if err != nil {
 		t.Fatal(err)
 	}
 	h := newHouse(t, "maximal_queue_lifetime = 3d\nnotify_classes = bounce\nbounce_template_file = "+path+"\n")

@@ -25,17 +25,15 @@ import (
 // params are the parameters that local obeys, apart from those of each
 // delivery agent.
 type params struct {
+	deliver.MailboxParams
+
 	AliasMaps           []string      `param:"alias_maps"`
 	AllowCommands       []string      `param:"allow_mail_to_commands"`
 	AllowFiles          []string      `param:"allow_mail_to_files"`
 	ExecDirectory       string        `param:"command_execution_directory"`
 	CommandFilter       string        `param:"command_expansion_filter"`
 	CommandTimeLimit    time.Duration `param:"command_time_limit"`
-	DaemonDir           string        `param:"daemon_directory"`
 	DefaultPrivs        string        `param:"default_privs"`
-	LockAttempts        int           `param:"deliver_lock_attempts"`
-	LockDelay           time.Duration `param:"deliver_lock_delay"`
-	OriginalRecipient   bool          `param:"enable_original_recipient"`
 	ExpandOwner         bool          `param:"expand_owner_alias"`
 	ExportEnvironment   []string      `param:"export_environment"`
 	FallbackTransport   string        `param:"fallback_transport"`
@@ -53,15 +51,10 @@ type params struct {
 	MailboxLimit        int64         `param:"mailbox_size_limit"`
 	MailboxTransport    string        `param:"mailbox_transport"`
 	MailboxTransportMap []string      `param:"mailbox_transport_maps"`
-	MessageLimit        int64         `param:"message_size_limit"`
-	Myhostname          string        `param:"myhostname"`
 	Myorigin            string        `param:"myorigin"`
 	OwnerRequest        bool          `param:"owner_request_special"`
 	PrependDelivered    []string      `param:"prepend_delivered_header"`
 	QueueDir            string        `param:"queue_directory"`
-	Delimiter           string        `param:"recipient_delimiter"`
-	StaleLock           time.Duration `param:"stale_lock_time"`
-	StrictOwner         bool          `param:"strict_mailbox_ownership"`
 	DoubleBounce        string        `param:"double_bounce_sender"`
 }
 

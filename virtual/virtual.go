@@ -26,25 +26,18 @@ import (
 // params are the parameters that virtual obeys, apart from those of each
 // delivery agent.
 type params struct {
-	DaemonDir         string        `param:"daemon_directory"`
-	LockAttempts      int           `param:"deliver_lock_attempts"`
-	LockDelay         time.Duration `param:"deliver_lock_delay"`
-	OriginalRecipient bool          `param:"enable_original_recipient"`
-	MessageLimit      int64         `param:"message_size_limit"`
-	Myhostname        string        `param:"myhostname"`
-	Delimiter         string        `param:"recipient_delimiter"`
-	StaleLock         time.Duration `param:"stale_lock_time"`
-	StrictOwner       bool          `param:"strict_mailbox_ownership"`
-	GIDMaps           []string      `param:"virtual_gid_maps"`
-	Base              string        `param:"virtual_mailbox_base"`
-	Limit             int64         `param:"virtual_mailbox_limit"`
-	Lock              []string      `param:"virtual_mailbox_lock"`
-	MailboxMaps       []string      `param:"virtual_mailbox_maps"`
-	FullTempfail      bool          `param:"quota_full_tempfail"`
-	QuotaRules        []string      `param:"quota_rules"`
-	QuotaLevels       []string      `param:"quota_warning_levels"`
-	MinimumUID        int           `param:"virtual_minimum_uid"`
-	UIDMaps           []string      `param:"virtual_uid_maps"`
+	deliver.MailboxParams
+
+	GIDMaps      []string `param:"virtual_gid_maps"`
+	Base         string   `param:"virtual_mailbox_base"`
+	Limit        int64    `param:"virtual_mailbox_limit"`
+	Lock         []string `param:"virtual_mailbox_lock"`
+	MailboxMaps  []string `param:"virtual_mailbox_maps"`
+	FullTempfail bool     `param:"quota_full_tempfail"`
+	QuotaRules   []string `param:"quota_rules"`
+	QuotaLevels  []string `param:"quota_warning_levels"`
+	MinimumUID   int      `param:"virtual_minimum_uid"`
+	UIDMaps      []string `param:"virtual_uid_maps"`
 }
 
 const (

@@ -2,6 +2,7 @@ package bouncetext
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -9,27 +10,6 @@ import (
 
 	"github.com/posthouse-mail/posthouse/pkg/config"
 )
-
-const templateFile = `# Ours.
-
-failure_template = <<EOF
-Charset: utf-8
-From: Hausmeister <post@mail.example>
-Subject: Zur` + "\u0075" + `ck
-Postmaster-Subject: Kopie
-
-Hier ist $myhostname, f` + "\u00fc" + `r $$5.
-  Nach $maximal_queue_lifetime_days Tagen.
-
-EOF
-
-delay_template = <<END
-Subject: Bad
-Bcc: you@all
-
-text
-END
-`
 
 func TestReadTemplates(t *testing.T) {
 	for _, test := range []struct{ name, in, want string }{
@@ -84,7 +64,11 @@ func TestTemplateFileMissing(t *testing.T) {
 
 // FuzzTemplates: a file of templates gives texts or a complaint.
 func FuzzTemplates(f *testing.F) {
-	f.Add(templateFile)
+	sample, err := os.ReadFile("testdata/bounce.cf")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(string(sample))
 	f.Add("failure_template = <<E\n\n$x ${y?{z}}\nE\n")
 	f.Add("a = <<\n")
 	f.Fuzz(func(t *testing.T, text string) {
