@@ -72,11 +72,12 @@ func (h *Session) TLSDone(_ context.Context, s *smtpserver.Session, err error) {
 		return
 	}
 	if len(s.TLS.PeerCertificates) > 0 {
-		if err := h.srv.verifyClient(s.TLS); err != nil {
+		err := h.srv.verifyClient(s.TLS)
+		// As in Postfix, whose first level has the word Untrusted only.
+		if err != nil && h.srv.TLSLog >= 2 {
 			h.srv.log.Info("", "certificate verification failed for %s: %s", s.Peer(), printable.Text(err.Error()))
-		} else {
-			s.CertOK = true
 		}
+		s.CertOK = err == nil
 	}
 	h.srv.demandCert(s)
 }

@@ -414,6 +414,9 @@ func TestServerTroubles(t *testing.T) {
 			before := len(settled())
 			c.cert = cert
 			for _, line := range c.talk(t, addr) {
+				if side == "ours" && line == "250-REQUIRETLS\r\n" {
+					continue // newer than this Postfix
+				}
 				all[c.name] = append(all[c.name], "said: "+plainReply.Replace(queueID.ReplaceAllString(line, "ID")))
 			}
 			testkit.Wait(t, side+" end of "+c.name, func() bool { return strings.Contains(settled()[before:], ": disconnect from ") })
