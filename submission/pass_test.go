@@ -24,6 +24,8 @@ type nextServer struct {
 	reply map[string]string // by the start of a command, or "." for the end of data
 	// each are LMTP's replies to the end of data; "" closes the connection.
 	each []string
+	// silent says nothing at the end of a message.
+	silent bool
 	// mute lets commands of this start without an answer.
 	mute string
 
@@ -140,6 +142,9 @@ func (n *nextServer) data(r *bufio.Reader, say func(string), accepted int) bool 
 	n.mu.Lock()
 	n.content = append(n.content, b.String())
 	n.mu.Unlock()
+	if n.silent {
+		return true
+	}
 	if !n.lmtp {
 		accepted = 1
 	}
@@ -371,6 +376,31 @@ func TestPassedSlowServer(t *testing.T) {
 	c.want("451 4.4.1", c.cmd("RCPT TO:<you@there.test>"))
 	c.want("451 4.4.1", c.cmd("RCPT TO:<them@there.test>"))
 	c.want("554", c.cmd("DATA"))
+}
+
+// TestPassedNoConfirmation: the client hears of it while it still waits, and
+// is not told that the message was taken.
+func TestPassedNoConfirmation(t *testing.T) {
+	n := &nextServer{silent: true}
+	h := newHouse(t, "submission_relayhost = "+n.start(t), "smtp_data_done_timeout = 1s")
+	c := h.login(joe)
+	c.want("451 4.4.2 Error: the next mail server did not confirm the message in time", c.send("joe@here.test", note))
+	if log := h.log.String(); !strings.Contains(log, "status=rejected (conversation with 127.0.0.1[127.0.0.1] timed out while sending end of data -- message may be sent more than once)") {
+		t.Errorf("log:\n%s", log)
+	}
+}
+
+// TestPassedWithoutTLS: where the site wants TLS, a server that does not offer
+// it gets neither mail nor a password.
+func TestPassedWithoutTLS(t *testing.T) {
+	n := &nextServer{ehlo: []string{"AUTH PLAIN"}}
+	h := newHouse(t, "submission_relayhost = "+n.start(t), "smtp_tls_security_level = encrypt", "smtp_sasl_auth_enable = yes",
+		"smtp_sasl_security_options =", "smtp_sasl_password_maps = static:name:secret")
+	c := h.login(joe)
+	c.want("451 4.4.1 Error: the next mail server is not available", c.cmd("MAIL FROM:<joe@here.test>"))
+	if commands, _ := n.seen(); slices.ContainsFunc(commands, func(s string) bool { return !strings.HasPrefix(s, "EHLO ") && s != "QUIT" }) {
+		t.Errorf("the next server heard %q", commands)
+	}
 }
 
 // TestPassedIdle: a server that gave up waiting is called anew.

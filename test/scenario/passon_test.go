@@ -42,6 +42,7 @@ func TestPassOn(t *testing.T) {
 	i.WaitLog(t, `SASL authentication failed; server 127\.0\.0\.1\[127\.0\.0\.1\] said: 535 5\.7\.8 `)
 	i.Write(t, "passwords", next+" you@example.test:secret\n")
 	testkit.Wait(t, "a process that knows the password", func() bool {
+		c.Close() // a user may have so many connections, and no more
 		c = dialSubmission(t, i)
 		c.want("235", submitLogin)
 		return strings.HasPrefix(c.ask("MAIL FROM:<you@example.test> MT-PRIORITY=-2 RET=HDRS"), "250")
@@ -63,6 +64,9 @@ func TestPassOn(t *testing.T) {
 	// A message that is signed and does not fit into memory.
 	c.message("250 2.0.0 Ok: ", "you@example.test", "other@example.test", "Subject: large\n\n"+strings.Repeat(strings.Repeat("y", 70)+"\n", 5000))
 	good(t, home.WaitMailbox(t, "other", 2)[1], records, 2)
+
+	// Nobody vouches for the certificate of the next server.
+	c.want("550 5.7.10 Error: encryption needed", "MAIL FROM:<you@example.test> REQUIRETLS")
 
 	// Without the next server nothing is taken, and nothing is lost.
 	home.Stop(t)
