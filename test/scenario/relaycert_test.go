@@ -94,7 +94,7 @@ func TestRelayByCertificate(t *testing.T) {
 	i.Write(t, "certs", fingerprint(known.der[0])+" known\n"+fingerprint(byKey.crt.RawSubjectPublicKeyInfo)+" by key\n")
 	i.Write(t, "ccert", fingerprint(stranger.der[0])+" REJECT we know you\n")
 	i.Set(t, "mynetworks = 192.0.2.0/24", "smtpd_tls_ask_ccert = yes", "smtpd_tls_CApath = "+authorities, "smtpd_tls_ccert_verifydepth = 1",
-		"smtpd_tls_fingerprint_digest = sha256", "relay_clientcerts = texthash:"+i.Etc("certs"), "smtpd_tls_loglevel = 1",
+		"smtpd_tls_fingerprint_digest = sha256", "relay_clientcerts = texthash:"+i.Etc("certs"), "smtpd_tls_loglevel = 2",
 		"smtpd_client_restrictions = check_ccert_access texthash:"+i.Etc("ccert"),
 		"smtpd_relay_restrictions = permit_tls_clientcerts, permit_tls_all_clientcerts, reject_unauth_destination",
 		"defer_transports = smtp", "smtpd_peername_lookup = no")
