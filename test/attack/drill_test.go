@@ -99,6 +99,7 @@ var drillTable = []struct {
 	{"read the passwd file", "read /etc/passwd", "nnnnnn"},
 	{"read a user's mail", "read @mailbox", "nnnnnn"},
 	{"read the TLS key", "read @key", "nnnnnn"},
+	{"read the passwords of users", "read @userdb", "nnnnnn"},
 	{"read main.cf", "read @maincf", "nnnnnn"},
 	{"write the alias table", "write @aliases", "nnnnnn"},
 	{"leave the root directory", "read /../../../../etc/passwd", "nnnnnn"},
@@ -182,6 +183,7 @@ func (d *drill) fill(probe string, unjailed bool) []string {
 	}
 	boxes, _ := filepath.Glob(filepath.Join(d.mail.Dir, "mail", testkit.Domain, "you", "new", "*"))
 	return strings.Fields(strings.NewReplacer("@mailbox", boxes[0], "@key", d.mail.Etc("tls/key.pem"),
+		"@userdb", d.mail.Etc("userdb/"+testkit.Domain),
 		"@maincf", d.mail.Etc("main.cf"), "@aliases", d.mail.Etc("aliases"), "@held", d.held,
 		"@master", pid("master"), "@qmgr", pid("qmgr"), "@smtp", d.mail.Addr()).Replace(probe))
 }

@@ -146,7 +146,7 @@ func TestHeaderChecks(t *testing.T) {
 // sendmail.
 func TestSizeLimit(t *testing.T) {
 	t.Parallel()
-	testkit.NeedRoot(t) // for its name in a message
+	testkit.NeedRoot(t) // for its number in a message
 	mail := testkit.New(t)
 	mail.Set(t, "message_size_limit = 20000")
 	mail.Start(t)
@@ -161,7 +161,7 @@ func TestSizeLimit(t *testing.T) {
 	cmd := mail.Command("sendmail", "-f", "you@example.test", "you@example.test")
 	cmd.Stdin = strings.NewReader("Subject: big\n\n" + big)
 	out, err := cmd.CombinedOutput()
-	if cmd.ProcessState.ExitCode() != 69 || !strings.Contains(string(out), "sendmail: fatal: root(0): message file too big") {
+	if cmd.ProcessState.ExitCode() != 69 || !strings.Contains(string(out), "sendmail: fatal: you@example.test(0): message file too big") {
 		t.Errorf("sendmail: %v %s", err, out)
 	}
 	if left := mail.Queue(t, "maildrop", "incoming", "active", "hold", "deferred"); len(left) != 0 {

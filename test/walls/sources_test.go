@@ -105,6 +105,19 @@ func TestOnePlaceSyncs(t *testing.T) {
 	})
 }
 
+// TestSecretsCompare: where secrets are, bytes are compared in constant time
+// (AU11).
+func TestSecretsCompare(t *testing.T) {
+	fast := regexp.MustCompile(`\b(bytes\.(Equal|Compare|HasPrefix)|slices\.(Equal|Compare)|reflect\.DeepEqual)\(`)
+	sources(t, func(name string, text []byte, _ *token.FileSet, _ *ast.File) {
+		for _, dir := range []string{"pkg/password/", "pkg/sasl/", "pkg/bearer/", "pkg/dovecotauth/", "authd/"} {
+			if m := fast.Find(text); m != nil && strings.HasPrefix(name, dir) {
+				t.Errorf("%s calls %s: use subtle.ConstantTimeCompare or hmac.Equal", name, bytes.TrimSuffix(m, []byte("(")))
+			}
+		}
+	})
+}
+
 // TestCitations: a citation of a standard has one form, so that a tool can
 // find it.
 func TestCitations(t *testing.T) {
