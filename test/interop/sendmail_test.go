@@ -87,6 +87,9 @@ func (p *pair) maildrop(t *testing.T) string {
 	return b.String()
 }
 
+// tooBig is beyond the default of message_size_limit.
+var tooBig = "Subject: big\n\n" + strings.Repeat(strings.Repeat("x", 79)+"\n", 130_000)
+
 // sendmailCases are command lines; "MSG" stands for a message on standard
 // input where nothing else is said.
 var sendmailCases = []struct {
@@ -97,6 +100,8 @@ var sendmailCases = []struct {
 	{args: "-f a@a.test -r b@b.test r@c.test"},
 	{args: "-r a@a.test -f b@b.test r@c.test"},
 	{args: "-f a@a.test -f b@b.test r@c.test"},
+	{args: "-f a@a.test r@c.test", input: tooBig, why: "a later try would not help, so 69 and not 75; postdrop says it too"},
+	{args: "r@c.test", input: tooBig, why: "a later try would not help, so 69 and not 75; postdrop says it too"},
 	{args: "-bh r@c.test"},
 	{args: "-bh"},
 	{args: "-bH"},
