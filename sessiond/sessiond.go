@@ -214,11 +214,15 @@ func (p *parent) run(ctx context.Context, conn net.Conn, reply *ipc.Conn, start 
 		case <-stopped.Done():
 		}
 	}()
-	_, err := p.workers.Do(stopped, p.identity(start.User), job)
-	if err == nil || errors.Is(err, context.Canceled) {
+	end, err := p.workers.Do(stopped, p.identity(start.User), job)
+	switch {
+	case errors.Is(err, context.Canceled), err == nil && accepted:
 		return nil
+	case err == nil:
+		p.log.Warn("", "%s: no session: %s", name, printable.Text(end.Value("text")))
+	default:
+		p.log.Warn("", "%s: %v", name, err)
 	}
-	p.log.Warn("", "%s: %v", name, err)
 	if !accepted {
 		return reply.Send(session.Refused(session.Unavailable()))
 	}

@@ -2,6 +2,7 @@ package ipc
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -33,6 +34,10 @@ func NewFileConn(c *net.UnixConn) (*FileConn, error) {
 	return &FileConn{conn, in}, nil
 }
 
+// ErrNoRoom reports a file that was sent and did not arrive, since the process
+// may not have more open files. The connection goes on.
+var ErrNoRoom = errors.New("too many open files")
+
 // File returns the file that came with the list that was read last. The caller
 // closes it.
 func (c *FileConn) File(name string) (*os.File, error) {
@@ -41,8 +46,14 @@ func (c *FileConn) File(name string) (*os.File, error) {
 	}
 	fd := c.in.fds[0]
 	c.in.fds = c.in.fds[1:]
+	if fd == lost {
+		return nil, fmt.Errorf("receive %s: %w", name, ErrNoRoom)
+	}
 	return os.NewFile(uintptr(fd), name), nil
 }
+
+// lost stands for a descriptor that did not arrive.
+const lost = -1
 
 // fileReader keeps the descriptors that come with what it reads.
 type fileReader struct {
@@ -53,11 +64,11 @@ type fileReader struct {
 
 // Read implements io.Reader.
 func (f *fileReader) Read(p []byte) (int, error) {
-	n, oobn, err := f.r.Read(p, f.oob)
-	if oobn == 0 {
-		return n, err
-	}
+	n, oobn, cut, err := f.r.Read(p, f.oob)
 	fds, perr := descriptors(f.oob[:oobn])
+	if cut && len(fds) == 0 {
+		fds = []int{lost} // each list has one file
+	}
 	if f.fds = append(f.fds, fds...); len(f.fds) > maxFiles {
 		for _, fd := range f.fds {
 			unix.Close(fd)

@@ -23,7 +23,7 @@ func send(fd int, p []byte) syscall.Errno {
 	return errno
 }
 
-func receive(fd int, p, oob []byte) (n, oobn int, errno syscall.Errno) {
+func receive(fd int, p, oob []byte) (n, oobn, flags int, errno syscall.Errno) {
 	iov := unix.Iovec{Base: unsafe.SliceData(p)}
 	iov.SetLen(len(p))
 	msg := unix.Msghdr{Iov: &iov, Control: unsafe.SliceData(oob)}
@@ -31,7 +31,7 @@ func receive(fd int, p, oob []byte) (n, oobn int, errno syscall.Errno) {
 	msg.SetControllen(len(oob))
 	got, _, errno := syscall.RawSyscall(unix.SYS_RECVMSG, uintptr(fd), uintptr(unsafe.Pointer(&msg)), unix.MSG_DONTWAIT|unix.MSG_CMSG_CLOEXEC)
 	n, errno = count(got, 0, errno)
-	return n, int(msg.Controllen), errno
+	return n, int(msg.Controllen), int(msg.Flags), errno
 }
 
 // count is the result of a call that returns a number of bytes.

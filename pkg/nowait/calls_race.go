@@ -19,10 +19,10 @@ func send(fd int, p []byte) syscall.Errno {
 	return errno
 }
 
-func receive(fd int, p, oob []byte) (n, oobn int, errno syscall.Errno) {
-	n, oobn, _, _, err := unix.Recvmsg(fd, p, oob, unix.MSG_DONTWAIT|unix.MSG_CMSG_CLOEXEC)
+func receive(fd int, p, oob []byte) (n, oobn, flags int, errno syscall.Errno) {
+	n, oobn, flags, _, err := unix.Recvmsg(fd, p, oob, unix.MSG_DONTWAIT|unix.MSG_CMSG_CLOEXEC)
 	n, errno = count(n, err)
-	return n, oobn, errno
+	return n, oobn, flags, errno
 }
 
 func count(n int, err error) (int, syscall.Errno) {

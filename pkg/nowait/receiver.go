@@ -12,6 +12,7 @@ type Receiver struct {
 	raw     syscall.RawConn
 	p, oob  []byte
 	n, oobn int
+	flags   int
 	errno   syscall.Errno
 	try     func(fd uintptr) bool
 }
@@ -30,7 +31,7 @@ func NewReceiver(c syscall.Conn) (*Receiver, error) {
 // receive makes one attempt; false means to wait.
 func (r *Receiver) receive(fd uintptr) bool {
 	for {
-		r.n, r.oobn, r.errno = receive(int(fd), r.p, r.oob)
+		r.n, r.oobn, r.flags, r.errno = receive(int(fd), r.p, r.oob)
 		if r.errno != syscall.EINTR {
 			return r.errno != syscall.EAGAIN
 		}
@@ -39,21 +40,22 @@ func (r *Receiver) receive(fd uintptr) bool {
 
 // Read reads bytes into p and control messages into oob, which begins with
 // oobn bytes of them then. Bytes of several messages are read at once only if
-// none but the last has descriptors. Descriptors are closed on exec.
-func (r *Receiver) Read(p, oob []byte) (n, oobn int, err error) {
+// none but the last has descriptors. Descriptors are closed on exec. lost says
+// that one did not fit, or that the process may not have more.
+func (r *Receiver) Read(p, oob []byte) (n, oobn int, lost bool, err error) {
 	if len(p) == 0 {
-		return 0, 0, nil
+		return 0, 0, false, nil
 	}
-	r.p, r.oob, r.n, r.oobn, r.errno = p, oob, 0, 0, 0
+	r.p, r.oob, r.n, r.oobn, r.flags, r.errno = p, oob, 0, 0, 0, 0
 	err = r.raw.Read(r.try)
 	r.p, r.oob = nil, nil
 	switch {
 	case err != nil:
-		return 0, 0, waitError(err)
+		return 0, 0, false, waitError(err)
 	case r.errno != 0:
-		return 0, 0, os.NewSyscallError("recvmsg", r.errno)
+		return 0, 0, false, os.NewSyscallError("recvmsg", r.errno)
 	case r.n == 0:
-		return 0, r.oobn, io.EOF
+		return 0, r.oobn, false, io.EOF
 	}
-	return r.n, r.oobn, nil
+	return r.n, r.oobn, r.flags&syscall.MSG_CTRUNC != 0, nil
 }

@@ -65,7 +65,13 @@ mail_max_userip_connections = 100000
 lda_mailbox_autocreate = yes
 recipient_delimiter = +
 default_client_limit = 20000
-default_process_limit = 5000
+default_process_limit = 20000
+service imap {
+  process_limit = 20000
+}
+service pop3 {
+  process_limit = 20000
+}
 passdb {
   driver = passwd-file
   args = username_format=%%u %[1]s/users

@@ -95,7 +95,13 @@ func (c *Child) Serve(max int, do func(*Task) ipc.List, gone func()) error {
 		if has, err := req.GetBool("file"); err != nil {
 			return err
 		} else if has {
-			if task.File, err = c.conn.File("message"); err != nil {
+			task.File, err = c.conn.File("message")
+			if errors.Is(err, ipc.ErrNoRoom) {
+				// The others, who may be in the middle of something, stay.
+				c.send(failed(task, err.Error()), nil, nil)
+				continue
+			}
+			if err != nil {
 				return err
 			}
 		}
@@ -114,10 +120,14 @@ func (c *Child) answer(task *Task, do func(*Task) ipc.List) {
 	if task.File != nil {
 		defer task.File.Close()
 	}
-	job := ipc.List{}.Str("job", task.Request.Value("job"))
 	// If the reply itself is at fault, its job must not go unanswered.
-	reply := append(job, do(task)...)
-	c.send(reply, job.Str("code", "4.3.0").Str("text", "reply of a delivery process is too long"), task.last)
+	reply := append(ipc.List{}.Str("job", task.Request.Value("job")), do(task)...)
+	c.send(reply, failed(task, "reply of a delivery process is too long"), task.last)
+}
+
+// failed is the reply for a job that was not done.
+func failed(t *Task, text string) ipc.List {
+	return ipc.List{}.Str("job", t.Request.Value("job")).Str("code", "4.3.0").Str("text", text)
 }
 
 // send writes a list, or instead of one that cannot be written, and in front

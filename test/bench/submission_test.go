@@ -167,7 +167,7 @@ func opendkimRate(t *testing.T, width, n int) float64 {
 	}
 	socket := filepath.Join(dir, "s")
 	conf := filepath.Join(dir, "conf")
-	text := fmt.Sprintf("Domain client.test\nSelector x\nKeyFile %s\nSocket local:%s\nMode s\nCanonicalization relaxed/relaxed\nInternalHosts 127.0.0.1\n", file, socket)
+	text := fmt.Sprintf("Domain client.test\nSelector x\nKeyFile %s\nSocket local:%s\nMode s\nCanonicalization relaxed/relaxed\nInternalHosts 127.0.0.1\nRequireSafeKeys no\n", file, socket)
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
