@@ -1,6 +1,8 @@
 package interop
 
 import (
+	"net"
+	"os"
 	"os/exec"
 	"regexp"
 	"slices"
@@ -8,9 +10,23 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/posthouse-mail/posthouse/pkg/testkit"
 )
+
+// heard reports whether somebody listens at an endpoint, a socket or a FIFO.
+func heard(path string) bool {
+	if conn, err := net.Dial("unix", path); err == nil {
+		conn.Close()
+		return true
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|unix.O_NONBLOCK, 0)
+	if err == nil {
+		f.Close()
+	}
+	return err == nil
+}
 
 // side is one of the two systems of a pair, whose commands are called by name.
 type side struct {
@@ -150,7 +166,8 @@ func TestFlush(t *testing.T) {
 		}
 		p.run(t, s.command("postsuper", "-d", "ALL"), "")
 		s.stop()
-		// Without a mail system.
+		// Without a mail system: qmgr may take a moment longer than master.
+		testkit.Wait(t, "end of qmgr", func() bool { return !heard(p.ours.Spool("public/qmgr")) })
 		for _, args := range []string{"-f", "-s dead.test"} {
 			results[s.name] = append(results[s.name], p.run(t, s.command("postqueue", strings.Fields(args)...), ""))
 		}
