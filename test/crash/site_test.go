@@ -129,7 +129,9 @@ func (s *site) configure(settings []string) {
 		"transport_maps = inline:{ok.test="+relay+", soft.test="+relay+", hard.test="+relay+"}",
 		"mail_spool_directory = "+filepath.Join(mail.Dir, "mail", "mbox"), "recipient_delimiter = +",
 		"minimal_backoff_time = 1s", "maximal_backoff_time = 2s", "queue_run_delay = 1s", "transport_retry_time = 1s",
-		"smtp_tls_security_level = none", "smtpd_error_sleep_time = 0", "smtpd_client_event_limit_exceptions = 127.0.0.0/8")
+		"smtp_tls_security_level = none", "smtpd_error_sleep_time = 0", "smtpd_client_event_limit_exceptions = 127.0.0.0/8",
+		// A mailbox that has reached its limit bounces, which the ledger would call a fault.
+		"mailbox_size_limit = 0", "virtual_mailbox_limit = 0")
 	mail.Set(t, settings...)
 	unix.Sync() // what an installation makes is older than any power cut
 }

@@ -153,11 +153,14 @@ func askPAMAs(t *testing.T, mail *testkit.Instance) {
 s = socket.socket(socket.AF_UNIX)
 s.settimeout(30)
 s.connect(%q)
-s.sendall(b"request\0check\0service\0posthouse-test-imap\0login\0phpam3\0rip\0\0password\0c2VjcmV0\0\0")
-print(s.recv(1000))`, mail.Spool(pam.Endpoint))
+try:
+    s.sendall(b"request\0check\0service\0posthouse-test-imap\0login\0phpam3\0rip\0\0password\0c2VjcmV0\0\0")
+    print(s.recv(1000))
+except (BrokenPipeError, ConnectionResetError):
+    print(b"")  # hung up on, before or after it has asked`, mail.Spool(pam.Endpoint))
 	for who, want := range map[string]string{"posthouse-auth": `status\x00ok`, "posthouse": "b''"} {
 		out, err := exec.Command("setpriv", "--reuid="+who, "--clear-groups", "--regid=posthouse", "/usr/bin/python3", "-c", script).CombinedOutput()
-		if !strings.Contains(string(out), want) && !strings.Contains(string(out), "ConnectionReset") {
+		if !strings.Contains(string(out), want) {
 			t.Errorf("%s: %v %s, want %s", who, err, out, want)
 		}
 	}
