@@ -81,6 +81,8 @@ func (r *fetchRequest) lacking(entry mailstore.Entry) (n needs) {
 			n.envelope = n.envelope || lacks(cacheEnvelope)
 		case itemPreview:
 			n.preview = n.preview || lacks(cachePreview)
+		case itemThreadID:
+			n.fields = n.fields || lacks(cacheFields)
 		case itemSection:
 			n.fields = n.fields || it.section.cachedOnly() && lacks(cacheFields)
 		}

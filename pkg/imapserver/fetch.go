@@ -99,6 +99,7 @@ type fetching struct {
 	ahead   lookedAt
 	dated   bool // size or dates are asked for
 	content *mailstore.Content
+	thread  []byte // THREADID, where that is asked for
 	scratch []byte
 }
 
@@ -232,7 +233,7 @@ func (f *fetching) prepare(msg *mailstore.Message) error {
 					return err
 				}
 			}
-		case itemEnvelope, itemBodyStructure, itemBody, itemPreview:
+		case itemEnvelope, itemBodyStructure, itemBody, itemPreview, itemThreadID:
 			need.entry = true
 		case itemSection:
 			if it.section.cachedOnly() {
@@ -249,6 +250,9 @@ func (f *fetching) prepare(msg *mailstore.Message) error {
 		if err := f.fill(msg); err != nil {
 			return err
 		}
+	}
+	if err := f.prepareThread(msg); err != nil {
+		return err
 	}
 	if need.content && f.content == nil {
 		return f.open(msg)
@@ -299,7 +303,7 @@ func (f *fetching) item(it *item, msg *mailstore.Message) {
 	case itemEmailID:
 		e.Raw("EMAILID (").Raw(mailstore.EmailID(msg)).Byte(')')
 	case itemThreadID:
-		e.Raw("THREADID NIL")
+		e.Raw("THREADID (").Bytes(f.thread).Byte(')')
 	case itemEnvelope:
 		f.cached("ENVELOPE ", cacheEnvelope)
 	case itemBodyStructure:

@@ -108,6 +108,8 @@ func (m *matcher) match(k *key) verdict {
 		return m.inText(k)
 	case keyBefore, keySince, keyOn:
 		return m.onDate(k)
+	case keyThreadID:
+		return m.inThread(k)
 	}
 	return verdictOf(m.simple(k))
 }
@@ -138,7 +140,7 @@ func (m *matcher) all(keys []*key) verdict {
 // needsFile reports keys that may have to open the message.
 func (k *key) needsFile() bool {
 	switch k.kind {
-	case keyHeader, keyBody, keyText:
+	case keyHeader, keyBody, keyText, keyThreadID:
 		return true
 	case keyBefore, keySince, keyOn:
 		return k.date == 's'
