@@ -43,6 +43,15 @@ func goal(postfix, disk float64, filesPerMessage int) float64 {
 	return min(2*postfix, 0.85*disk/float64(filesPerMessage))
 }
 
+// bound is the rate of who only talks and keeps a file: one session does these
+// in turn, several at once.
+func bound(sessions int, talk, disk float64) float64 {
+	if sessions > 1 {
+		return min(talk, disk)
+	}
+	return ratio(1, ratio(1, talk)+ratio(1, disk))
+}
+
 func f0(v float64) string { return strconv.FormatFloat(v, 'f', 0, 64) }
 func f1(v float64) string { return strconv.FormatFloat(v, 'f', 1, 64) }
 func f2(v float64) string { return strconv.FormatFloat(v, 'f', 2, 64) }
@@ -52,6 +61,8 @@ func TestArithmetic(t *testing.T) {
 		name      string
 		got, want float64
 	}{
+		{"bound of one", bound(1, 300, 600), 200},
+		{"bound of ten", bound(10, 300, 600), 300},
 		{"median of none", median(nil), 0},
 		{"median of odd", median([]float64{9, 1, 5}), 5},
 		{"median of even", median([]float64{4, 1, 2, 9}), 3},

@@ -15,7 +15,7 @@ import (
 // The options, which stand after -args.
 var (
 	full      = flag.Bool("full", false, "measure; without it only the arithmetic is tested")
-	scenarios = flag.String("scenarios", "discard,maildir,relay,latency,memory,deferred,pop3,imap,auth,submission", "what to measure")
+	scenarios = flag.String("scenarios", "floor,discard,maildir,relay,latency,memory,deferred,pop3,imap,auth,submission", "what to measure")
 	rounds    = flag.Int("rounds", 3, "rounds; the medians of their figures are printed")
 	sessions  = flag.String("sessions", "1,10,50", "numbers of parallel SMTP sessions")
 	messages  = flag.Int("messages", 1500, "messages per measurement; a third of it with one session")
@@ -35,6 +35,7 @@ func TestBench(t *testing.T) {
 		name string
 		run  func(*testing.T)
 	}{
+		{"floor", floor},
 		{"discard", func(t *testing.T) { throughput(t, discard) }},
 		{"maildir", func(t *testing.T) { throughput(t, maildir) }},
 		{"relay", func(t *testing.T) { throughput(t, relay) }},

@@ -51,7 +51,7 @@ func fill(t testing.TB, s system) {
 // deferSome sends n messages and waits until they are deferred.
 func deferSome(t testing.TB, s system, n int) {
 	t.Helper()
-	if out, err := source(t, s, stuck, cell{20, true}, n).CombinedOutput(); err != nil {
+	if out, err := source(t, s.addr(), stuck, cell{20, true}, n).CombinedOutput(); err != nil {
 		t.Fatalf("%s: smtp-source: %v\n%s", s.name(), err, out)
 	}
 	drained(t, s)

@@ -34,7 +34,7 @@ func throughput(t *testing.T, k kind) {
 	arg := ""
 	switch k.name {
 	case "relay":
-		arg = startSink(t)
+		arg, _ = startSink(t)
 	case "maildir":
 		arg = aliases(t)
 	}
@@ -78,7 +78,7 @@ func send(t testing.TB, s system, k kind, c cell, n int) sample {
 	t.Helper()
 	sentBefore := strings.Count(s.log(), "status=sent")
 	storedBefore := stored(s)
-	cmd := source(t, s, k, c, n)
+	cmd := source(t, s.addr(), k, c, n)
 	cpu, start := cpuSeconds(s.pid()), time.Now()
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%s: smtp-source: %v\n%s", s.name(), err, out)
@@ -96,7 +96,7 @@ func send(t testing.TB, s system, k kind, c cell, n int) sample {
 }
 
 // source prepares smtp-source.
-func source(t testing.TB, s system, k kind, c cell, n int) *exec.Cmd {
+func source(t testing.TB, addr string, k kind, c cell, n int) *exec.Cmd {
 	t.Helper()
 	args := []string{"-s", strconv.Itoa(c.sessions), "-m", strconv.Itoa(n), "-l", "4096",
 		"-f", "sender@client.test", "-t", k.recipient, "-M", "client.test"}
@@ -107,7 +107,7 @@ func source(t testing.TB, s system, k kind, c cell, n int) *exec.Cmd {
 		args = append(args, "-N")
 	}
 	// It never gives up by itself on a server that does not answer.
-	cmd := refpostfix.Tool(t, "smtp-source", append(args, s.addr())...)
+	cmd := refpostfix.Tool(t, "smtp-source", append(args, addr)...)
 	cmd.Args = append([]string{"timeout", "60"}, append([]string{cmd.Path}, cmd.Args[1:]...)...)
 	if path, err := exec.LookPath("timeout"); err == nil {
 		cmd.Path = path
@@ -128,8 +128,8 @@ func verify(t testing.TB, s system, want int) {
 	t.Fatalf("%s: %d of %d messages were sent, says the log", s.name(), got, want)
 }
 
-// startSink runs smtp-sink and returns its port.
-func startSink(t testing.TB) string {
+// startSink runs smtp-sink and returns its port and process.
+func startSink(t testing.TB) (string, *exec.Cmd) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -142,12 +142,12 @@ func startSink(t testing.TB) string {
 	for range 100 {
 		if c, err := net.Dial("tcp", "127.0.0.1:"+port); err == nil {
 			c.Close()
-			return port
+			return port, cmd
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
 	t.Fatal("smtp-sink does not start")
-	return ""
+	return "", nil
 }
 
 func start(t testing.TB, cmd *exec.Cmd) {
