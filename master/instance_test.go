@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/posthouse-mail/posthouse/pkg/testkit"
 )
 
 // binaries builds master, postlogd and testd once.
@@ -67,7 +69,7 @@ func newInstance(t *testing.T, masterCf string) *instance {
 	}
 	dir := t.TempDir()
 	os.Chmod(filepath.Dir(dir), 0o755)
-	i := &instance{t: t, dir: dir, bin: bin, uid: os.Getuid(), host: "127.0.0.1", port: freePort(t)}
+	i := &instance{t: t, dir: dir, bin: bin, uid: os.Getuid(), host: "127.0.0.1", port: testkit.FreePorts(t)}
 	for _, d := range []string{"etc", "spool", "spool/pid", "spool/public", "spool/private", "data", "log"} {
 		if err := os.Mkdir(filepath.Join(dir, d), 0o755); err != nil {
 			t.Fatal(err)
@@ -231,15 +233,6 @@ func (c *client) pid() int {
 		c.t.Fatal(err)
 	}
 	return n
-}
-
-func freePort(t *testing.T) int {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 func alive(pid int) bool { return syscall.Kill(pid, 0) == nil }

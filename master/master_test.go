@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
+	"github.com/posthouse-mail/posthouse/pkg/testkit"
 )
 
 const oneService = "PORT inet n - y - 2 testd -o client_limit=2 -o max_idle=100s word\n"
@@ -106,7 +107,7 @@ func TestReload(t *testing.T) {
 	i := newInstance(t, oneService+"old unix n - y - 1 testd\n").start()
 	c := i.dial()
 	pid := c.pid()
-	extra := freePort(t)
+	extra := testkit.FreePorts(t)
 	i.write("etc/master.cf", i.masterCf(strings.Replace(oneService, "word", "other", 1))+
 		"127.0.0.1:"+itoa(extra)+" inet n - y - 1 testd\n")
 	i.cmd.Process.Signal(syscall.SIGHUP)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/posthouse-mail/posthouse/pkg/deliver"
 	"github.com/posthouse-mail/posthouse/pkg/status"
+	"github.com/posthouse-mail/posthouse/pkg/testkit"
 )
 
 // sink is go-smtp's server as an independent peer that keeps what it gets.
@@ -185,12 +187,7 @@ func TestSentToSink(t *testing.T) {
 
 // TestOutcomes has the log lines of what may go wrong.
 func TestOutcomes(t *testing.T) {
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	closed := port(free)
-	free.Close()
+	closed := strconv.Itoa(testkit.NewClosed(t).Port)
 	answers := func(m map[string]string) func(t *testing.T) string {
 		return func(t *testing.T) string { return port(startServer(t, "tcp", "127.0.0.1:0", replies(m))) }
 	}

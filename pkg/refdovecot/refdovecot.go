@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/posthouse-mail/posthouse/pkg/testkit"
 )
 
 // User is one user of the instance.
@@ -146,15 +148,15 @@ func Start(t testing.TB, o Options) *Instance {
 	}
 	os.Chmod(dir, 0o755)
 	d := &Instance{Dir: dir}
-	ports := freePorts(t, 5)
+	port := testkit.FreePorts(t)
 	for i, addr := range []*string{&d.IMAP, &d.IMAPS, &d.POP3, &d.POP3S, &d.LMTP} {
-		*addr = fmt.Sprintf("127.0.0.1:%d", ports[i])
+		*addr = fmt.Sprintf("127.0.0.1:%d", port+i)
 	}
 	tls := "ssl = no"
 	if o.Certificate != "" {
 		tls = fmt.Sprintf("ssl = yes\nssl_cert = <%s\nssl_key = <%s", o.Certificate, o.Key)
 	}
-	conf := fmt.Sprintf(config, dir, tls, ports[0], ports[1], ports[2], ports[3], ports[4]) + o.Extra + "\n"
+	conf := fmt.Sprintf(config, dir, tls, port, port+1, port+2, port+3, port+4) + o.Extra + "\n"
 	var users strings.Builder
 	for login, u := range o.Users {
 		fmt.Fprintf(&users, "%s:{PLAIN}%s:%d:%d::%s::userdb_mail=maildir:%s\n", login, u.Password, o.UID, o.GID, u.Home, u.MailDir)
@@ -167,21 +169,6 @@ func Start(t testing.TB, o Options) *Instance {
 	d.start(t)
 	t.Cleanup(func() { d.Stop(t) })
 	return d
-}
-
-// freePorts returns ports that nobody listens on.
-func freePorts(t testing.TB, n int) []int {
-	t.Helper()
-	var ports []int
-	for range n {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer ln.Close()
-		ports = append(ports, ln.Addr().(*net.TCPAddr).Port)
-	}
-	return ports
 }
 
 func (d *Instance) start(t testing.TB) {
@@ -202,7 +189,7 @@ func (d *Instance) await(t testing.TB, addr string) {
 	for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		conn, err := net.DialTimeout("tcp", addr, time.Second)
 		if err == nil {
-			conn.SetDeadline(time.Now().Add(30 * time.Second))
+			conn.SetDeadline(time.Now().Add(time.Minute))
 			_, err = conn.Read(make([]byte, 64))
 			conn.Close()
 		}
@@ -226,7 +213,7 @@ func (d *Instance) Stop(t testing.TB) {
 	go func() { done <- d.run.Wait() }()
 	select {
 	case <-done:
-	case <-time.After(30 * time.Second):
+	case <-time.After(time.Minute):
 		d.run.Process.Kill()
 		<-done
 	}

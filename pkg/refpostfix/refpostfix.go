@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
+	"github.com/posthouse-mail/posthouse/pkg/testkit"
 )
 
 // Instance is a running Postfix.
@@ -68,7 +69,7 @@ func New(t testing.TB, mainCF string) *Instance {
 		t.Fatal(err)
 	}
 	lib := libraries(root)
-	p := &Instance{Dir: dir, root: root, Addr: freeAddr(t), env: append(os.Environ(), "LD_LIBRARY_PATH="+lib)}
+	p := &Instance{Dir: dir, root: root, Addr: testkit.FreeAddr(t), env: append(os.Environ(), "LD_LIBRARY_PATH="+lib)}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	p.configure(t, lib, mainCF)
 	p.directories(t)
@@ -100,16 +101,6 @@ func (p *Instance) Set(t testing.TB, lines ...string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-func freeAddr(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 const mainTemplate = `compatibility_level = 3.6
@@ -293,7 +284,7 @@ func (p *Instance) Call(t testing.TB, service string, req ipc.List) ipc.List {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn.SetDeadline(time.Now().Add(time.Minute))
 	r := bufio.NewReader(conn)
 	if _, err := ipc.ReadList(r); err != nil {
 		t.Fatalf("greeting of %s: %v", service, err)

@@ -67,7 +67,7 @@ func (a Account) Write(t testing.TB, name, text string, mode os.FileMode) {
 func changeUsers(name string, args ...string) ([]byte, error) {
 	for try := 0; ; try++ {
 		out, err := exec.Command(name, args...).CombinedOutput()
-		if err == nil || try == 50 || !strings.Contains(string(out), "lock") {
+		if err == nil || try == 600 || !strings.Contains(string(out), "lock") {
 			return out, err
 		}
 		time.Sleep(100 * time.Millisecond)

@@ -41,13 +41,8 @@ func newDatabase(t testing.TB, name string) *Database {
 		t.Fatal(err)
 	}
 	os.Chmod(dir, 0o755)
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	_, port, _ := net.SplitHostPort(ln.Addr().String())
-	return &Database{Dir: dir, Addr: ln.Addr().String(), Port: port, cred: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
+	port := FreePorts(t)
+	return &Database{Dir: dir, Addr: loopback(port), Port: strconv.Itoa(port), cred: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
 }
 
 // program finds a program of a server by a pattern, or skips the test.
@@ -94,7 +89,7 @@ func (d *Database) serve(t testing.TB, name string, args ...string) {
 		go func() { cmd.Wait(); close(done) }()
 		select {
 		case <-done:
-		case <-time.After(10 * time.Second):
+		case <-time.After(patience):
 			cmd.Process.Kill()
 			<-done
 		}
@@ -145,6 +140,9 @@ func MySQL(t testing.TB, sql string) *Database {
 	d.must(t, "mariadb-install-db", "--no-defaults", "--datadir="+data, "--tmpdir="+d.Dir, "--auth-root-authentication-method=normal", "--skip-test-db")
 	d.serve(t, server, "--no-defaults", "--datadir="+data, "--tmpdir="+d.Dir, "--socket="+socket, "--bind-address=127.0.0.1", "--port="+d.Port,
 		"--pid-file="+filepath.Join(d.Dir, "pid"), "--innodb-flush-log-at-trx-commit=0")
+	Wait(t, "MariaDB", func() bool {
+		return d.command("mariadb", "--no-defaults", "-S", socket, "-u", "root", "-e", "SELECT 1").Run() == nil
+	})
 	d.must(t, "mariadb", "--no-defaults", "-S", socket, "-u", "root", "-e",
 		"CREATE DATABASE test; CREATE USER test@'%' IDENTIFIED BY 'testpw'; CREATE USER test@localhost IDENTIFIED BY 'testpw'; GRANT ALL ON test.* TO test@'%'; GRANT ALL ON test.* TO test@localhost; USE test; "+sql)
 	return d

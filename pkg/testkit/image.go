@@ -74,7 +74,7 @@ func (i *Image) Mount(t testing.TB) {
 func (i *Image) Unmount(t testing.TB) {
 	t.Helper()
 	var err error
-	for range 1000 {
+	for range 6000 {
 		if err = unix.Unmount(i.At, 0); err == nil || err == unix.EINVAL {
 			return
 		}

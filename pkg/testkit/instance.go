@@ -8,15 +8,16 @@ package testkit
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -117,7 +118,7 @@ func New(t testing.TB, opts ...Option) *Instance {
 		t.Cleanup(func() { os.RemoveAll(dir) })
 	}
 	os.Chmod(dir, 0o755)
-	i := &Instance{Dir: dir, Port: freePort(t), bin: Bin(t), user: o.asUser}
+	i := &Instance{Dir: dir, Port: FreePorts(t), bin: Bin(t), user: o.asUser}
 	if o.asUser != nil {
 		if err := os.Chown(dir, int(o.asUser.Uid), int(o.asUser.Gid)); err != nil {
 			t.Fatal(err)
@@ -142,42 +143,6 @@ func tail(s string, n int) string {
 	return strings.Join(lines[max(0, len(lines)-n):], "\n")
 }
 
-// portsEach is how many ports an instance has for itself; the last of them only
-// says that they are taken.
-const portsEach = 16
-
-// freePort returns the first of an instance's ports, on which nobody listens.
-// They are below those that the kernel hands out, and stay reserved until the
-// end of the test.
-func freePort(t testing.TB) int {
-	t.Helper()
-	for range 200 {
-		base := 10000 + portsEach*rand.IntN(20000/portsEach)
-		mark, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(base+portsEach-1)))
-		if err != nil {
-			continue
-		}
-		if allFree(base) {
-			t.Cleanup(func() { mark.Close() })
-			return base
-		}
-		mark.Close()
-	}
-	t.Fatal("no free ports")
-	return 0
-}
-
-func allFree(base int) bool {
-	for port := base; port < base+portsEach-1; port++ {
-		ln, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		if err != nil {
-			return false
-		}
-		ln.Close()
-	}
-	return true
-}
-
 // Etc returns the path of a configuration file.
 func (i *Instance) Etc(name string) string { return filepath.Join(i.Dir, "etc", name) }
 
@@ -185,10 +150,14 @@ func (i *Instance) Etc(name string) string { return filepath.Join(i.Dir, "etc", 
 func (i *Instance) Spool(name string) string { return filepath.Join(i.Dir, "spool", name) }
 
 // Addr is where the instance speaks SMTP.
-func (i *Instance) Addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(i.Port)) }
+func (i *Instance) Addr() string { return i.PortAddr(0) }
+
+// PortAddr is the address of one of the instance's fifteen ports. The offsets up
+// to 7 are those of master.cf; the others are free.
+func (i *Instance) PortAddr(offset int) string { return loopback(i.Port + offset) }
 
 // LMTPAddr is where the instance speaks LMTP.
-func (i *Instance) LMTPAddr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(i.Port+7)) }
+func (i *Instance) LMTPAddr() string { return i.PortAddr(7) }
 
 // Command prepares a program of the suite for this instance.
 func (i *Instance) Command(program string, args ...string) *exec.Cmd {
@@ -251,7 +220,7 @@ func (i *Instance) Start(t testing.TB) {
 	if err := i.run.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
 		if greets(i.Addr()) {
 			return
 		}
@@ -279,12 +248,12 @@ func readAll(name string) string {
 }
 
 func greets(addr string) bool {
-	conn, err := net.DialTimeout("tcp", addr, time.Second)
+	conn, err := net.DialTimeout("tcp", addr, patience)
 	if err != nil {
 		return false
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(30 * time.Second))
+	conn.SetDeadline(time.Now().Add(patience))
 	buf := make([]byte, 3)
 	n, _ := conn.Read(buf)
 	if n == 3 {
@@ -350,10 +319,14 @@ func (i *Instance) WaitLog(t testing.TB, expr string) []string {
 	return match
 }
 
-// Wait polls until ok, for up to a minute.
+// patience is how long a test waits for what must come. It is far beyond what a
+// busy machine needs, and costs time only where something is broken.
+const patience = 2 * time.Minute
+
+// Wait polls until ok, for up to two minutes.
 func Wait(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); !ok(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("timeout: no %s", what)
 		}
@@ -368,15 +341,40 @@ func (i *Instance) Mailbox(t testing.TB, user string) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	slices.SortStableFunc(entries, func(a, b os.DirEntry) int { return byArrival(a.Name(), b.Name()) })
 	var messages []string
 	for _, e := range entries {
 		text, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		if errors.Is(err, os.ErrNotExist) {
+			continue // a session has seen it, and moved it
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
 		messages = append(messages, string(text))
 	}
 	return messages
+}
+
+var arrival = regexp.MustCompile(`^(\d+)\.(?:[^.]*?)M(\d+)`)
+
+// byArrival compares names of messages by the time in them, to the microsecond:
+// the numbers have no leading zeros, and the names of some deliverers have others
+// in between.
+func byArrival(a, b string) int {
+	x, y := arrival.FindStringSubmatch(a), arrival.FindStringSubmatch(b)
+	if x == nil || y == nil {
+		return strings.Compare(a, b)
+	}
+	for n := 1; n < len(x); n++ {
+		if len(x[n]) != len(y[n]) {
+			return cmp.Compare(len(x[n]), len(y[n]))
+		}
+		if c := strings.Compare(x[n], y[n]); c != 0 {
+			return c
+		}
+	}
+	return 0
 }
 
 // WaitMailbox waits until a user has n messages and returns them.

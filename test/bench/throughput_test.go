@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/posthouse-mail/posthouse/pkg/refpostfix"
+	"github.com/posthouse-mail/posthouse/pkg/testkit"
 )
 
 // cell is one way to send: a row of the table.
@@ -119,7 +120,7 @@ func source(t testing.TB, addr string, k kind, c cell, n int) *exec.Cmd {
 func verify(t testing.TB, s system, want int) {
 	t.Helper()
 	got := 0
-	for range 100 {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); {
 		if got = strings.Count(s.log(), "status=sent"); got >= want {
 			return
 		}
@@ -131,23 +132,17 @@ func verify(t testing.TB, s system, want int) {
 // startSink runs smtp-sink and returns its port and process.
 func startSink(t testing.TB) (string, *exec.Cmd) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	l.Close()
+	port := strconv.Itoa(testkit.FreePorts(t))
 	cmd := refpostfix.Tool(t, "smtp-sink", "-u", "nobody", "127.0.0.1:"+port, "1000")
 	start(t, cmd)
-	for range 100 {
-		if c, err := net.Dial("tcp", "127.0.0.1:"+port); err == nil {
+	testkit.Wait(t, "smtp-sink", func() bool {
+		c, err := net.Dial("tcp", "127.0.0.1:"+port)
+		if err == nil {
 			c.Close()
-			return port, cmd
 		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	t.Fatal("smtp-sink does not start")
-	return "", nil
+		return err == nil
+	})
+	return port, cmd
 }
 
 func start(t testing.TB, cmd *exec.Cmd) {

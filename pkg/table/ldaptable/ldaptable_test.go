@@ -2,7 +2,6 @@ package ldaptable
 
 import (
 	"context"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -134,12 +133,7 @@ func TestPasswords(t *testing.T) {
 
 // TestAway: a directory that is not there is a failure, never "no such user".
 func TestAway(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := ln.Addr().String()
-	ln.Close()
+	addr := testkit.NewClosed(t).Addr()
 	m := open(t, "server_host = "+addr, "search_base = dc=d", "timeout = 2")
 	if _, found, err := m.Lookup(context.Background(), "a"); err == nil || found {
 		t.Errorf("%v %v", found, err)

@@ -180,12 +180,8 @@ func TestSQLite(t *testing.T) {
 // there, and one that comes back is used.
 func failover(t *testing.T, kind, good string, conn ...string) {
 	ctx := context.Background()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	away := ln.Addr().String()
-	ln.Close()
+	closed := testkit.NewClosed(t)
+	away := closed.Addr()
 	both := append(append([]string{}, conn...), "hosts = "+away+" "+good, "query = SELECT target FROM v WHERE address = '%s' AND n = 7", "retry_interval = 1h")
 	d, err := Open(kind, write(t, both...))
 	if err != nil {
@@ -208,12 +204,7 @@ func failover(t *testing.T, kind, good string, conn ...string) {
 		t.Errorf("nobody is there: %v", err)
 	}
 	// It is there now, although it was given up for a while.
-	front, err := net.Listen("tcp", away)
-	if err != nil {
-		t.Skipf("SKIPPED: the port is taken: %v", err)
-	}
-	defer front.Close()
-	go forward(front, good)
+	go forward(closed.Listen(t), good)
 	n := 0
 	if err := d.Query(ctx, "a@d.test", func(_, v []string) error { n++; return nil }); err != nil || n != 2 {
 		t.Errorf("%d rows, %v", n, err)
