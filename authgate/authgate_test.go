@@ -189,7 +189,7 @@ func TestAuthdaemon(t *testing.T) {
 		c, r := connect(t, g.authdaemon)
 		go io.WriteString(c, tc.send)
 		got := ""
-		c.SetDeadline(time.Now().Add(20 * time.Second))
+		c.SetDeadline(time.Now().Add(time.Minute))
 		for got != tc.want || tc.want == "" {
 			line, err := r.ReadString('\n')
 			if got += line; err != nil {

@@ -27,7 +27,7 @@ func ask(t testing.TB, request string) string {
 		done <- testServer().session(context.Background(), b)
 		b.Close()
 	}()
-	a.SetDeadline(time.Now().Add(10 * time.Second))
+	a.SetDeadline(time.Now().Add(time.Minute))
 	go io.WriteString(a, request)
 	reply, _ := io.ReadAll(a)
 	a.Close()

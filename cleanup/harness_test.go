@@ -107,7 +107,7 @@ func dial(t testing.TB, s *server) *ipc.Conn {
 		t.Fatal(err)
 	}
 	c := ipc.NewConn(conn)
-	c.Timeout = 20 * time.Second
+	c.Timeout = time.Minute
 	t.Cleanup(func() { conn.Close(); <-done })
 	return c
 }

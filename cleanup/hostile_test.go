@@ -101,7 +101,7 @@ func FuzzSession(f *testing.F) {
 			ours.Close()
 		}()
 		c := ipc.NewConn(theirs)
-		c.Timeout = 5 * time.Second
+		c.Timeout = time.Minute
 		c.Send(ipc.List{}.Int("flags", int64(inject.FlagsExternal|inject.FlagAutoUTF8)))
 		hello, err := c.Receive()
 		if err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/inject"
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
 	"github.com/posthouse-mail/posthouse/pkg/queue"
+	"github.com/posthouse-mail/posthouse/pkg/testkit"
 )
 
 // serve runs a server on a socket and returns a client for it.
@@ -31,7 +32,7 @@ func serve(t testing.TB, s *server) *inject.Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pool := ipc.NewPool(path, 20*time.Second)
+	pool := ipc.NewPool(path, time.Minute)
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for {
@@ -138,14 +139,10 @@ func TestAbort(t *testing.T) {
 	sub.StartContent()
 	sub.Line([]byte("Subject: x"))
 	sub.Abort()
-	for range 100 {
+	testkit.Wait(t, "end of the queue file", func() bool {
 		files, _ := filepath.Glob(dir + "/incoming/*")
-		if len(files) == 0 {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Error("the queue file is still there")
+		return len(files) == 0
+	})
 }
 
 // TestRefused checks the status of messages that are not taken.

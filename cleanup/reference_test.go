@@ -17,6 +17,7 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/inject"
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
 	"github.com/posthouse-mail/posthouse/pkg/refpostfix"
+	"github.com/posthouse-mail/posthouse/pkg/testkit"
 )
 
 // refRewriter asks the reference's trivial-rewrite.
@@ -91,7 +92,7 @@ func theirs(t *testing.T, ref *refpostfix.Instance, tc refMessage) outcome {
 	}
 	defer conn.Close()
 	c := ipc.NewConn(conn)
-	c.Timeout = 20 * time.Second
+	c.Timeout = time.Minute
 	id, reply := submit(t, c, true, tc.flags|inject.FlagHold, parseRecs(tc.records))
 	return result(t, id, reply, ref.Settle(t)[before:], filepath.Join(ref.Dir, "spool/hold", id))
 }
@@ -324,12 +325,7 @@ func TestPostfixDelivers(t *testing.T) {
 	if err := ipc.Trigger(filepath.Join(ref.Dir, "spool/public/qmgr"), []byte("I")); err != nil {
 		t.Fatal(err)
 	}
-	for range 100 {
-		if strings.Contains(ref.Log(), res.QueueID+": removed") {
-			break
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
+	testkit.Wait(t, "end of the message", func() bool { return strings.Contains(ref.Log(), res.QueueID+": removed") })
 	log := ref.Log()
 	for _, want := range []string{"from=<a@b.test>, size=", "nrcpt=2 (queue active)", "to=<c@d.test>, relay=none", "to=<arch@a.test>, relay=none", ": removed"} {
 		if !strings.Contains(log, want) {

@@ -51,7 +51,7 @@ func start(t *testing.T) (*server, *flushclient.Client, *int) {
 			}()
 		}
 	}()
-	return s, flushclient.New(ipc.NewPool("public/flush", 10*time.Second)), &triggers
+	return s, flushclient.New(ipc.NewPool("public/flush", time.Minute)), &triggers
 }
 
 // deferred queues a message that is due in an hour.

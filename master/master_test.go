@@ -190,7 +190,7 @@ func TestKeptConnections(t *testing.T) {
 		return n
 	}
 	path := filepath.Join(i.dir, "spool/private/kept")
-	a, b := ipc.NewPool(path, 10*time.Second), ipc.NewPool(path, 10*time.Second)
+	a, b := ipc.NewPool(path, time.Minute), ipc.NewPool(path, time.Minute)
 	pid := ask(a)
 	if got := ask(b); got != pid {
 		t.Errorf("process %d, want %d", got, pid)

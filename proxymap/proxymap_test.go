@@ -41,7 +41,7 @@ func start(t *testing.T, approved string) *ipc.Pool {
 		}
 	}()
 	t.Cleanup(func() { cancel(); l.Close(); <-done; s.close() })
-	return ipc.NewPool(path, 10*time.Second)
+	return ipc.NewPool(path, time.Minute)
 }
 
 func TestClientAndServer(t *testing.T) {

@@ -50,7 +50,7 @@ func TestDeferredAndRetried(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if wait := time.Until(info.ModTime()); wait < 290*time.Second || wait > 301*time.Second {
+	if wait := time.Until(info.ModTime()); wait < 200*time.Second || wait > 301*time.Second {
 		t.Errorf("next try in %v", wait)
 	}
 	// Not due.

@@ -65,7 +65,7 @@ func serve(t *testing.T, m *manager) *ipc.Pool {
 			go m.session(context.Background(), c)
 		}
 	}()
-	return ipc.NewPool(path, 5*time.Second)
+	return ipc.NewPool(path, time.Minute)
 }
 
 // shake does a handshake and returns what the client saw.

@@ -36,7 +36,7 @@ func serveTest(t testing.TB, r *resolver) *ipc.Pool {
 			}()
 		}
 	}()
-	pool := ipc.NewPool(path, 5*time.Second)
+	pool := ipc.NewPool(path, time.Minute)
 	t.Cleanup(func() { pool.Close(); ln.Close(); <-done })
 	return pool
 }

@@ -290,7 +290,7 @@ func TestClient(t *testing.T) {
 	}
 	defer l.Close()
 	accepted := 0
-	script := make(chan string, 10)
+	script, closed := make(chan string, 10), make(chan bool, 10)
 	go func() {
 		for {
 			raw, err := l.Accept()
@@ -312,6 +312,7 @@ func TestClient(t *testing.T) {
 				WriteReply(c, Reply{})
 			}
 			c.Close()
+			closed <- true
 		}
 	}()
 	client := NewClient("agent")
@@ -324,7 +325,7 @@ func TestClient(t *testing.T) {
 	}
 	script <- "retire"
 	script <- "ok"
-	time.Sleep(20 * time.Millisecond)
+	<-closed
 	if _, err := client.Deliver(ctx, sample()); err != nil {
 		t.Errorf("after the agent retired: %v", err)
 	}

@@ -51,7 +51,7 @@ mapped.test.      60 IN AAAA  ::ffff:127.0.0.1
 `
 
 func outcome(r *dns.Resolver, name string, t dns.Type) string {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	a, err := r.Lookup(ctx, name, t)
 	if err != nil {

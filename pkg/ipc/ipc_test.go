@@ -99,7 +99,7 @@ func TestPoolRetriesDeadConnection(t *testing.T) {
 			conn.Close()
 		}
 	}()
-	p := NewPool(path, 5*time.Second)
+	p := NewPool(path, time.Minute)
 	for _, word := range []string{"one", "two", "three"} {
 		reply, err := p.Call(context.Background(), List{}.Str("say", word))
 		if err != nil {

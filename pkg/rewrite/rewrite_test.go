@@ -35,7 +35,7 @@ func fake(t *testing.T, reply ipc.List) *Client {
 			c.Close()
 		}
 	}()
-	return NewClient(ipc.NewPool(path, 5*time.Second))
+	return NewClient(ipc.NewPool(path, time.Minute))
 }
 
 func TestResolve(t *testing.T) {

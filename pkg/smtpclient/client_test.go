@@ -18,7 +18,7 @@ import (
 )
 
 func testOptions() *Options {
-	d := 5 * time.Second
+	d := time.Minute
 	return &Options{HeloName: "me.test", MyNames: []string{"me.test"}, AlwaysEHLO: true, LineLimit: 998,
 		Timeouts: Timeouts{Greeting: d, Helo: d, StartTLS: d, XForward: d, Mail: d, Rcpt: d, DataInit: d, DataXfer: d, DataDone: d, Rset: d, Quit: d}}
 }

@@ -85,7 +85,7 @@ func (h *taker) Close(*Session) {}
 
 func testOptions() *Options {
 	return &Options{Hostname: "me.test", Banner: "me.test ESMTP", Log: maillog.Discard(), Buffers: &smtpwire.Buffers{},
-		Timeout: 5 * time.Second, LineLimit: 2048, SoftErrors: 10, HardErrors: 20, JunkLimit: 100,
+		Timeout: time.Minute, LineLimit: 2048, SoftErrors: 10, HardErrors: 20, JunkLimit: 100,
 		RcptLimit: 1000, RcptOver: 1000, SizeLimit: 10240000, UTF8: true, Forbidden: []string{"GET"}}
 }
 
