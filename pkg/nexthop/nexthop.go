@@ -85,6 +85,14 @@ func (c *Client) TableOptions(cfg *config.Config) table.Options {
 // Params are the parameters that the client read.
 func (c *Client) Params() *Params { return c.p }
 
+// prefix is what the names of its parameters begin with.
+func (c *Client) prefix() string {
+	if c.lmtp {
+		return "lmtp"
+	}
+	return "smtp"
+}
+
 // LMTP reports whether the client speaks LMTP.
 func (c *Client) LMTP() bool { return c.lmtp }
 
@@ -114,10 +122,7 @@ func (c *Client) Changed() bool {
 
 // openTLS sets up the TLS engine.
 func (c *Client) openTLS() error {
-	p, prefix := c.p, "smtp"
-	if c.lmtp {
-		prefix = "lmtp"
-	}
+	p, prefix := c.p, c.prefix()
 	var err error
 	// Postfix takes a name in the place of a number for old settings; a
 	// number is what is documented.

@@ -208,9 +208,9 @@ func (c *Client) connect(ctx context.Context, t Target) (net.Conn, *smtpclient.F
 
 // bindAddress returns the address to connect from, or nil.
 func (c *Client) bindAddress(t Target) (net.Addr, error) {
-	text, own := c.p.BindAddress, c.self.bind4
+	name, text, own := "bind_address", c.p.BindAddress, c.self.bind4
 	if t.Addr.Is6() {
-		text, own = c.p.BindAddress6, c.self.bind6
+		name, text, own = "bind_address6", c.p.BindAddress6, c.self.bind6
 	}
 	if text == "" {
 		if !own.IsValid() || t.Addr.IsLoopback() {
@@ -220,7 +220,7 @@ func (c *Client) bindAddress(t Target) (net.Addr, error) {
 	}
 	ip := net.ParseIP(strings.Trim(text, "[]"))
 	if ip == nil {
-		return nil, fmt.Errorf("malformed smtp_bind_address parameter: %s", text)
+		return nil, fmt.Errorf("malformed %s_%s parameter: %s", c.prefix(), name, text)
 	}
 	return &net.TCPAddr{IP: ip}, nil
 }

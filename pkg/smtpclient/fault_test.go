@@ -150,6 +150,9 @@ func faultOptions(stage string) *Options {
 			*limit = 150 * time.Millisecond
 		}
 	}
+	if stage == "content" { // a server that reads all the same is silent at the end
+		o.Timeouts.DataDone = o.Timeouts.DataXfer
+	}
 	return o
 }
 
