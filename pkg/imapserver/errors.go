@@ -2,6 +2,7 @@ package imapserver
 
 import (
 	"errors"
+	"syscall"
 
 	"github.com/posthouse-mail/posthouse/pkg/imapwire"
 	"github.com/posthouse-mail/posthouse/pkg/mailstore"
@@ -64,6 +65,9 @@ func (c *conn) fromStore(err error) *refusal {
 		}
 		if e.err == mailstore.ErrTemporary {
 			c.o.Log("error", "%s: %v", c.name, err)
+			if errors.Is(err, syscall.ENOSPC) {
+				return &refusal{"UNAVAILABLE", "The mail server's disk is full. Try again later."}
+			}
 			return &refusal{"UNAVAILABLE", e.text}
 		}
 		return &refusal{e.code, e.text}

@@ -156,7 +156,8 @@ func (d *Deliverer) Make(dir string) error {
 	if err := d.makeParents(dir, 64); err != nil {
 		return err
 	}
-	for _, sub := range []string{"cur", "new", "tmp"} {
+	// Whoever asks whether there is one looks for cur, so that comes last.
+	for _, sub := range []string{"tmp", "new", "cur"} {
 		if err := d.FS.Mkdir(filepath.Join(dir, sub), 0o700); err != nil {
 			return err
 		}

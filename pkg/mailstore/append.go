@@ -256,6 +256,9 @@ func (c *change) addFiles(msgs []*incoming) error {
 			// A message matters more than a keyword.
 			flags, bits, err = 0, 0, nil
 		}
+		if err == nil {
+			err = c.commitWords()
+		}
 		if err != nil {
 			return err
 		}

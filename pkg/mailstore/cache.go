@@ -302,7 +302,9 @@ func (m *Mailbox) FlushCache() {
 	}
 	err := m.f.locked(func() error { return c.write(m.f, m.st.validity, m.store.o.CacheVersion, data, list) })
 	if err != nil {
-		m.f.sh.log.Warn("cache is not written", "folder", m.f.dir, "reason", err)
+		if !isFull(err) {
+			m.f.sh.log.Warn("cache is not written", "folder", m.f.dir, "reason", err)
+		}
 		m.f.closeCache()
 	}
 }

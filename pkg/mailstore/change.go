@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/posthouse-mail/posthouse/pkg/mailstore/changelog"
 	"github.com/posthouse-mail/posthouse/pkg/mailstore/index"
@@ -79,37 +82,65 @@ const maxFrameOps = 10000
 
 // commit writes ops to the UID list and the log, and makes them the state. It
 // is called with the lock held. After an error the state is loaded anew.
-func (f *folder) commit(ops []changelog.Op) (err error) {
-	defer func() {
-		if err != nil {
-			f.drop()
-		}
-	}()
+func (f *folder) commit(ops []changelog.Op) error {
+	rest, err := f.write(ops)
+	return f.settle(rest, err)
+}
+
+// settle is what comes after write.
+func (f *folder) settle(rest []changelog.Op, err error) error {
+	if isFull(err) && f.inNames(rest) {
+		err = f.goAdrift(rest)
+	}
+	if err != nil {
+		f.takeBackWrites()
+		f.drop()
+		return err
+	}
+	if f.log == nil || f.logOff <= max(minLog, min(f.indexLen/4, maxLog)) {
+		return nil
+	}
+	if f.st.listSize > minList+maxListLine*int64(f.st.table.Len()) {
+		err = f.compactList()
+	} else {
+		err = f.rotate()
+	}
+	if isFull(err) {
+		f.loosen() // all of it is on disk
+		return nil
+	}
+	if err != nil {
+		f.drop()
+	}
+	return err
+}
+
+// write is commit without what comes after. With an error it returns what is
+// not written.
+func (f *folder) write(ops []changelog.Op) ([]changelog.Op, error) {
+	if f.log == nil {
+		return ops, fmt.Errorf("%w: %w", errAdrift, unix.ENOSPC)
+	}
 	for len(ops) > 0 {
 		n := min(len(ops), maxFrameOps)
 		part, err := f.addToList(ops[:n:n])
 		if err != nil {
-			return err
+			return ops, err
 		}
-		ops = ops[n:]
 		st, err := f.st.apply(part)
 		if err != nil {
-			return err
+			return ops, err
 		}
 		frame := changelog.AppendFrame(nil, part)
 		if err := f.sh.fs.Write(f.log, frame, f.logOff); err != nil {
-			return err
+			return ops, err
 		}
+		ops = ops[n:]
 		f.logOff += int64(len(frame))
 		f.publish(st)
 	}
-	if f.logOff > max(minLog, min(f.indexLen/4, maxLog)) {
-		if f.st.listSize > minList+maxListLine*int64(f.st.table.Len()) {
-			return f.compactList()
-		}
-		return f.rotate()
-	}
-	return nil
+	f.adrift = time.Time{}
+	return nil, nil
 }
 
 // A UID list that is longer than this for what it has is written anew.

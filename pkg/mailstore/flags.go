@@ -82,6 +82,9 @@ func (q *quotaDelta) note(r *index.Record, f Flags) {
 
 func (c *change) store(req *StoreRequest, res *StoreResult, q *quotaDelta) error {
 	flags, mask, err := c.keywordBits(req)
+	if err == nil {
+		err = c.commitWords()
+	}
 	if err != nil {
 		return err
 	}

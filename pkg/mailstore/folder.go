@@ -59,6 +59,8 @@ type folder struct {
 	own          map[string]int
 	refs         int
 	gone         bool // deleted or renamed: no more changes
+	// adrift is when the state was last found without room for it on disk.
+	adrift time.Time
 }
 
 // acquire returns the folder at dir with one more user.
@@ -223,6 +225,9 @@ func (f *folder) refresh() (*state, error) {
 func (f *folder) refreshLocked() (*state, error) {
 	if f.gone {
 		return nil, ErrReplaced
+	}
+	if f.adriftStill() {
+		return f.st, nil
 	}
 	if f.st != nil {
 		ok, err := f.follow()

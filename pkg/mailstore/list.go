@@ -105,6 +105,14 @@ func (s *Store) Create(name string, use ...string) error {
 	if len(filepath.Base(p.dir)) > maxFolderName {
 		return ErrBadName
 	}
+	if err := s.makeFolder(p, use); err != nil {
+		s.unmake(p)
+		return err
+	}
+	return nil
+}
+
+func (s *Store) makeFolder(p place, use []string) error {
 	if err := s.dirs.Make(p.dir); err != nil {
 		return temporary(err)
 	}
@@ -123,6 +131,20 @@ func (s *Store) Create(name string, use ...string) error {
 		return s.setSpecialUse(p.name, use)
 	}
 	return nil
+}
+
+// unmake removes what there is of a folder that could not be made. One that
+// has got a message meanwhile stays.
+func (s *Store) unmake(p place) {
+	for _, name := range []string{"cur", "new", "tmp", "maildirfolder", fileACL} {
+		if err := os.Remove(filepath.Join(p.dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return
+		}
+	}
+	if err := os.Remove(p.dir); err != nil && !errors.Is(err, os.ErrNotExist) {
+		s.sh.log.Warn("rest of a folder that could not be made stays", "folder", p.dir, "reason", err)
+	}
+	s.sh.forget(p.dir)
 }
 
 // Delete removes a folder and its messages. Folders below it stay.

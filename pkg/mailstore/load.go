@@ -184,10 +184,12 @@ func (f *folder) recover(st *state, reason string) error {
 	n.stamps = stamps{}
 	f.publish(&n)
 	known, err := f.mergeList()
-	if err != nil {
-		return err
+	if err == nil {
+		err = f.rotate()
 	}
-	if err := f.rotate(); err != nil {
+	if isFull(err) {
+		f.loosen()
+	} else if err != nil {
 		return err
 	}
 	return f.scanWith(known)
@@ -347,7 +349,10 @@ func (f *folder) rotate() error {
 	})
 	if err != nil {
 		file.Close()
-		f.st = nil
+		if f.log != nil { // it does not belong to the index any more
+			f.log.Close()
+			f.log = nil
+		}
 		return err
 	}
 	f.useLog(log, h)

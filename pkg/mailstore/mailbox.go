@@ -409,6 +409,9 @@ func (m *Mailbox) claim(st *state) (*state, error) {
 		}
 		return nil
 	})
+	if isFull(err) {
+		return m.f.refresh() // they can stay in new
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -161,7 +161,11 @@ func (f *folder) scanWith(known map[string]uidlist.Entry) error {
 	}
 	ops = f.addNew(ops, names, known)
 	ops = append(ops, changelog.Op{Kind: changelog.Stamp, Text: s.String()})
-	if err := f.commit(ops); err != nil {
+	rest, err := f.write(ops)
+	if isFull(err) {
+		rest = withoutNew(rest)
+	}
+	if err := f.settle(rest, err); err != nil {
 		return err
 	}
 	f.scanned = f.now()

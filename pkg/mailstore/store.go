@@ -150,7 +150,12 @@ func Open(o Options) (*Store, error) {
 		// Whoever may write there may put links in place of directories.
 		s.fs.Guard(t.Root)
 	}
-	return s, s.makeSpecialUse()
+	err = s.makeSpecialUse()
+	if isFull(err) { // next time
+		o.Shared.log.Warn("special folders are not made", "folder", o.Root, "reason", err)
+		err = nil
+	}
+	return s, err
 }
 
 // Close gives up what the store holds. Mailboxes that are open stay good.
