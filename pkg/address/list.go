@@ -117,47 +117,87 @@ func appendBare(list []Mailbox, tokens []Token) []Mailbox {
 // form, and puts its result in the address's place. All other bytes stay. It
 // returns value itself if nothing changed.
 func RewriteList(value string, fn func(external string) (string, error)) (string, error) {
-	var b strings.Builder
-	done, end := 0, -1
+	var room [8]span
+	if spans, ok := plainList(room[:0], value); ok {
+		r := rewriter{value: value, end: -1}
+		for _, a := range spans {
+			if err := r.address(a, value[a.start:a.end], fn); err != nil {
+				return "", err
+			}
+		}
+		return r.result(), nil
+	}
+	r := rewriter{value: value, end: -1}
 	for _, m := range ScanList(value) {
-		prev := end
-		comma := end >= 0 && strings.TrimLeft(value[end:m.Start], " \t\r\n") == ""
-		end = m.End
-		old := m.External()
-		repl, err := fn(old)
-		if err != nil {
+		if err := r.address(span{m.Start, m.End}, m.External(), fn); err != nil {
 			return "", err
 		}
-		comma = comma && (done > 0 || repl != old)
-		if old == "" || repl == old && !comma {
-			continue
-		}
-		if comma {
-			b.WriteString(value[done:prev])
-			b.WriteByte(',')
-			done = prev
-		}
-		b.WriteString(value[done:m.Start])
-		b.WriteString(repl)
-		done = m.End
 	}
-	if done == 0 {
-		return value, nil
+	return r.result(), nil
+}
+
+// rewriter puts addresses in the place of others.
+type rewriter struct {
+	value string
+	b     strings.Builder
+	done  int // of value, is in b
+	end   int // of the address before
+}
+
+func (r *rewriter) address(a span, old string, fn func(string) (string, error)) error {
+	prev := r.end
+	comma := prev >= 0 && strings.TrimLeft(r.value[prev:a.start], " \t\r\n") == ""
+	r.end = a.end
+	repl, err := fn(old)
+	if err != nil {
+		return err
 	}
-	b.WriteString(value[done:])
-	return b.String(), nil
+	comma = comma && (r.done > 0 || repl != old)
+	if old == "" || repl == old && !comma {
+		return nil
+	}
+	if comma {
+		r.b.WriteString(r.value[r.done:prev])
+		r.b.WriteByte(',')
+		r.done = prev
+	}
+	r.b.WriteString(r.value[r.done:a.start])
+	r.b.WriteString(repl)
+	r.done = a.end
+	return nil
+}
+
+func (r *rewriter) result() string {
+	if r.done == 0 {
+		return r.value
+	}
+	r.b.WriteString(r.value[r.done:])
+	return r.b.String()
 }
 
 // ListAddresses returns the addresses of a header's value in internal form,
 // at most limit of them if limit is not 0.
 func ListAddresses(value string, limit int) []string {
-	list := ScanList(value)
-	if limit > 0 && len(list) > limit {
-		list = list[:limit]
+	var room [8]span
+	if spans, ok := plainList(room[:0], value); ok {
+		addrs := make([]string, len(spans))
+		for i, a := range spans {
+			addrs[i] = value[a.start:a.end]
+		}
+		return first(addrs, limit)
 	}
+	list := first(ScanList(value), limit)
 	addrs := make([]string, len(list))
 	for i, m := range list {
 		addrs[i] = m.Internal()
 	}
 	return addrs
+}
+
+// first is the beginning of a list, where there is a limit.
+func first[T any](list []T, limit int) []T {
+	if limit > 0 && len(list) > limit {
+		return list[:limit]
+	}
+	return list
 }

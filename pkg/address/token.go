@@ -214,4 +214,9 @@ func join(tokens []Token) string {
 // Canonical returns the internal form of one address in external form the way
 // a tolerant reader sees it: comments and white space go, quotes are removed.
 // Unlike [Parse] it refuses nothing.
-func Canonical(s string) string { return Internal(DropComments(Tokenize(s))) }
+func Canonical(s string) string {
+	if isPlain(s) {
+		return s
+	}
+	return Internal(DropComments(Tokenize(s)))
+}

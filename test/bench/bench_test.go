@@ -21,6 +21,7 @@ var (
 	messages  = flag.Int("messages", 1500, "messages per measurement; a third of it with one session")
 	deferred  = flag.Int("deferred", 20000, "messages in the deferred queue")
 	idle      = flag.String("idle", "500,2000", "numbers of idle connections")
+	mailWays  = flag.String("ways", "", "measure only these ways of the submission scenario, a regular expression")
 	only      = flag.String("only", "", "measure only this system: Postfix or Posthouse")
 )
 

@@ -75,7 +75,7 @@ func withDeferred(t testing.TB, s system) map[string]float64 {
 	s.start(t)
 	c, err := dial(s.addr())
 	if err == nil {
-		_, err = c.message(discard.recipient, body())
+		_, err = c.message("sender@client.test", discard.recipient, body())
 		c.Close()
 	}
 	if err != nil {

@@ -79,6 +79,23 @@ func cpuSeconds(root int) float64 {
 	return float64(ticks) / ticksPerSecond
 }
 
+// parts returns the CPU time in seconds of the daemons that live, by name: what
+// the scheduler counted for each thread, which is finer than ticks.
+func parts(root int) map[string]float64 {
+	out := map[string]float64{}
+	for pid := range tree(root) {
+		name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+		threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+		for _, file := range threads {
+			text, _ := os.ReadFile(file)
+			first, _, _ := strings.Cut(string(text), " ")
+			ns, _ := strconv.ParseFloat(first, 64)
+			out[strings.TrimSpace(string(name))] += ns / 1e9
+		}
+	}
+	return out
+}
+
 // pssKiB returns the memory of a process tree; pages that several processes
 // share count in part.
 func pssKiB(root int) float64 {

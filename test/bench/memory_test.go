@@ -43,11 +43,11 @@ func (c *client) cmd(code int, line string) error {
 }
 
 // message sends one and returns the time from the end of data to the reply.
-func (c *client) message(to, body string) (time.Duration, error) {
+func (c *client) message(from, to, body string) (time.Duration, error) {
 	for _, step := range []struct {
 		code int
 		line string
-	}{{250, "MAIL FROM:<sender@client.test>"}, {250, "RCPT TO:<" + to + ">"}, {354, "DATA"}} {
+	}{{250, "MAIL FROM:<" + from + ">"}, {250, "RCPT TO:<" + to + ">"}, {354, "DATA"}} {
 		if err := c.cmd(step.code, step.line); err != nil {
 			return 0, err
 		}
@@ -163,7 +163,7 @@ func endOfData(t testing.TB, s system, width, n int) []float64 {
 			c, err := dial(s.addr())
 			for i := 0; err == nil && i < n/width; i++ {
 				var d time.Duration
-				d, err = c.message(discard.recipient, body())
+				d, err = c.message("sender@client.test", discard.recipient, body())
 				r.times = append(r.times, d.Seconds()*1000)
 			}
 			if c != nil {

@@ -2,14 +2,10 @@ package bench
 
 import (
 	"crypto/tls"
-	"encoding/binary"
+	"encoding/base64"
 	"fmt"
-	"io"
-	"net"
 	"net/textproto"
-	"os"
-	"os/exec"
-	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -18,12 +14,29 @@ import (
 	"time"
 
 	"github.com/posthouse-mail/posthouse/pkg/dkim"
+	"github.com/posthouse-mail/posthouse/pkg/password"
 	"github.com/posthouse-mail/posthouse/pkg/testkit"
 )
 
+// way is one way by which messages come in.
+type way struct {
+	name   string
+	dial   func() (*client, error)
+	domain string // of the sender
+	front  string // the daemon that takes them
+}
+
+// cost is what the messages of one measurement took.
+type cost struct {
+	rate  float64
+	all   float64            // processor time of all processes, in ms per message
+	parts map[string]float64 // of each daemon
+}
+
 // TestSubmission measures how many messages a second come in at port 25 and by
-// submission, without and with signatures, and how many signatures opendkim
-// makes.
+// submission, without and with signatures, what each costs, and how many
+// signatures opendkim makes. The ways take turns, and each of them is the first
+// one in some round.
 func TestSubmission(t *testing.T) {
 	if !*full {
 		t.Skip("SKIPPED: measures only with -args -full, as `make bench` does")
@@ -31,29 +44,66 @@ func TestSubmission(t *testing.T) {
 	if !slices.Contains(strings.Split(*scenarios, ","), "submission") {
 		t.Skip("not among -scenarios")
 	}
-	i := submissionInstance(t)
-	i.Start(t)
-	const width = 10
-	measure := func(name string, dial func() (*client, error)) {
-		incoming(t, dial, width, 200)
-		var rates []float64
-		for range *rounds {
-			rates = append(rates, incoming(t, dial, width, *messages))
-			testkit.Wait(t, "empty queue", func() bool { return len(i.Queue(t, "incoming", "active")) < 10 })
+	onServersDisk(t)
+	p := posthouse{submissionInstance(t)}
+	p.Start(t)
+	ways := submissionWays(p)
+	wanted := regexp.MustCompile(*mailWays)
+	ways = slices.DeleteFunc(ways, func(w way) bool { return !wanted.MatchString(w.name) })
+	got := make([][]cost, len(ways))
+	for _, w := range ways {
+		incoming(t, w, 200)
+	}
+	for r := range *rounds {
+		for i := range ways {
+			n := (i + r) % len(ways)
+			drained(t, p)
+			got[n] = append(got[n], taken(t, p, ways[n]))
 		}
-		t.Logf("%-40s %6.0f messages/s", name, median(rates))
 	}
-	submission := func() (*client, error) { return dialTLS(fmt.Sprintf("127.0.0.1:%d", i.Port+1), true) }
-	measure("port 25", func() (*client, error) { return dial(i.Addr()) })
-	measure("port 25 with TLS", func() (*client, error) { return dialTLS(i.Addr(), false) })
-	measure("submission", submission)
-	for _, k := range []struct{ name, algorithm string }{{"submission, Ed25519", "ed25519"}, {"submission, RSA-2048", "rsa"}, {"submission, both", "both"}} {
-		os.RemoveAll(i.Etc("dkim"))
-		i.Must(t, "posthouse", "dkim", "create", "client.test", "--selector", "x", "--algorithm", k.algorithm)
-		i.Stop(t)
-		i.Start(t)
-		measure(k.name, submission)
+	rows := [][]string{{"", "msg/s", "CPU ms", "of it front", "cleanup", "qmgr", "anvil", "authd", "tlsmgr"}}
+	for i, w := range ways {
+		rows = append(rows, costRow(w, got[i]))
 	}
+	table(fmt.Sprintf("by SMTP, 4 KiB messages over 10 kept connections; medians of %d rounds of %d", *rounds, *messages), rows)
+	if wanted.MatchString("opendkim") {
+		signatures(t)
+	}
+}
+
+// costRow is the line of a way in the table.
+func costRow(w way, all []cost) []string {
+	mid := func(of func(cost) float64) float64 {
+		var list []float64
+		for _, c := range all {
+			list = append(list, of(c))
+		}
+		return median(list)
+	}
+	row := []string{w.name, fmt.Sprintf("%.0f", mid(func(c cost) float64 { return c.rate })),
+		fmt.Sprintf("%.3f", mid(func(c cost) float64 { return c.all }))}
+	for _, part := range []string{w.front, "cleanup", "qmgr", "anvil", "authd", "tlsmgr"} {
+		row = append(row, fmt.Sprintf("%.3f", mid(func(c cost) float64 { return c.parts[part] })))
+	}
+	return row
+}
+
+// taken measures one way.
+func taken(t testing.TB, p posthouse, w way) cost {
+	before := parts(p.pid())
+	rate := incoming(t, w, *messages)
+	drained(t, p)
+	c := cost{rate: rate, parts: map[string]float64{}}
+	for name, after := range parts(p.pid()) {
+		c.parts[name] = (after - before[name]) * 1000 / float64(*messages)
+		c.all += c.parts[name]
+	}
+	return c
+}
+
+// signatures measures what the signatures cost by themselves, and what they
+// cost with opendkim.
+func signatures(t *testing.T) {
 	for _, a := range []string{dkim.RSA, dkim.Ed25519} {
 		key, err := dkim.Generate(a)
 		if err != nil {
@@ -65,33 +115,56 @@ func TestSubmission(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		t.Logf("%-40s %6.0f signatures/s on one processor", a, float64(n)/time.Since(start).Seconds())
+		took := time.Since(start)
+		fmt.Printf("  %s: %.0f signatures/s on one processor, %.3f ms\n", a, float64(n)/took.Seconds(), float64(took.Microseconds())/1000/float64(n))
 	}
-	t.Logf("%-40s %6.0f messages/s", "opendkim by milter, RSA-2048", opendkimRate(t, width, *messages))
+	fmt.Printf("  opendkim by milter, RSA-2048: %.0f messages/s\n", opendkimRate(t, width, *messages))
 }
 
-// submissionInstance throws mail for sink.test away and has one user.
+// width is how many connections there are.
+const width = 10
+
+// submissionWays are the ways to be compared.
+func submissionWays(p posthouse) []way {
+	port := fmt.Sprintf("127.0.0.1:%d", p.Port+1)
+	ways := []way{
+		{"port 25", func() (*client, error) { return dial(p.Addr()) }, "client.test", "smtpd"},
+		{"port 25 with TLS", func() (*client, error) { return dialTLS(p.Addr(), "") }, "client.test", "smtpd"},
+	}
+	for _, v := range []struct{ name, domain string }{{"submission", "client.test"}, {"submission with limits", "limits.test"},
+		{"submission, Ed25519", "ed25519.test"}, {"submission, RSA-2048", "rsa.test"}, {"submission, both", "both.test"}} {
+		ways = append(ways, way{v.name, func() (*client, error) { return dialTLS(port, "sender@"+v.domain) }, v.domain, "submission"})
+	}
+	return ways
+}
+
+// submissionInstance throws mail for sink.test away and has a user for each of
+// the ways.
 func submissionInstance(t *testing.T) *testkit.Instance {
 	i := testkit.New(t)
 	i.Set(t, limits, "transport_maps = inline:{sink.test=discard:}", "submission_messages_per_hour = 0", "submission_messages_per_day = 0",
 		"submission_recipients_per_hour = 0", "submission_recipients_per_day = 0", "submission_connection_limit = 0")
-	i.Must(t, "userdb", "sender@client.test", "set", "uid=65534", "gid=65534", "home=/nonexistent")
-	hash := i.Command("userdbpw", "-scheme", "SSHA256")
-	hash.Stdin = strings.NewReader("secret\n")
-	stored, err := hash.Output()
+	hash, err := password.Hash("SSHA256", "secret")
 	if err != nil {
 		t.Fatal(err)
 	}
-	set := i.Command("userdb", "sender@client.test", "set", "systempw")
-	set.Stdin = strings.NewReader(string(stored))
-	if out, err := set.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	var users strings.Builder
+	for _, domain := range []string{"client", "limits", "ed25519", "rsa", "both"} {
+		fmt.Fprintf(&users, "sender@%s.test\tuid=65534|gid=65534|home=/nonexistent|systempw=%s", domain, hash)
+		if domain == "limits" {
+			users.WriteString("|limits=messages_hour=1000000,messages_day=1000000,recipients_hour=1000000,recipients_day=1000000")
+		}
+		users.WriteString("\n")
+	}
+	i.WriteUserDB(t, users.String())
+	for _, algorithm := range []string{"ed25519", "rsa", "both"} {
+		i.Must(t, "posthouse", "dkim", "create", algorithm+".test", "--selector", "x", "--algorithm", algorithm)
 	}
 	return i
 }
 
-// dialTLS connects, starts TLS and maybe logs in.
-func dialTLS(addr string, login bool) (*client, error) {
+// dialTLS connects, starts TLS and, with a login, logs in.
+func dialTLS(addr, login string) (*client, error) {
 	c, err := dial(addr)
 	if err != nil {
 		return nil, err
@@ -104,31 +177,32 @@ func dialTLS(addr string, login bool) (*client, error) {
 		return nil, err
 	}
 	c = &client{tc, textproto.NewConn(tc)}
-	if err := c.cmd(250, "EHLO client.test"); err != nil || !login {
+	if err := c.cmd(250, "EHLO client.test"); err != nil || login == "" {
 		return c, err
 	}
-	return c, c.cmd(235, "AUTH PLAIN AHNlbmRlckBjbGllbnQudGVzdABzZWNyZXQ=")
+	return c, c.cmd(235, "AUTH PLAIN "+base64.StdEncoding.EncodeToString([]byte("\x00"+login+"\x00secret")))
 }
 
-// incoming sends n messages over so many connections that stay open, and
-// returns the rate.
-func incoming(t testing.TB, dial func() (*client, error), width, n int) float64 {
+// incoming sends n messages over connections that stay open, and returns the
+// rate.
+func incoming(t testing.TB, w way, n int) float64 {
 	t.Helper()
 	var wg sync.WaitGroup
 	var sent atomic.Int64
 	errs := make(chan error, width)
-	text := strings.Replace(body(), "Subject:", "To: x@sink.test\r\nDate: Sat, 28 Nov 2026 12:00:00 +0000\r\nMessage-ID: <x@client.test>\r\nMIME-Version: 1.0\r\nSubject:", 1)
+	sender := "sender@" + w.domain
+	text := strings.Replace(strings.Replace(body(), "sender@client.test", sender, 1), "Subject:", "To: x@sink.test\r\nDate: Sat, 28 Nov 2026 12:00:00 +0000\r\nMessage-ID: <x@client.test>\r\nMIME-Version: 1.0\r\nSubject:", 1)
 	start := time.Now()
 	for range width {
 		wg.Go(func() {
-			c, err := dial()
+			c, err := w.dial()
 			if err != nil {
 				errs <- err
 				return
 			}
 			defer c.Close()
 			for sent.Add(1) <= int64(n) {
-				if _, err := c.message("x@sink.test", text); err != nil {
+				if _, err := c.message(sender, "x@sink.test", text); err != nil {
 					errs <- err
 					return
 				}
@@ -143,111 +217,4 @@ func incoming(t testing.TB, dial func() (*client, error), width, n int) float64 
 	default:
 	}
 	return float64(n) / took.Seconds()
-}
-
-// opendkimRate has Debian's opendkim sign messages over the milter protocol,
-// which is how it works beside a Postfix.
-func opendkimRate(t *testing.T, width, n int) float64 {
-	if _, err := exec.LookPath("opendkim"); err != nil {
-		t.Log("SKIPPED: opendkim is not installed; tools/scripts/test-deps installs it")
-		return 0
-	}
-	dir := t.TempDir()
-	key, err := dkim.Generate(dkim.RSA)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pem, err := dkim.EncodeKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(dir, "key.pem")
-	if err := os.WriteFile(file, pem, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	socket := filepath.Join(dir, "s")
-	conf := filepath.Join(dir, "conf")
-	text := fmt.Sprintf("Domain client.test\nSelector x\nKeyFile %s\nSocket local:%s\nMode s\nCanonicalization relaxed/relaxed\nInternalHosts 127.0.0.1\nRequireSafeKeys no\n", file, socket)
-	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command("opendkim", "-f", "-x", conf)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	testkit.Wait(t, "opendkim", func() bool { _, err := os.Stat(socket); return err == nil })
-	var wg sync.WaitGroup
-	var sent atomic.Int64
-	errs := make(chan error, width)
-	start := time.Now()
-	for range width {
-		wg.Go(func() {
-			for sent.Add(1) <= int64(n) {
-				if err := milter(socket); err != nil {
-					errs <- err
-					return
-				}
-			}
-		})
-	}
-	wg.Wait()
-	select {
-	case err := <-errs:
-		t.Fatal(err)
-	default:
-	}
-	return float64(n) / time.Since(start).Seconds()
-}
-
-// milter sends one message through a filter, as an MTA does, and wants headers
-// to be inserted.
-func milter(socket string) error {
-	conn, err := net.Dial("unix", socket)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(time.Minute))
-	send := func(cmd byte, data string) {
-		binary.Write(conn, binary.BigEndian, uint32(len(data)+1))
-		io.WriteString(conn, string(cmd)+data)
-	}
-	receive := func() (byte, error) {
-		var n uint32
-		if err := binary.Read(conn, binary.BigEndian, &n); err != nil {
-			return 0, err
-		}
-		b := make([]byte, n)
-		_, err := io.ReadFull(conn, b)
-		return b[0], err
-	}
-	steps := []struct {
-		cmd  byte
-		data string
-	}{
-		{'O', "\x00\x00\x00\x06\x00\x00\x01\xff\x00\x00\x00\x00"}, {'C', "localhost\x004\x30\x39127.0.0.1\x00"}, {'H', "client.test\x00"},
-		{'M', "<sender@client.test>\x00"}, {'R', "<x@sink.test>\x00"}, {'L', "From\x00<sender@client.test>\x00"}, {'L', "To\x00x@sink.test\x00"},
-		{'L', "Subject\x00bench\x00"}, {'N', ""}, {'B', strings.Repeat(strings.Repeat("x", 70)+"\r\n", 57)},
-	}
-	for _, s := range steps {
-		send(s.cmd, s.data)
-		if got, err := receive(); err != nil || got != 'O' && got != 'c' && got != 's' {
-			return fmt.Errorf("milter: %q is answered with %q: %w", s.cmd, got, err)
-		}
-	}
-	send('E', "")
-	for signed := false; ; {
-		got, err := receive()
-		if err != nil {
-			return err
-		}
-		signed = signed || got == 'i' || got == 'h'
-		if got == 'a' || got == 'c' {
-			if !signed {
-				return fmt.Errorf("milter: no signature")
-			}
-			return nil
-		}
-	}
 }

@@ -1,0 +1,100 @@
+package address
+
+import "strings"
+
+// Nearly all address lists have nothing in them but addresses without quotes,
+// and display names. What is found in those needs no tokens: the same as
+// [Tokenize] and its readers find, for a fraction of the time.
+
+// maxPlain bounds the lists that are tried.
+const maxPlain = 4096
+
+// span is the place of an address in a list.
+type span struct{ start, end int }
+
+// plainList appends the places of the addresses of a list; false means that
+// there is something else in it, and that nothing is known.
+func plainList(spans []span, value string) ([]span, bool) {
+	if len(value) > maxPlain {
+		return nil, false
+	}
+	for i := 0; ; i++ {
+		a, ok := plainElement(value, i)
+		if !ok || !isPlain(value[a.start:a.end]) {
+			return nil, false
+		}
+		spans = append(spans, a)
+		i = a.end
+		if i < len(value) && value[i] == '>' {
+			i++
+		}
+		if i = skipSpace(value, i); i == len(value) {
+			return spans, true
+		}
+		if value[i] != ',' {
+			return nil, false
+		}
+	}
+}
+
+// plainElement finds the address of the element that begins at i.
+func plainElement(value string, i int) (span, bool) {
+	i = skipSpace(value, i)
+	start := i
+	for ; i < len(value); i++ {
+		switch value[i] {
+		case '<':
+			end := strings.IndexByte(value[i:], '>')
+			return span{i + 1, i + end}, end > 0
+		case ',':
+			return bare(value, start, i), true
+		case '"':
+			n := strings.IndexByte(value[i+1:], '"')
+			if n < 0 || strings.IndexByte(value[i+1:i+1+n], '\\') >= 0 {
+				return span{}, false
+			}
+			i += n + 1
+		case '(', ')', '[', ']', '\\', ':', ';', '>':
+			return span{}, false
+		}
+	}
+	return bare(value, start, i), true
+}
+
+// bare is the place of an address without brackets.
+func bare(value string, start, end int) span {
+	for end > start && isSpace(value[end-1]) {
+		end--
+	}
+	return span{start, end}
+}
+
+func skipSpace(s string, i int) int {
+	for i < len(s) && isSpace(s[i]) {
+		i++
+	}
+	return i
+}
+
+// isPlain reports whether an address is one in external form and in internal
+// form as it stands: two dot-atoms (RFC 5322 3.2.3) of ASCII with an '@'
+// between them.
+func isPlain(s string) bool {
+	at, dot := false, true // a dot may not come here
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '.' && !dot:
+			dot = true
+			continue
+		case c == '@' && !at && !dot:
+			at, dot = true, true
+			continue
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-':
+		case !at && strings.IndexByte("#$&'*+/=?^_`{|}~", c) >= 0:
+		default:
+			return false
+		}
+		dot = false
+	}
+	return at && !dot
+}
