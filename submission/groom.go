@@ -19,15 +19,13 @@ func (o *outgoing) complete() {
 	h := &o.header
 	// RFC 5322 3.6: these stand once. A reader might believe another of
 	// two than we have checked.
-	for _, name := range []string{"from", "sender", "date", "message-id", "subject", "mime-version"} {
-		if len(h.find(name)) > 1 {
+	for _, name := range [...]string{"from", "sender", "date", "message-id", "subject", "mime-version"} {
+		if h.count(name) > 1 {
 			o.refuse(554, "5.6.0", "the message has more than one header field "+name+", which must stand once")
 			return
 		}
 	}
-	h.remove("bcc")
-	h.remove("resent-bcc")
-	h.remove("return-path")
+	h.remove("bcc", "resent-bcc", "return-path")
 	if o.h.srv.Groom {
 		o.qualify()
 	}
@@ -40,8 +38,8 @@ func (o *outgoing) complete() {
 	if o.h.srv.Groom {
 		o.addMissing()
 	}
-	if list := h.find(o.authorFields()[0]); len(list) > 0 {
-		if all := address.ListAddresses(list[0].value(), 1); len(all) > 0 {
+	if f := h.get(o.authorFields()[0]); f != nil {
+		if all := address.ListAddresses(f.value(), 1); len(all) > 0 {
 			h.from = all[0]
 		}
 	}
@@ -100,8 +98,10 @@ func (o *outgoing) authorship() {
 		return
 	}
 	for _, name := range o.authorFields() {
-		for _, f := range o.header.find(name) {
-			o.author(f)
+		for i := range o.header.fields {
+			if f := &o.header.fields[i]; f.name == name {
+				o.author(f)
+			}
 			if o.h.Refused() {
 				return
 			}
@@ -124,7 +124,7 @@ func (o *outgoing) author(f *field) {
 		o.refuse(554, "5.6.0", "the header field "+display+" has more than 100 addresses")
 		return
 	}
-	foreign := map[string]bool{}
+	var foreign map[string]bool
 	for _, a := range all {
 		ok, err := o.h.owns(o.ctx, o.s, a)
 		if err != nil {
@@ -132,6 +132,9 @@ func (o *outgoing) author(f *field) {
 			return
 		}
 		if !ok {
+			if foreign == nil {
+				foreign = map[string]bool{}
+			}
 			foreign[a] = true
 		}
 	}
@@ -165,11 +168,11 @@ func (o *outgoing) replaceAuthor(f *field, foreign map[string]bool) {
 // dropSender removes a Sender that says no more than From does (RFC 5322
 // 3.6.2).
 func (o *outgoing) dropSender() {
-	from, sender := o.header.find("from"), o.header.find("sender")
-	if len(from) != 1 || len(sender) != 1 {
+	from, sender := o.header.get("from"), o.header.get("sender")
+	if from == nil || sender == nil { // neither stands twice
 		return
 	}
-	a, b := address.ListAddresses(from[0].value(), 2), address.ListAddresses(sender[0].value(), 2)
+	a, b := address.ListAddresses(from.value(), 2), address.ListAddresses(sender.value(), 2)
 	if len(a) == 1 && len(b) == 1 && strings.EqualFold(a[0], b[0]) {
 		o.header.remove("sender")
 	}

@@ -30,6 +30,7 @@ import (
 // The agent itself is the real one, from the first byte of a client on.
 type house struct {
 	t     testing.TB
+	env   *service.Env
 	hooks *service.Hooks
 	auth  *authtest.Server
 	log   *lockedBuffer
@@ -113,8 +114,8 @@ func newHouse(t testing.TB, settings ...string) *house {
 	h.serve("public/cleanup", h.cleanup)
 	h.serve("private/anvil", h.answers(h.anvil))
 	h.serve("private/rewrite", h.answers(h.trivialRewrite))
-	h.hooks, err = prepare(&service.Env{Config: cfg, Log: maillog.NewWriter(h.log, "submission"), Service: "submission",
-		Program: "submission", QueueDir: dir})
+	h.env = &service.Env{Config: cfg, Log: maillog.NewWriter(h.log, "submission"), Service: "submission", Program: "submission", QueueDir: dir}
+	h.hooks, err = prepare(h.env)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,8 @@ import (
 const (
 	maxFields = 2000
 	maxHeader = 1 << 20
+	// keepHeader is how much memory a header leaves to the next one.
+	keepHeader = 32 << 10
 )
 
 // outgoing is the content of one message. Its header is collected, checked and
@@ -28,6 +30,7 @@ type outgoing struct {
 	ctx     context.Context
 	scanner mime.Scanner
 	first   sink
+	queue   queueSink
 	header  header
 	size    int
 	lines   int // of the header
@@ -35,11 +38,18 @@ type outgoing struct {
 	started bool // the header has gone on
 }
 
+// newOutgoing returns one for the next message, in memory that messages before
+// it have used.
 func newOutgoing(ctx context.Context, h *session, s *smtpserver.Session) *outgoing {
-	o := &outgoing{h: h, s: s, ctx: ctx}
+	o, _ := h.srv.used.Get().(*outgoing)
+	if o == nil {
+		o = &outgoing{}
+	}
+	o.h, o.s, o.ctx = h, s, ctx
 	// One more than the limit shows what is over it.
-	o.scanner.Reset(&events{o}, mime.Limits{Header: h.srv.HeaderSize + 1, Plain: true})
-	o.first = &queueSink{h: h}
+	o.scanner.Reset((*events)(o), mime.Limits{Header: h.srv.HeaderSize + 1, Plain: true})
+	o.queue = queueSink{h: h}
+	o.first = &o.queue
 	if h.pass != nil {
 		o.first = &passSink{h.pass}
 	}
@@ -49,6 +59,19 @@ func newOutgoing(ctx context.Context, h *session, s *smtpserver.Session) *outgoi
 	return o
 }
 
+// release ends the use of what a message had. What a large header took is left
+// to the collector.
+func (o *outgoing) release() {
+	srv := o.h.srv
+	if cap(o.header.text) > keepHeader {
+		return
+	}
+	o.header.forget()
+	*o = outgoing{scanner: o.scanner, header: o.header}
+	o.scanner.Reset(nil, mime.Limits{})
+	srv.used.Put(o)
+}
+
 // line takes a line of the message, or a part of one.
 func (o *outgoing) line(b []byte, eol bool) {
 	// Cleanup makes blanks of stray line ends, and what is signed must be
@@ -56,7 +79,13 @@ func (o *outgoing) line(b []byte, eol bool) {
 	if bytes.IndexByte(b, '\r') >= 0 || bytes.IndexByte(b, '\n') >= 0 {
 		b = noLineEnds(b)
 	}
-	if !o.started && !o.partial {
+	if o.started { // nobody looks for anything in the body
+		if !o.h.Refused() {
+			o.first.body(b, eol)
+		}
+		return
+	}
+	if !o.partial {
 		o.lines++
 		if o.lines == 1 {
 			b = intake.MailboxLine(b)
@@ -107,14 +136,13 @@ func (o *outgoing) failed(err error) {
 	o.refuse(451, "4.3.0", "the message cannot be processed now; please try again later")
 }
 
-// events gets what the scanner finds.
-type events struct{ o *outgoing }
+// events is what the scanner tells.
+type events outgoing
 
 // Header implements mime.Handler.
 func (e *events) Header(_ mime.Class, text []byte) error {
-	o := e.o
-	n := mime.HeaderName(text)
-	name := strings.ToLower(string(text[:n]))
+	o := (*outgoing)(e)
+	name := lowerName(text[:mime.HeaderName(text)])
 	if len(text) > o.h.srv.HeaderSize {
 		o.refuse(552, "5.3.4", fmt.Sprintf("the header field %s is longer than %d bytes", shorten(name, 60), o.h.srv.HeaderSize))
 	}
@@ -122,14 +150,14 @@ func (e *events) Header(_ mime.Class, text []byte) error {
 		o.refuse(552, "5.3.4", fmt.Sprintf("the header of the message is too long: more than %d fields or %d bytes", maxFields, maxHeader))
 	}
 	if !o.h.Refused() {
-		o.header.fields = append(o.header.fields, field{name, bytes.Clone(text)})
+		o.header.keep(name, text)
 	}
 	return nil
 }
 
 // HeaderEnd implements mime.Handler.
 func (e *events) HeaderEnd() error {
-	o := e.o
+	o := (*outgoing)(e)
 	o.started = true
 	if !o.h.Refused() {
 		o.complete()
@@ -141,14 +169,14 @@ func (e *events) HeaderEnd() error {
 	if err := o.first.header(o.ctx, &o.header); err != nil {
 		o.failed(err)
 	}
-	o.header = header{}
+	o.header.forget()
 	return nil
 }
 
 // Body implements mime.Handler.
 func (e *events) Body(line []byte, eol bool) error {
-	if !e.o.h.Refused() {
-		e.o.first.body(line, eol)
+	if o := (*outgoing)(e); !o.h.Refused() {
+		o.first.body(line, eol)
 	}
 	return nil
 }

@@ -9,7 +9,7 @@ type passSink struct{ p *passed }
 func (q *passSink) header(ctx context.Context, h *header) error {
 	p := q.p
 	o := p.h.out
-	if n := len(h.find("received")); n > p.h.srv.HopLimit {
+	if n := h.count("received"); n > p.h.srv.HopLimit {
 		o.refuse(554, "5.4.0", "too many hops")
 		return nil
 	}

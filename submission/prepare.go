@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/user"
 	"strconv"
+	"sync"
 
 	"github.com/posthouse-mail/posthouse/pkg/authclient"
 	"github.com/posthouse-mail/posthouse/pkg/intake"
@@ -19,7 +20,8 @@ type server struct {
 	params
 	users   *accounts // nil if nobody can tell more than that a login is right
 	signers []stage
-	relay   *relay // nil where messages go to the queue
+	relay   *relay    // nil where messages go to the queue
+	used    sync.Pool // of *outgoing
 }
 
 // users tells who a login is.
@@ -32,6 +34,17 @@ type stage func(next sink) sink
 
 // prepare reads the configuration and opens the tables, before the jail.
 func prepare(env *service.Env) (*service.Hooks, error) {
+	srv, err := open(env)
+	if err != nil {
+		return nil, err
+	}
+	hooks := srv.Hooks(func() smtpserver.Handler { return &session{Session: srv.Session(), srv: srv} })
+	changed := hooks.Changed
+	hooks.Changed = func() bool { return changed() || srv.relay.changed() }
+	return hooks, nil
+}
+
+func open(env *service.Env) (*server, error) {
 	srv := &server{}
 	if err := env.Config.Fill(&srv.params); err != nil {
 		return nil, err
@@ -62,10 +75,7 @@ func prepare(env *service.Env) (*service.Hooks, error) {
 	if srv.relay != nil {
 		o.FutureRelease = 0
 	}
-	hooks := srv.Hooks(func() smtpserver.Handler { return &session{Session: srv.Session(), srv: srv} })
-	changed := hooks.Changed
-	hooks.Changed = func() bool { return changed() || srv.relay.changed() }
-	return hooks, nil
+	return srv, nil
 }
 
 // enterPublic keeps the group that may enter the directory of cleanup's socket,

@@ -213,7 +213,10 @@ func (h *session) End(ctx context.Context, s *smtpserver.Session, info smtpwire.
 
 // Reset forgets a message.
 func (h *session) Reset(s *smtpserver.Session) {
-	h.out = nil
+	if h.out != nil {
+		h.out.release()
+		h.out = nil
+	}
 	h.dropPassed()
 	h.Session.Reset(s)
 }

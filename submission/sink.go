@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"strings"
 )
@@ -17,77 +16,6 @@ type sink interface {
 	body(line []byte, eol bool)
 	// end is the end of the message. An error refuses it for now.
 	end(ctx context.Context) error
-}
-
-// header is the header of a message on its way through the stages.
-type header struct {
-	// slots are fields in front of all others whose text is known only at
-	// the end: until then it has the right length in each line.
-	slots []*slot
-	// trace are the lines of the Received field.
-	trace []string
-	// fields are the fields, folded lines joined by LF, without line end.
-	fields []field
-	// from is the address of the author, or of who passes the message on.
-	from string
-}
-
-// slot is a field, its lines joined by LF.
-type slot struct{ text string }
-
-type field struct {
-	name string // lower case
-	text []byte
-}
-
-// value is what stands behind the colon.
-func (f *field) value() string {
-	return string(f.text[bytes.IndexByte(f.text, ':')+1:])
-}
-
-// find returns the fields of a name.
-func (h *header) find(name string) []*field {
-	var list []*field
-	for i := range h.fields {
-		if h.fields[i].name == name {
-			list = append(list, &h.fields[i])
-		}
-	}
-	return list
-}
-
-func (h *header) has(name string) bool { return len(h.find(name)) > 0 }
-
-// add appends a field.
-func (h *header) add(name, value string) {
-	h.fields = append(h.fields, field{strings.ToLower(name), []byte(name + ": " + value)})
-}
-
-// remove takes the fields of a name out.
-func (h *header) remove(name string) {
-	keep := h.fields[:0]
-	for _, f := range h.fields {
-		if f.name != name {
-			keep = append(keep, f)
-		}
-	}
-	h.fields = keep
-}
-
-// lines gives the lines of the header behind its slots.
-func (h *header) lines(yield func([]byte) bool) {
-	for _, line := range h.trace {
-		if !yield([]byte(line)) {
-			return
-		}
-	}
-	for _, f := range h.fields {
-		for line := range bytes.SplitSeq(f.text, []byte("\n")) {
-			if !yield(line) {
-				return
-			}
-		}
-	}
 }
 
 // queueSink is cleanup.

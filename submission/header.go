@@ -1,0 +1,144 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+)
+
+// header is the header of a message on its way through the stages.
+type header struct {
+	// slots are fields in front of all others whose text is known only at
+	// the end: until then it has the right length in each line.
+	slots []*slot
+	// trace are the lines of the Received field.
+	trace []string
+	// fields are the fields, folded lines joined by LF, without line end.
+	fields []field
+	// from is the address of the author, or of who passes the message on.
+	from string
+	// text is the memory of the fields as they came.
+	text []byte
+}
+
+// slot is a field, its lines joined by LF.
+type slot struct{ text string }
+
+type field struct {
+	name string // lower case
+	text []byte
+}
+
+// value is what stands behind the colon.
+func (f *field) value() string {
+	return string(f.text[bytes.IndexByte(f.text, ':')+1:])
+}
+
+// maxNameKnown is longer than any name that lowerName knows.
+const maxNameKnown = 32
+
+// lowerName returns the name of a field in lower case, without memory of its own
+// for those that nearly all fields have.
+func lowerName(name []byte) string {
+	var room [maxNameKnown]byte
+	if len(name) > len(room) {
+		return strings.ToLower(string(name))
+	}
+	low := room[:len(name)]
+	for i, c := range name {
+		if c >= 'A' && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		low[i] = c
+	}
+	for _, known := range [...]string{"from", "to", "subject", "date", "message-id", "mime-version", "content-type",
+		"content-transfer-encoding", "user-agent", "x-mailer", "content-language", "cc", "bcc", "reply-to", "sender",
+		"in-reply-to", "references", "received", "return-path", "content-disposition", "autocrypt", "organization"} {
+		if string(low) == known {
+			return known
+		}
+	}
+	return string(low)
+}
+
+// keep adds a field as it came.
+func (h *header) keep(name string, text []byte) {
+	start := len(h.text)
+	h.text = append(h.text, text...)
+	// What grows later must not write over the next one.
+	h.fields = append(h.fields, field{name, h.text[start:len(h.text):len(h.text)]})
+}
+
+// forget makes the header empty and keeps its memory.
+func (h *header) forget() {
+	clear(h.fields)
+	*h = header{fields: h.fields[:0], text: h.text[:0]}
+}
+
+// get returns the first field of a name, nil if there is none.
+func (h *header) get(name string) *field {
+	for i := range h.fields {
+		if h.fields[i].name == name {
+			return &h.fields[i]
+		}
+	}
+	return nil
+}
+
+func (h *header) has(name string) bool { return h.get(name) != nil }
+
+// count returns how many fields of a name there are.
+func (h *header) count(name string) int {
+	n := 0
+	for i := range h.fields {
+		if h.fields[i].name == name {
+			n++
+		}
+	}
+	return n
+}
+
+// add appends a field.
+func (h *header) add(name, value string) {
+	h.fields = append(h.fields, field{strings.ToLower(name), []byte(name + ": " + value)})
+}
+
+// remove takes the fields of some names out.
+func (h *header) remove(names ...string) {
+	keep := h.fields[:0]
+	for _, f := range h.fields {
+		wanted := true
+		for _, name := range names {
+			wanted = wanted && f.name != name
+		}
+		if wanted {
+			keep = append(keep, f)
+		}
+	}
+	clear(h.fields[len(keep):])
+	h.fields = keep
+}
+
+// lines gives the lines of the header behind its slots.
+func (h *header) lines(yield func([]byte) bool) {
+	for _, line := range h.trace {
+		if !yield([]byte(line)) {
+			return
+		}
+	}
+	for i := range h.fields {
+		rest := h.fields[i].text
+		for {
+			end := bytes.IndexByte(rest, '\n')
+			if end < 0 {
+				break
+			}
+			if !yield(rest[:end]) {
+				return
+			}
+			rest = rest[end+1:]
+		}
+		if !yield(rest) {
+			return
+		}
+	}
+}
