@@ -47,17 +47,19 @@ func (h *Session) OwnedBy(ctx context.Context, u *authclient.User, login, addr s
 		}
 		return false, nil
 	}
-	own := []string{login}
-	if u != nil {
-		own = append(append(append(own, u.Login), u.Aliases...), u.SendAs...)
+	if h.srv.covered(addr, login) {
+		return true, nil
 	}
-	return h.srv.covered(addr, own), nil
+	if u == nil {
+		return false, nil
+	}
+	return h.srv.covered(addr, u.Login) || h.srv.covered(addr, u.Aliases...) || h.srv.covered(addr, u.SendAs...), nil
 }
 
 // covered reports whether an address is one of a list, or a subaddress of one.
 // "@domain" in the list stands for all addresses of a domain; a plain account
 // name for that account in our own domain.
-func (srv *Server) covered(addr string, list []string) bool {
+func (srv *Server) covered(addr string, list ...string) bool {
 	local, domain, ok := cut(addr)
 	bare, _ := keys.SplitExtension(local, srv.Delimiter)
 	for _, own := range list {

@@ -92,6 +92,9 @@ func (srv *Server) unlisted(ctx context.Context, other, addr, class string) (sta
 			return full, err
 		}
 	}
+	if !srv.listed(r.Class()) && r.Transport != "error" {
+		return status.Status{}, nil // whatever it becomes, nobody has a list of who is there
+	}
 	known, err := srv.rewritten(ctx, r.Recipient, sender)
 	if known || err != nil {
 		return status.Status{}, err
@@ -112,16 +115,17 @@ func (srv *Server) unlisted(ctx context.Context, other, addr, class string) (sta
 		return res.Found, err
 	}
 	code, what := 0, ""
-	switch {
-	case r.Class() == rewrite.ClassAlias:
+	switch class := r.Class(); {
+	case !srv.listed(class):
+	case class == rewrite.ClassAlias:
 		code, what = srv.CodeAlias, "virtual alias"
-	case r.Class() == rewrite.ClassVirtual && !srv.maps.mailbox.Empty():
+	case class == rewrite.ClassVirtual:
 		known, err = find(srv.maps.mailbox)
 		code, what = srv.CodeVirtual, "virtual mailbox"
-	case r.Class() == rewrite.ClassLocal && !srv.maps.local.Empty():
+	case class == rewrite.ClassLocal:
 		known, err = find(srv.maps.local)
 		code, what = srv.CodeLocal, "local recipient"
-	case r.Class() == rewrite.ClassRelay && !srv.maps.relay.Empty():
+	case class == rewrite.ClassRelay:
 		known, err = find(srv.maps.relay)
 		code, what = srv.CodeRelayRcpt, "relay recipient"
 	}
@@ -132,6 +136,21 @@ func (srv *Server) unlisted(ctx context.Context, other, addr, class string) (sta
 		return srv.noSuch(addr, class, code, "5.1.1", srv.unknownUser(what)), nil
 	}
 	return status.Status{}, nil
+}
+
+// listed reports whether there is a list of the addresses in domains of a class.
+func (srv *Server) listed(class rewrite.Flags) bool {
+	switch class {
+	case rewrite.ClassAlias:
+		return true
+	case rewrite.ClassVirtual:
+		return !srv.maps.mailbox.Empty()
+	case rewrite.ClassLocal:
+		return !srv.maps.local.Empty()
+	case rewrite.ClassRelay:
+		return !srv.maps.relay.Empty()
+	}
+	return false
 }
 
 // overQuota refuses mail for a mailbox that is full, as far as authd knows.
