@@ -90,7 +90,7 @@ func (s *server) session(ctx context.Context, conn net.Conn) error {
 		if err != nil {
 			return fmt.Errorf("receive request: %w", err)
 		}
-		if req.Value("request") == anvilclient.Spend && !s.maySpend(cred.UID) {
+		if r := req.Value("request"); (r == anvilclient.Spend || r == anvilclient.Unspend) && !s.maySpend(cred.UID) {
 			return fmt.Errorf("refused to count for process %d of uid %d, which is not submission", cred.PID, cred.UID)
 		}
 		if err := c.Send(s.answer(p, req, time.Now())); err != nil {
@@ -128,9 +128,13 @@ func (s *server) leave(pid int) {
 
 func (s *server) answer(p *process, req ipc.List, now time.Time) ipc.List {
 	ident, event := req.Value("ident"), req.Value("request")
-	if event == anvilclient.Spend {
+	switch event {
+	case anvilclient.Spend, anvilclient.Unspend:
 		s.mu.Lock()
 		defer s.mu.Unlock()
+		if event == anvilclient.Unspend {
+			return s.usage.unspend(req, now.Unix())
+		}
 		return s.usage.spend(req, now.Unix())
 	}
 	kind, ok := kindOf(event)

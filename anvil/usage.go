@@ -123,6 +123,58 @@ func (u *usage) spend(req ipc.List, t int64) ipc.List {
 			use[i].now[k] += n
 		}
 	}
+	reply := ipc.List{}.Int("status", 0)
+	if ahead := min(small(req, "ahead"), anvilclient.MaxAhead); ahead > 0 {
+		more := use.ahead(ahead, limits, t)
+		reply = reply.Int("ahead_messages", int64(more[countMessages])).
+			Int("ahead_recipients", int64(more[countRecipients])).Int("time", t)
+	}
+	return reply
+}
+
+// aheadPart is which part of the room below a limit may be counted ahead: so
+// little that another server of the same user does not come to the limit early.
+const aheadPart = 32
+
+// ahead counts up to n more of each kind.
+func (use *userUse) ahead(n int, limits [len(windows)][numCounted]int, t int64) (more [numCounted]int) {
+	for k := range more {
+		more[k] = n
+		for i := range use {
+			if limit := limits[i][k]; limit > 0 {
+				more[k] = min(more[k], (limit-use[i].used(k, t, windows[i].length))/aheadPart)
+			}
+		}
+		more[k] = max(0, more[k])
+		for i := range use {
+			use[i].now[k] += more[k]
+		}
+	}
+	return more
+}
+
+// unspend takes back what was counted ahead and not used, from the spans in
+// which it was counted.
+func (u *usage) unspend(req ipc.List, t int64) ipc.List {
+	use := u.users[req.Value("ident")]
+	at, err := req.GetInt("time")
+	if use == nil || err != nil {
+		return ipc.List{}.Int("status", -1)
+	}
+	u.dirty = true
+	for i := range use {
+		w, length := &use[i], windows[i].length
+		w.advance(t, length)
+		for k, name := range countedNames() {
+			n := min(small(req, name), 2*anvilclient.MaxAhead)
+			switch at - at%length {
+			case w.start:
+				w.now[k] = max(0, w.now[k]-n)
+			case w.start - length:
+				w.before[k] = max(0, w.before[k]-n)
+			}
+		}
+	}
 	return ipc.List{}.Int("status", 0)
 }
 

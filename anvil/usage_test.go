@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"strconv"
 	"testing"
 
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
@@ -46,6 +47,58 @@ func TestSpend(t *testing.T) {
 	}
 	if r := u.spend(ipc.List{}.Str("ident", "").Int("messages", 1), start); r.Value("status") != "-1" {
 		t.Errorf("%v", r)
+	}
+}
+
+// TestAhead: what is counted ahead counts, is a small part of the room, and can
+// be taken back.
+func TestAhead(t *testing.T) {
+	const start = 1000 * 86400
+	for _, c := range []struct {
+		name           string
+		limits         []string
+		messages, rcpt int // granted of 64
+	}{
+		{"no limits", nil, 64, 64},
+		{"far limits", []string{"messages_hour", "100000", "recipients_day", "100000"}, 64, 64},
+		{"near limits", []string{"messages_hour", "100", "recipients_day", "33", "recipients_hour", "1000"}, 3, 1},
+		{"at the limit", []string{"messages_hour", "1", "messages_day", "100000"}, 0, 64},
+	} {
+		u := newUsage()
+		r := use(u, start, 1, 1, append([]string{"ahead", "1000"}, c.limits...)...)
+		if r.Value("ahead_messages") != strconv.Itoa(c.messages) || r.Value("ahead_recipients") != strconv.Itoa(c.rcpt) || r.Value("over") != "" {
+			t.Errorf("%s: %v", c.name, r)
+		}
+		want := [numCounted]int{1 + c.messages, 1 + c.rcpt}
+		if got := u.users["me"]; got[0].now != want || got[1].now != want {
+			t.Errorf("%s: %+v", c.name, got)
+		}
+	}
+	u := newUsage()
+	use(u, start+3599, 1, 1, "ahead", "10")
+	back := ipc.List{}.Str("ident", "me").Int("messages", 4).Int("recipients", 10).Int("time", start+3599)
+	use(u, start+3600, 1, 1)
+	if r := u.unspend(back, start+3601); r.Value("status") != "0" {
+		t.Errorf("%v", r)
+	}
+	// The hour is another one, the day is not.
+	got := u.users["me"]
+	if got[0].now != [numCounted]int{1, 1} || got[0].before != [numCounted]int{7, 1} || got[1].now != [numCounted]int{8, 2} {
+		t.Errorf("%+v", got)
+	}
+	// Nobody has less than nothing, and what was days ago is no more.
+	u.unspend(back.Int("recipients", 1), start+3601)
+	for range 5 {
+		u.unspend(back, start+3601)
+	}
+	if got[0].before[countRecipients] != 0 || got[1].now != [numCounted]int{} || got[0].now != [numCounted]int{1, 1} {
+		t.Errorf("%+v", got)
+	}
+	u.unspend(back, start+10*86400)
+	for _, bad := range []ipc.List{{}, ipc.List{}.Str("ident", "you").Int("time", start), ipc.List{}.Str("ident", "me").Int("messages", 1)} {
+		if r := u.unspend(bad, start); r.Value("status") != "-1" {
+			t.Errorf("%v: %v", bad, r)
+		}
 	}
 }
 

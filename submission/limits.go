@@ -41,7 +41,7 @@ func (h *session) spend(ctx context.Context, s *smtpserver.Session, sender strin
 	if h.limits.Limits == (anvilclient.Limits{}) {
 		return status.Status{}
 	}
-	v, err := h.srv.Anvil().Spend(ctx, h.limits.ident, messages, recipients, h.limits.Limits)
+	v, err := h.srv.purse.spend(ctx, h.limits, messages, recipients)
 	if err != nil {
 		h.srv.Log().Warn("", "problem talking to server %s: %v", anvilclient.Endpoint, err)
 		return h.RejectSender(s, sender, status.New(451, "4.3.0", "Error: your sending limits cannot be checked now; please try again later"))

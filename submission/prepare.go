@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"sync"
 
+	"github.com/posthouse-mail/posthouse/pkg/anvilclient"
 	"github.com/posthouse-mail/posthouse/pkg/authclient"
 	"github.com/posthouse-mail/posthouse/pkg/intake"
 	"github.com/posthouse-mail/posthouse/pkg/service"
@@ -20,6 +21,7 @@ type server struct {
 	params
 	users   *accounts // nil if nobody can tell more than that a login is right
 	signers []stage
+	purse   *purse
 	relay   *relay    // nil where messages go to the queue
 	used    sync.Pool // of *outgoing
 }
@@ -41,6 +43,7 @@ func prepare(env *service.Env) (*service.Hooks, error) {
 	hooks := srv.Hooks(func() smtpserver.Handler { return &session{Session: srv.Session(), srv: srv} })
 	changed := hooks.Changed
 	hooks.Changed = func() bool { return changed() || srv.relay.changed() }
+	hooks.Drain = srv.purse.close
 	return hooks, nil
 }
 
@@ -56,6 +59,9 @@ func open(env *service.Env) (*server, error) {
 	if srv.Server, err = intake.New(env, intake.Setup{Prefix: "submission_", Adjust: srv.adjust}); err != nil {
 		return nil, err
 	}
+	srv.purse = newPurse(srv.Anvil(), func(err error) {
+		srv.Log().Warn("", "problem talking to server %s: %v", anvilclient.Endpoint, err)
+	})
 	if c := srv.OwnAuth(); c != nil {
 		srv.users = &accounts{users: c}
 	}

@@ -78,7 +78,7 @@ func askSigner(dir, request, want string) int {
 		}
 	case "spend":
 		anvil := anvilclient.New(ipc.NewPool(dir+"/anvil", 10*time.Second))
-		_, err = anvil.Spend(ctx, "you@example.test", 1, 0, anvilclient.Limits{MessagesHour: 1000000})
+		_, err = anvil.Spend(ctx, "you@example.test", 1, 0, 0, anvilclient.Limits{MessagesHour: 1000000})
 	}
 	if got := map[bool]string{true: "yes", false: "no"}[err == nil]; got != want {
 		fmt.Printf("%s: %s (%v), want %s\n", request, got, err, want)
