@@ -110,6 +110,12 @@ const oldTemp = 36 * time.Hour
 // held.
 func (f *folder) examine(r *Report) error {
 	list, _, err := f.readList()
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, uidlist.ErrNoHeader) {
+		// before has told of it, and the index knows what it had.
+		if err = f.compactList(); err == nil {
+			list, _, err = f.readList()
+		}
+	}
 	if err != nil {
 		return err
 	}

@@ -47,6 +47,7 @@ type folder struct {
 	index    *os.File // chunks of st may be in it
 	indexLen int64
 	list     *os.File
+	unsynced bool          // the list has UIDs of messages that others brought
 	scanned  time.Time     // when the directories were last read
 	scanCost time.Duration // how long that took
 	odd      map[uint32]string
@@ -232,7 +233,7 @@ func (f *folder) refreshLocked() (*state, error) {
 	if f.st != nil {
 		ok, err := f.follow()
 		if err == nil && ok && !f.needsScan() {
-			return f.st, nil
+			return f.settled()
 		}
 	}
 	err := f.locked(func() error {
@@ -243,6 +244,19 @@ func (f *folder) refreshLocked() (*state, error) {
 	})
 	if err != nil {
 		return nil, temporary(fmt.Errorf("%s: %w", f.dir, err))
+	}
+	return f.settled()
+}
+
+// settled returns the state when the UIDs that were given to messages found in
+// the directories are on disk: those messages are, so a power cut must not give
+// them others once a client knows these.
+func (f *folder) settled() (*state, error) {
+	if f.unsynced {
+		if err := f.syncList(); err != nil {
+			return nil, temporary(err)
+		}
+		f.unsynced = false
 	}
 	return f.st, nil
 }

@@ -99,6 +99,7 @@ func (f *folder) rewriteList(old *uidlist.List) error {
 		return err
 	}
 	f.closeList()
+	f.unsynced = false
 	n := *st
 	n.limit, n.listSize = list.Limit, int64(len(data))
 	f.publish(&n)

@@ -1,6 +1,7 @@
 package mailstore
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -223,26 +224,38 @@ func (f *folder) mergeList() (map[string]uidlist.Entry, error) {
 	if err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, uidlist.ErrNoHeader) {
 		return nil, err
 	}
+	if errors.Is(err, uidlist.ErrNoHeader) {
+		list.Validity = f.st.validity
+	}
+	f.learn(list)
+	known := f.unknownTo(list)
 	if err != nil || list.Validity != f.st.validity || size < f.st.listSize || list.Damaged > 0 {
 		f.sh.log.Warn("UID list is written anew", "folder", f.dir, "reason", err)
-		known := f.unknownTo(list)
 		return known, f.rewriteList(list)
 	}
 	n := *f.st
-	n.limit = max(n.limit, list.Limit)
 	n.listSize = size
+	f.publish(&n)
+	return known, nil
+}
+
+// learn takes from the UID list which UIDs may have been given, and keywords.
+func (f *folder) learn(list *uidlist.List) {
+	if list == nil || list.Validity != f.st.validity {
+		return
+	}
+	n := *f.st
+	n.limit = max(n.limit, list.Limit)
 	if !f.sh.sameBoot(bootBytes(list.Boot)) {
 		n.next = max(n.next, list.Limit)
 	}
+	n.next = max(n.next, nextOf(list))
 	for i, k := range list.Keywords {
 		if i >= len(n.keywords) || n.keywords[i] == "" {
 			n.applyOther(&changelog.Op{Kind: changelog.Keyword, N: int64(i), Text: k})
 		}
 	}
-	known := f.unknownTo(list)
-	n.next = max(n.next, nextOf(list))
 	f.publish(&n)
-	return known, nil
 }
 
 // unknownTo returns the entries of the list that are newer than the state's
@@ -272,15 +285,9 @@ func nextOf(list *uidlist.List) uint32 {
 func (f *folder) rebuild() error {
 	f.closeList()
 	known := make(map[string]uidlist.Entry)
-	list, size, err := f.readList()
-	made := err != nil
+	list, size, made, err := f.anyList()
 	if err != nil {
-		if !errors.Is(err, os.ErrNotExist) && !errors.Is(err, uidlist.ErrNoHeader) {
-			return err
-		}
-		if list, err = f.firstList(); err != nil {
-			return err
-		}
+		return err
 	}
 	st := &state{validity: list.Validity, id: list.Folder, limit: list.Limit, keywords: list.Keywords,
 		table: index.New(nil), gone: new(history), listSize: size, modseq: 1}
@@ -307,6 +314,26 @@ func (f *folder) rebuild() error {
 		return err
 	}
 	return f.rotate()
+}
+
+// anyList returns the UID list, or a new one, as made says. One that has lost
+// its header counts if the log still tells the UIDVALIDITY.
+func (f *folder) anyList() (list *uidlist.List, size int64, made bool, err error) {
+	list, size, err = f.readList()
+	if errors.Is(err, uidlist.ErrNoHeader) {
+		if log, h, lerr := f.openLog(); lerr == nil {
+			log.Close()
+			f.sh.log.Warn("UID list has lost its header", "folder", f.dir)
+			list.Validity = h.Validity
+			_, err = rand.Read(list.Folder[:])
+			return list, size, false, err
+		}
+	}
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, uidlist.ErrNoHeader) {
+		list, err = f.firstList()
+		return list, 0, true, err
+	}
+	return list, size, false, err
 }
 
 // firstRecent returns from which UID on messages are recent: those that no

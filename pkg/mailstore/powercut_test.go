@@ -3,6 +3,7 @@ package mailstore
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"os"
@@ -91,18 +92,61 @@ func TestPowerCut(t *testing.T) {
 				t.Errorf("%s has the body %q", key, body)
 			}
 		}
-		for _, f := range sh.folders {
-			f.close()
-			if f.index != nil {
-				f.index.Close()
-			}
-		}
-		// Index files that were replaced are closed by the collector.
-		runtime.GC()
-		runtime.GC()
+		letGo(sh)
 		if t.Failed() {
 			return
 		}
 	}
 	t.Logf("%d messages acknowledged", len(tr.made))
+}
+
+// letGo closes all files, so that the file system can be unmounted.
+func letGo(sh *Shared) {
+	for _, f := range sh.folders {
+		f.close()
+		if f.index != nil {
+			f.index.Close()
+		}
+	}
+	// Index files that were replaced are closed by the collector.
+	runtime.GC()
+	runtime.GC()
+}
+
+// TestPowerCutAfterASession: the UIDs that a session has seen of messages which
+// were delivered are still theirs after a power cut.
+func TestPowerCutAfterASession(t *testing.T) {
+	d := newDisk(t)
+	root := filepath.Join(d.At, "Maildir")
+	seen := map[string]uint32{}
+	for round := range 5 {
+		sh := NewShared(new(safefile.FS), slog.New(slog.NewTextHandler(testLog{t}, nil)))
+		sh.boot = fmt.Sprintf("%08d-0000-0000-0000-000000000000", round)
+		s := openWith(t, root, Options{Shared: sh})
+		m := selectBox(t, s, "INBOX")
+		for n := range 3 {
+			_, err := s.Deliver(t.Context(), Delivery{Fill: func(w io.Writer) error { _, err := io.WriteString(w, message(n)); return err }})
+			if err == nil {
+				_, err = m.Sync(SyncOptions{})
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		for n := range m.Len() {
+			msg, _ := m.Message(n + 1)
+			if was, ok := seen[msg.Base]; ok && was != msg.UID {
+				t.Errorf("%s has UID %d, had %d", msg.Base, msg.UID, was)
+			}
+			seen[msg.Base] = msg.UID
+		}
+		if m.Len() != 3*(round+1) {
+			t.Errorf("%d messages after round %d", m.Len(), round)
+		}
+		testkit.Cut(t, d)
+		m.Close()
+		letGo(sh)
+		d.Unmount(t)
+		d.Mount(t)
+	}
 }

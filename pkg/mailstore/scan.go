@@ -159,6 +159,7 @@ func (f *folder) scanWith(known map[string]uidlist.Entry) error {
 	if err != nil {
 		return err
 	}
+	f.unsynced = f.unsynced || len(names) > 0
 	ops = f.addNew(ops, names, known)
 	ops = append(ops, changelog.Op{Kind: changelog.Stamp, Text: s.String()})
 	rest, err := f.write(ops)

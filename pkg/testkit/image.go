@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ import (
 // its power, and benchmarks have a file system as servers have it.
 type Image struct {
 	File, At string
+	loop     string // the device while it is mounted
 }
 
 // CanMount returns why no image can be mounted here, or nil.
@@ -68,19 +70,49 @@ func (i *Image) Mount(t testing.TB) {
 	if out, err := exec.Command("mount", "-t", "ext4", "-o", "loop", i.File, i.At).CombinedOutput(); err != nil {
 		t.Fatalf("mount: %v\n%s", err, out)
 	}
+	i.loop = loopMounts()[i.At]
 }
 
-// Unmount waits until nobody uses it any more.
+// loopMounts are the mounts of loop devices in this mount namespace, device by
+// directory.
+func loopMounts() map[string]string {
+	text, _ := os.ReadFile("/proc/self/mounts")
+	found := map[string]string{}
+	for line := range strings.Lines(string(text)) {
+		if f := strings.Fields(line); len(f) > 1 && strings.HasPrefix(f[0], "/dev/loop") {
+			found[f[1]] = f[0]
+		}
+	}
+	return found
+}
+
+// LetGoOfImages unmounts, in a mount namespace that is new, the images of
+// others, which could not be mounted anew as long as a copy is there.
+func LetGoOfImages() {
+	for at := range loopMounts() {
+		_ = unix.Unmount(at, unix.MNT_DETACH)
+	}
+}
+
+// Unmount waits until nobody uses it any more, in any mount namespace: what is
+// mounted again before that is the same file system, with its power cut.
 func (i *Image) Unmount(t testing.TB) {
 	t.Helper()
 	var err error
 	for range 6000 {
-		if err = unix.Unmount(i.At, 0); err == nil || err == unix.EINVAL {
+		err = unix.Unmount(i.At, 0)
+		if (err == nil || err == unix.EINVAL) && !i.inUse() {
 			return
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	t.Errorf("umount %s: %v", i.At, err)
+	t.Errorf("umount %s: %v; in use elsewhere: %t", i.At, err, i.inUse())
+}
+
+// inUse reports whether the loop device still has the file.
+func (i *Image) inUse() bool {
+	text, err := os.ReadFile(filepath.Join("/sys/block", filepath.Base(i.loop), "loop/backing_file"))
+	return err == nil && strings.HasPrefix(strings.TrimSpace(string(text)), i.File)
 }
 
 // goingDown is XFS_IOC_GOINGDOWN, which ext4 knows too: with flag 2 the file

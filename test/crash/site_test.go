@@ -55,6 +55,9 @@ func newSite(t testing.TB, p plan) *site {
 	}
 	if p.queueMB == 0 {
 		p.queueMB = 96
+		if p.oneFS {
+			p.queueMB += max(p.boxesMB, 300)
+		}
 	}
 	s := &site{t: t, bin: testkit.Bin(t), ledger: newLedger(t, p.seed), sink: newSink(t), fig: &figures{Fault: p.fault, Seed: p.seed}}
 	if p.oneFS {

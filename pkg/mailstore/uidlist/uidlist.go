@@ -136,7 +136,8 @@ const maxLine = 64 << 10
 func Parse(data []byte) (*List, error) { return Read(bytes.NewReader(data)) }
 
 // Read reads the file. Lines that are damaged are counted and left out; of
-// two lines about one UID or one name the first counts.
+// two lines about one UID or one name the first counts. With ErrNoHeader comes
+// what the other lines say.
 func Read(r io.Reader) (*List, error) {
 	l := new(List)
 	byUID := make(map[uint32]int)
@@ -164,7 +165,7 @@ func Read(r io.Reader) (*List, error) {
 		}
 	}
 	if l.Validity == 0 {
-		return nil, ErrNoHeader
+		return l, ErrNoHeader
 	}
 	return l, nil
 }
