@@ -48,6 +48,8 @@ type readerModel struct {
 
 	// forgets says that flags and expunges may be as before after a fault.
 	forgets bool
+	// strict says that what was refused is not done later.
+	strict bool
 	// What is answered without power comes of a kernel that goes on without
 	// its disk, and counts for nothing.
 	power *atomic.Int64
@@ -133,6 +135,10 @@ func (m *readerModel) added(l *letter, box string, validity, uid uint32, began i
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	h := &held{box: box, uid: uid, state: m.result(began, err)}
+	if m.strict && errors.Is(err, errNo) {
+		l.ended = l.ended || len(l.held) == 0
+		return // a copy that comes all the same is a ghost
+	}
 	h.at = fmt.Sprintf("%s, power %d", time.Now().Format("15:04:05.000000"), m.power.Load())
 	if h.state == unsure && len(l.held) == 0 {
 		l.ended = true // it need not be anywhere
