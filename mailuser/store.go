@@ -14,7 +14,7 @@ import (
 func (u *user) store(c *client) (*mailstore.Store, error) {
 	o := mailstore.Options{
 		Shared: u.shared, Root: c.User.MailDir, Host: c.Settings["myhostname"], User: c.User.Login, Quota: c.User.Quota,
-		CacheVersion: imapserver.CacheVersion, SpecialUse: map[string]string{}, Subscribe: true,
+		CacheVersion: imapserver.CacheVersion, SpecialUse: map[string]string{}, Subscribe: true, SyncChanges: c.Settings["mail_fsync"] == "always",
 	}
 	for _, word := range strings.Fields(c.Settings["mail_special_folders"]) {
 		name, use, ok := strings.Cut(word, "=")

@@ -39,7 +39,7 @@
 // imap_append_limit, imap_capability,
 // imap_idle_notify_interval, imap_max_line_length, imap_search_time_limit,
 // imap_timeout,
-// mail_shared_folders, mail_special_folders, and pop3_* of pop3d(8); see
+// mail_fsync, mail_shared_folders, mail_special_folders, and pop3_* of pop3d(8); see
 // postconf(5).
 //
 // # See also

@@ -24,6 +24,7 @@ type sessionParams struct {
 	Special     []string      `param:"mail_special_folders"`
 	Shared      []string      `param:"mail_shared_folders"`
 	Expire      []string      `param:"mail_expire"`
+	Fsync       string        `param:"mail_fsync"`
 	QuotaRules  []string      `param:"quota_rules"`
 	QuotaLevels []string      `param:"quota_warning_levels"`
 
@@ -56,6 +57,7 @@ func sessionSettings(cfg *config.Config) (map[string]string, error) {
 		"fts_index":                 yes[p.FullText],
 		"fts_message_max_size":      strconv.FormatInt(p.MaxText, 10),
 		"mail_expire":               strings.Join(p.Expire, " "),
+		"mail_fsync":                p.Fsync,
 		"quota_rules":               strings.Join(p.QuotaRules, " "),
 		"quota_warning_levels":      strings.Join(p.QuotaLevels, " "),
 		"mail_shared_folders":       strings.Join(p.Shared, " "),

@@ -48,6 +48,11 @@ func rowsMailAccess() []row {
 		{"mail_expire", List, "", "", "sessiond", 'O',
 			"Folders from which old messages are removed when the user logs in, at most once a day, each with the number of days " +
 				"since the message came there: \"Trash=30, Spam=60\". `posthouse mailbox expire` does it at any time."},
+		{"mail_fsync", Enum, "optimized", "optimized always", "sessiond", 'O',
+			"When changes in mailboxes reach the disk, in the manner of Dovecot. Messages are on disk before APPEND, COPY, MOVE or a delivery " +
+				"is confirmed, and removals before POP3's QUIT is. With \"optimized\", flags, keywords and what IMAP clients remove are not " +
+				"waited for: a power cut may undo the last seconds of them. With \"always\" they are on disk too before they are confirmed. There " +
+				"is no \"never\"."},
 		{"mail_shared_folders", List, "", "", "sessiond", 'O',
 			"Maildirs that all users see as folders, each as name=path: \"shared/sales=/srv/mail/sales\". Who may do what there is " +
 				"in their access lists, which IMAP clients set; the files must be accessible to the users' uid or gid."},

@@ -64,7 +64,27 @@ func (m *Mailbox) Store(req StoreRequest) (StoreResult, error) {
 			return res, err
 		}
 	}
+	if m.store.o.SyncChanges {
+		return res, m.SyncChanges()
+	}
 	return res, nil
+}
+
+// SyncChanges returns when the flags and removals of before are on disk, which
+// are in the names of files; keywords without a letter are in the list.
+func (m *Mailbox) SyncChanges() error {
+	errs := make(chan error, 3)
+	for _, sub := range []string{"cur", "new"} {
+		go func() { errs <- m.f.sh.fs.SyncDir(m.f.path(sub)) }()
+	}
+	go func() { errs <- m.f.syncList() }()
+	var err error
+	for range cap(errs) {
+		if serr := <-errs; err == nil {
+			err = serr
+		}
+	}
+	return temporary(err)
 }
 
 // quotaDelta is what a change of flags does to the quota.
@@ -223,6 +243,9 @@ func (m *Mailbox) expunge(uids []uint32, force bool) (done []uint32, err error) 
 		if err != nil {
 			return done, err
 		}
+	}
+	if m.store.o.SyncChanges && len(done) > 0 {
+		return done, m.SyncChanges()
 	}
 	return done, nil
 }

@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 
@@ -89,16 +88,8 @@ func (b *fullBox) open() *Store {
 
 func (b *fullBox) close() {
 	for _, sh := range b.shared {
-		for _, f := range sh.folders {
-			f.closeCache()
-			f.close()
-			if f.index != nil {
-				f.index.Close()
-			}
-		}
+		closeAll(sh)
 	}
-	runtime.GC() // closes index files that were replaced
-	runtime.GC()
 }
 
 func (b *fullBox) deliver(s *Store, n int) error {

@@ -104,6 +104,9 @@ type Options struct {
 	// SpecialUse are folders that are made when the store is opened first:
 	// name to attribute without backslash, such as "Sent": "Sent".
 	SpecialUse map[string]string
+	// SyncChanges has Store and Expunge return when what they did is on disk,
+	// as Append, Copy and Move always do with messages.
+	SyncChanges bool
 	// Subscribe subscribes the user to folders of SpecialUse when made.
 	Subscribe bool
 }

@@ -116,6 +116,10 @@ func (b *inbox) Update(seen, deleted []int) error {
 		if _, err := b.box.Expunge(gone, true); err != nil {
 			return err
 		}
+		// A client that has been told so forgets them, and would get them again.
+		if err := b.box.SyncChanges(); err != nil {
+			return err
+		}
 	}
 	read, err := b.unseen(seen)
 	if err != nil || len(read) == 0 {
