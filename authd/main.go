@@ -87,6 +87,6 @@ import (
 func main() {
 	service.Main(service.Daemon{
 		Name: "authd", Kind: service.Stream, Jail: jail.Auth, Login: true, Submission: true,
-		Solitary: true, Permanent: true, Keeps: true, Prepare: prepare,
+		Solitary: true, Permanent: true, Keeps: true, Calm: true, Prepare: prepare,
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/posthouse-mail/posthouse/pkg/maillog"
+	"github.com/posthouse-mail/posthouse/pkg/pace"
 	"github.com/posthouse-mail/posthouse/pkg/password"
 	"github.com/posthouse-mail/posthouse/pkg/service"
 	lookup "github.com/posthouse-mail/posthouse/pkg/table"
@@ -60,6 +61,7 @@ type server struct {
 	tokens    *tokens      // nil: no OAuth
 	trusted   map[int]bool // uids that may redeem tickets
 	keep      *service.Keep
+	pace      *pace.Governor
 	saltKey   []byte
 	mailUID   int // of users without one, -1 = none
 	mailGID   int
@@ -72,11 +74,14 @@ func prepare(env *service.Env) (*service.Hooks, error) {
 		return nil, err
 	}
 	before := takeState(env.Keep, env.Log)
+	if p.VerifyLimit <= 0 {
+		p.VerifyLimit = env.Pace.Processors()
+	}
 	s, err := newServer(p, env.Log, before)
 	if err != nil {
 		return nil, err
 	}
-	s.keep = env.Keep
+	s.keep, s.pace = env.Keep, env.Pace
 	s.trusted = map[int]bool{0: true}
 	if !env.Jailed {
 		s.trusted[os.Getuid()] = true

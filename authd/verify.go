@@ -135,6 +135,8 @@ func (s *server) checkDummy(ctx context.Context, a attempt, password string) err
 }
 
 func (s *server) slowly(ctx context.Context, a attempt, f func() (bool, error)) (bool, error) {
+	// A hash is made to take long.
+	defer s.pace.Hurry()()
 	if a.suspect {
 		return s.gate.pass(ctx, f)
 	}

@@ -56,5 +56,5 @@ import (
 )
 
 func main() {
-	service.Main(service.Daemon{Name: "imapd", Kind: service.Stream, Jail: jail.Login, LoginLog: true, Prepare: prepare})
+	service.Main(service.Daemon{Name: "imapd", Kind: service.Stream, Jail: jail.Login, LoginLog: true, Calm: true, Prepare: prepare})
 }

@@ -15,6 +15,6 @@ func (u *user) imap(ctx context.Context, c *client) error {
 	defer store.Close()
 	o := imapserver.OptionsFrom(c.Settings)
 	o.Log, o.Parting, o.Deflaters = c.log, c.parting, &u.deflaters
-	o.Indexer, o.Background = &u.indexer, u.ctx
+	o.Indexer, o.Background, o.Pace = &u.indexer, u.ctx, u.pace
 	return imapserver.Serve(ctx, c.conn, c.Start, store, o)
 }

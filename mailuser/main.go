@@ -45,6 +45,7 @@ import (
 	"time"
 
 	"github.com/posthouse-mail/posthouse/pkg/jail"
+	"github.com/posthouse-mail/posthouse/pkg/pace"
 	"github.com/posthouse-mail/posthouse/pkg/worker"
 )
 
@@ -72,6 +73,7 @@ func run(dirs []string) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	u := newUser(ctx)
+	u.pace = pace.New()
 	if _, err := jail.ConfineUser(dirs...); err != nil {
 		return err
 	}

@@ -31,5 +31,6 @@ func (u *user) pop3(ctx context.Context, c *client) error {
 		Log:     func(format string, args ...any) { c.log("info", format, args...) },
 		Warn:    func(format string, args ...any) { c.log("warn", format, args...) },
 		Buffers: &u.pop3Buffers,
+		Pace:    u.pace,
 	})
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/imapserver"
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
 	"github.com/posthouse-mail/posthouse/pkg/mailstore"
+	"github.com/posthouse-mail/posthouse/pkg/pace"
 	"github.com/posthouse-mail/posthouse/pkg/pop3server"
 	"github.com/posthouse-mail/posthouse/pkg/safefile"
 	"github.com/posthouse-mail/posthouse/pkg/session"
@@ -56,6 +57,7 @@ type user struct {
 	pop3Buffers pop3server.Buffers
 	deflaters   imapserver.Deflaters
 	indexer     imapserver.Indexer
+	pace        *pace.Governor
 }
 
 func newUser(ctx context.Context) *user {

@@ -50,5 +50,5 @@ import (
 )
 
 func main() {
-	service.Main(service.Daemon{Name: "pop3d", Kind: service.Stream, Jail: jail.Login, LoginLog: true, Prepare: prepare})
+	service.Main(service.Daemon{Name: "pop3d", Kind: service.Stream, Jail: jail.Login, LoginLog: true, Calm: true, Prepare: prepare})
 }

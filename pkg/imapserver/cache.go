@@ -141,6 +141,7 @@ func (f *fetching) lookAhead(bunch []numbered) lookedAt {
 	if len(todo) < aheadLeast {
 		return nil
 	}
+	defer f.c.o.Pace.Hurry()()
 	found := make([]seen, len(todo))
 	var next atomic.Int32
 	var wg sync.WaitGroup

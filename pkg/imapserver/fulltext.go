@@ -39,6 +39,7 @@ func (c *conn) lookUp(k *key, files int) bool {
 		return false
 	}
 	defer ix.Close()
+	defer c.o.Pace.Hurry()()
 	for _, t := range texts {
 		if t.fuzzy != nil {
 			t.scores = ix.Fuzzy(c.ctx, t.fuzzy)

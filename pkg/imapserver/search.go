@@ -262,6 +262,9 @@ func (c *conn) findInFiles(k *key, open []hit, p *progress) ([]hit, error) {
 		p.add(len(part))
 		return part
 	}
+	if len(open) > batchSize {
+		defer c.o.Pace.Hurry()()
+	}
 	for range min(runtime.GOMAXPROCS(0), (len(open)+batchSize-1)/batchSize) {
 		wg.Add(1)
 		go func() {

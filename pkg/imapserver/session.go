@@ -27,6 +27,7 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/imapwire"
 	"github.com/posthouse-mail/posthouse/pkg/mailstore"
 	"github.com/posthouse-mail/posthouse/pkg/nowait"
+	"github.com/posthouse-mail/posthouse/pkg/pace"
 	"github.com/posthouse-mail/posthouse/pkg/session"
 )
 
@@ -45,6 +46,8 @@ type Options struct {
 	FullText     bool          // fts_index
 	MaxText      int64         // fts_message_max_size
 	Indexer      *Indexer      // keeps the full-text indexes; nil: nobody does
+	// Pace is asked for all processors by commands that have use for them.
+	Pace *pace.Governor
 	// Background is for what goes on when the session is over; nil: it has no
 	// end.
 	Background context.Context
@@ -274,7 +277,9 @@ func (c *conn) waitCommand() error {
 			return err
 		}
 	}
-	return c.dec.Next()
+	err := c.dec.Next()
+	c.o.Pace.Touch()
+	return err
 }
 
 // answer ends a command that has failed; nil is for those that answered

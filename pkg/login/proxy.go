@@ -52,6 +52,7 @@ func (c *Conn) toWorker() {
 	var small [idleBuffer]byte
 	for {
 		n, err := c.Conn.Read(small[:])
+		c.srv.pace.Touch()
 		if n > 0 {
 			if _, werr := c.worker.Write(small[:n]); werr != nil {
 				return
@@ -113,6 +114,7 @@ func (c *Conn) forward(r *session.Reader) (int, error) {
 	buf := c.srv.buffers.Get().(*[]byte)
 	defer c.srv.buffers.Put(buf)
 	n, err := r.Read(*buf)
+	c.srv.pace.Touch()
 	if n > 0 {
 		c.raw.SetWriteDeadline(time.Now().Add(writeLimit))
 		if _, werr := c.Conn.Write((*buf)[:n]); werr != nil {

@@ -20,6 +20,7 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
 	"github.com/posthouse-mail/posthouse/pkg/maillog"
 	"github.com/posthouse-mail/posthouse/pkg/nowait"
+	"github.com/posthouse-mail/posthouse/pkg/pace"
 	"github.com/posthouse-mail/posthouse/pkg/service"
 	"github.com/posthouse-mail/posthouse/pkg/session"
 	"github.com/posthouse-mail/posthouse/pkg/tlskeys"
@@ -51,6 +52,7 @@ type Server struct {
 	Log      *maillog.Logger
 
 	auth    *authclient.Client
+	pace    *pace.Governor
 	config  func(ctx context.Context) (*tls.Config, error)
 	buffers sync.Pool
 
@@ -67,7 +69,7 @@ type offer struct {
 
 // New reads the parameters of a login server. It runs before the jail.
 func New(env *service.Env, protocol string) (*Server, error) {
-	s := &Server{Protocol: protocol, Log: env.Log, clients: make(map[netip.Addr]int), mechanisms: make(map[string]offer)}
+	s := &Server{Protocol: protocol, Log: env.Log, pace: env.Pace, clients: make(map[netip.Addr]int), mechanisms: make(map[string]offer)}
 	if err := env.Config.Fill(&s.Params); err != nil {
 		return nil, err
 	}

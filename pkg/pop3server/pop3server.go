@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/posthouse-mail/posthouse/pkg/pace"
 	"github.com/posthouse-mail/posthouse/pkg/smtpwire"
 )
 
@@ -62,6 +63,8 @@ type Options struct {
 	Log func(format string, args ...any)
 	// Warn writes a line about something that is wrong here.
 	Warn func(format string, args ...any)
+	// Pace hears of each command; may be nil.
+	Pace *pace.Governor
 	// Buffers are shared by sessions; may be nil.
 	Buffers *Buffers
 }
@@ -189,6 +192,7 @@ func (s *session) refuse(err error) {
 func (s *session) loop() string {
 	for !s.quit {
 		line, err := s.r.ReadLine(lineLimit)
+		s.opts.Pace.Touch()
 		switch {
 		case errors.Is(err, smtpwire.ErrLineTooLong):
 			s.unknown("Command is too long.")

@@ -30,6 +30,7 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/config"
 	"github.com/posthouse-mail/posthouse/pkg/jail"
 	"github.com/posthouse-mail/posthouse/pkg/maillog"
+	"github.com/posthouse-mail/posthouse/pkg/pace"
 	"github.com/posthouse-mail/posthouse/pkg/safefile"
 )
 
@@ -56,6 +57,9 @@ type Daemon struct {
 	// Brief: what it does for a request is too short to be worth a second
 	// processor, which would be woken for it again and again.
 	Brief bool
+	// Calm: it has one processor while it has little to do, and all of them while
+	// it has more (pkg/pace).
+	Calm bool
 	// Syncs: most of its time goes into making files durable.
 	Syncs bool
 	// Inner: processes that talk to strangers are refused as clients, since
@@ -131,6 +135,8 @@ type Env struct {
 	// Keep has what the process before this one left, for a daemon that says
 	// Keeps; nil without master.
 	Keep *Keep
+	// Pace is that of a daemon that says Calm; nil for others, and may be used.
+	Pace *pace.Governor
 	// StandAlone reports that no master started this process (--listen).
 	StandAlone bool
 }
@@ -142,13 +148,15 @@ func Main(d Daemon) {
 
 // run is Main with an exit status.
 func run(d Daemon, argv []string) int {
+	p := &process{daemon: d, env: &Env{Program: d.Name}}
 	switch {
 	case d.Brief:
 		runtime.GOMAXPROCS(1)
+	case d.Calm:
+		p.env.Pace = pace.New()
 	case d.Syncs:
 		safefile.MoreProcessors()
 	}
-	p := &process{daemon: d, env: &Env{Program: d.Name}}
 	if err := p.start(argv); err != nil {
 		p.env.Log.Fatal("", "%v", err)
 		if p.env.Log == nil || p.opts.listen != "" {

@@ -72,6 +72,7 @@ func (c *unixConn) Wait() bool {
 // Wake implements ipc.Waiter.
 func (c *unixConn) Wake() bool {
 	s := c.session.server
+	s.env.Pace.Touch()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.session.waiting, c.session.served = false, true
@@ -154,6 +155,7 @@ func (s *server) maxSessions() int { return s.set.MaxUse * s.set.ClientLimit }
 
 // begin starts a session.
 func (s *server) begin(conn net.Conn) {
+	s.env.Pace.Touch()
 	c := &session{server: s, conn: conn}
 	s.mu.Lock()
 	s.sessions[c] = struct{}{}

@@ -177,7 +177,8 @@ type imapRow struct {
 
 func imapRows() []imapRow {
 	return []imapRow{
-		{"login, SELECT, LOGOUT a second", imapSessions},
+		{"login, SELECT, LOGOUT a second", func(t testing.TB, s imapSystem) float64 { return imapMany(t, s, 1, *imapLogins) }},
+		{"the same, 10 at a time", func(t testing.TB, s imapSystem) float64 { return imapMany(t, s, 10, *imapLogins) }},
 		{"APPEND of 4 KiB, messages a second", func(t testing.TB, s imapSystem) float64 { return imapAppends(t, s, 1) }},
 		{"APPEND of 4 KiB, 10 connections", func(t testing.TB, s imapSystem) float64 { return imapAppends(t, s, 10) }},
 		{"warm SELECT, ms", onBig("SELECT INBOX")},
@@ -186,20 +187,6 @@ func imapRows() []imapRow {
 		{"warm SEARCH SUBJECT, ms", onFind("SEARCH SUBJECT \"number 19999 \"")},
 		{"warm SEARCH BODY, ms", onFind("SEARCH BODY needle42")},
 	}
-}
-
-func imapSessions(t testing.TB, s imapSystem) float64 {
-	start := time.Now()
-	for range *imapLogins {
-		c, err := imapLogin(s, "you", false)
-		if err != nil {
-			t.Fatalf("%s: %v", s.name, err)
-		}
-		c.timed(t, s, "SELECT INBOX")
-		c.timed(t, s, "LOGOUT")
-		c.Close()
-	}
-	return float64(*imapLogins) / time.Since(start).Seconds()
 }
 
 func imapAppends(t testing.TB, s imapSystem, width int) float64 {

@@ -1,0 +1,98 @@
+package pace
+
+import (
+	"runtime"
+	"testing"
+	"time"
+)
+
+// start makes a Governor of a process with eight processors.
+func start(t *testing.T) *Governor {
+	t.Helper()
+	before := runtime.GOMAXPROCS(8)
+	g := New()
+	t.Cleanup(func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if g.timer != nil {
+			g.timer.Stop()
+		}
+		runtime.GOMAXPROCS(before)
+	})
+	return g
+}
+
+func processors(t *testing.T, g *Governor, want int) {
+	t.Helper()
+	if n := runtime.GOMAXPROCS(0); n != want || g.now != want {
+		t.Errorf("%d processors, and %d are known; want %d", n, g.now, want)
+	}
+}
+
+func TestDecide(t *testing.T) {
+	g := start(t)
+	processors(t, g, 1)
+	g.decide(much - 1)
+	processors(t, g, 1)
+	g.decide(much)
+	processors(t, g, 8)
+	for range calm - 1 {
+		g.decide(little - 1)
+	}
+	g.decide(little) // it is not over
+	for range calm - 1 {
+		g.decide(little - 1)
+	}
+	processors(t, g, 8)
+	g.decide(little - 1)
+	processors(t, g, 1)
+}
+
+func TestHurry(t *testing.T) {
+	g := start(t)
+	one, two := g.Hurry(), g.Hurry()
+	processors(t, g, 8)
+	one()
+	one() // once is enough
+	g.mu.Lock()
+	for range 2 * calm {
+		g.decide(0)
+	}
+	processors(t, g, 8)
+	g.mu.Unlock()
+	two()
+	g.mu.Lock()
+	for range calm {
+		g.decide(0)
+	}
+	processors(t, g, 1)
+	g.mu.Unlock()
+}
+
+// TestWork: a process that is at work gets all processors by itself, and when it
+// rests, one; then nobody looks any more.
+func TestWork(t *testing.T) {
+	g := start(t)
+	g.Touch()
+	for limit := time.Now().Add(30 * time.Second); runtime.GOMAXPROCS(0) == 1; {
+		if time.Now().After(limit) {
+			t.Skip("SKIPPED: got no half of a processor in 30 seconds")
+		}
+	}
+	for limit := time.Now().Add(30 * time.Second); g.watching.Load(); time.Sleep(interval / 4) {
+		if time.Now().After(limit) {
+			t.Fatal("it still looks")
+		}
+	}
+	processors(t, g, 1)
+	g.Touch()
+	if !g.watching.Load() {
+		t.Error("it does not look again")
+	}
+}
+
+func TestNil(t *testing.T) {
+	var g *Governor
+	g.Touch()
+	g.Hurry()()
+}
