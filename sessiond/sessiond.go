@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/posthouse-mail/posthouse/pkg/authclient"
@@ -86,7 +89,8 @@ func loginServers(name string) (map[int]bool, error) {
 	return map[int]bool{uid: true}, nil
 }
 
-// session handles one request, and stays until the session is over.
+// session takes the sessions that a login server brings, one after another. They
+// go on without it.
 func (p *parent) session(ctx context.Context, conn net.Conn) error {
 	cred, err := ipc.PeerCred(conn)
 	if err != nil {
@@ -95,24 +99,66 @@ func (p *parent) session(ctx context.Context, conn net.Conn) error {
 	if !p.peers[cred.UID] {
 		return fmt.Errorf("refused a session from process %d of uid %d, which is no login server", cred.PID, cred.UID)
 	}
-	reply := ipc.NewConn(conn)
-	ticket, start, file, err := session.Receive(reply)
+	in, err := ipc.NewFileConn(conn, 1)
 	if err != nil {
 		return err
 	}
-	defer file.Close()
-	refusal := p.redeem(ctx, ticket, start)
-	if refusal != nil {
-		return reply.Send(session.Refused(refusal))
+	defer in.Close()
+	for {
+		err := p.take(ctx, in)
+		if err == io.EOF || errors.Is(err, os.ErrDeadlineExceeded) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
 	}
+}
+
+// take takes one session, and answers when it is in a worker's hands or refused.
+func (p *parent) take(ctx context.Context, in *ipc.FileConn) error {
+	ticket, start, client, err := session.Receive(in)
+	if errors.Is(err, ipc.ErrNoRoom) {
+		p.log.Warn("", "%v", err)
+		return in.Send(session.Refused(session.Unavailable()))
+	}
+	if err != nil {
+		return err
+	}
+	if refusal := p.redeem(ctx, ticket, start); refusal != nil {
+		client.Close()
+		return in.Send(session.Refused(refusal))
+	}
+	a := &answer{reply: make(chan ipc.List, 1)}
+	if !service.Go(ctx, func(ctx context.Context) { p.serve(ctx, start, client, a) }) {
+		client.Close()
+		p.log.Warn("", "%s: too many sessions in this process (client_limit)", prefix(start))
+		return in.Send(session.Refused(session.Unavailable()))
+	}
+	return in.Send(<-a.reply)
+}
+
+// answer is what the login server hears of a session: the first word counts.
+type answer struct {
+	once  sync.Once
+	reply chan ipc.List
+}
+
+func (a *answer) give(l ipc.List) { a.once.Do(func() { a.reply <- l }) }
+
+// serve is a session from its login to its end.
+func (p *parent) serve(ctx context.Context, start *session.Start, client *ipc.Passed, a *answer) {
+	defer a.give(session.Refused(session.Unavailable())) // unless it was taken
+	defer client.Close()
 	key := start.Service + "\x00" + start.User.Login + "\x00" + start.RemoteIP
 	if !p.counts.add(key, p.MaxUserIP) {
 		p.log.Info("", "%s: Maximum number of connections from user+IP exceeded (mail_max_userip_connections=%d)", prefix(start), p.MaxUserIP)
-		return reply.Send(session.Refused(&session.Refusal{Code: "LIMIT",
+		a.give(session.Refused(&session.Refusal{Code: "LIMIT",
 			Text: fmt.Sprintf("Maximum number of connections from user+IP exceeded (mail_max_userip_connections=%d)", p.MaxUserIP)}))
+		return
 	}
 	defer p.counts.remove(key)
-	return p.run(ctx, conn, reply, start, file)
+	p.run(ctx, start, client, a)
 }
 
 // redeem learns from the ticket who the user is.
@@ -180,22 +226,19 @@ func (p *parent) shared() []string {
 }
 
 // run gives the session to a worker and waits for its end.
-func (p *parent) run(ctx context.Context, conn net.Conn, reply *ipc.Conn, start *session.Start, file *os.File) error {
-	accepted := false
+func (p *parent) run(ctx context.Context, start *session.Start, client *ipc.Passed, a *answer) {
+	var accepted atomic.Bool
 	name := prefix(start)
 	room := p.newTeller(ctx, start.User.Login)
 	defer room.wait()
 	job := worker.Job{
-		Request: start.Attributes(ipc.List{}.Str("op", "session")), File: file,
+		Request: start.Attributes(ipc.List{}.Str("op", "session")), Conn: client,
 		Event: func(event string, l ipc.List) {
 			switch event {
 			case "accepted":
-				if !accepted {
-					accepted = true
-					reply.Send(session.Accepted())
-					conn.Close()
-					file.Close()
-				}
+				accepted.Store(true)
+				a.give(session.Accepted())
+				client.Close()
 			case "quota":
 				if over, err := l.GetBool("over_quota"); err == nil {
 					room.tell(over)
@@ -216,17 +259,12 @@ func (p *parent) run(ctx context.Context, conn net.Conn, reply *ipc.Conn, start 
 	}()
 	end, err := p.workers.Do(stopped, p.identity(start.User), job)
 	switch {
-	case errors.Is(err, context.Canceled), err == nil && accepted:
-		return nil
+	case errors.Is(err, context.Canceled), err == nil && accepted.Load():
 	case err == nil:
 		p.log.Warn("", "%s: no session: %s", name, printable.Text(end.Value("text")))
 	default:
 		p.log.Warn("", "%s: %v", name, err)
 	}
-	if !accepted {
-		return reply.Send(session.Refused(session.Unavailable()))
-	}
-	return nil
 }
 
 // prefix is how lines about a session begin in the log.

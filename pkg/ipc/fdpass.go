@@ -3,11 +3,15 @@ package ipc
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"net"
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/posthouse-mail/posthouse/pkg/nowait"
 )
 
 // SendFile passes an open file to the peer, with one byte of data. The caller
@@ -23,13 +27,24 @@ func SendFile(conn *net.UnixConn, f *os.File) error {
 // descriptor's mode stays: File.Fd would take a socket out of non-blocking mode,
 // also for the connection that it is a copy of, which would then wait without
 // regard to deadlines.
-func sendRights(conn *net.UnixConn, f *os.File, b []byte) (n int, err error) {
+func sendRights(conn *net.UnixConn, f syscall.Conn, b []byte) (n int, err error) {
 	raw, err := f.SyscallConn()
 	if err != nil {
 		return 0, err
 	}
+	to, err := conn.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
 	cerr := raw.Control(func(fd uintptr) {
-		n, _, err = conn.WriteMsgUnix(b, unix.UnixRights(int(fd)), nil)
+		rights := unix.UnixRights(int(fd))
+		werr := to.Write(func(s uintptr) bool {
+			n, err = nowait.SendMessage(int(s), b, rights)
+			return !errors.Is(err, syscall.EAGAIN)
+		})
+		if werr != nil {
+			err = werr // a deadline, or closed
+		}
 	})
 	if err == nil {
 		err = cerr
@@ -37,25 +52,22 @@ func sendRights(conn *net.UnixConn, f *os.File, b []byte) (n int, err error) {
 	return n, err
 }
 
-// SendWithFile sends a file as [SendFile] does and the list l behind it, both
-// at once, so that the peer wakes once.
-func (c *Conn) SendWithFile(f *os.File, l List) error {
-	if err := c.Extend(); err != nil {
-		return err
+// nameOf is what errors call a descriptor.
+func nameOf(f syscall.Conn) string {
+	if n, ok := f.(interface{ Name() string }); ok {
+		return n.Name()
 	}
-	return c.writeFile(f, []byte{0}, l)
+	return "a connection"
 }
 
-// WriteFileList sends the list l and with its first byte the file f, to a peer
+// WriteFileList sends the list l and with its first byte the file or connection f, to a peer
 // that reads by a [FileConn]. The deadline is the caller's.
-func (c *Conn) WriteFileList(f *os.File, l List) error { return c.writeFile(f, nil, l) }
-
-func (c *Conn) writeFile(f *os.File, front []byte, l List) error {
+func (c *Conn) WriteFileList(f syscall.Conn, l List) error {
 	uc, ok := c.Conn.(*net.UnixConn)
 	if !ok {
-		return fmt.Errorf("pass %s: not a Unix socket", f.Name())
+		return fmt.Errorf("pass %s: not a Unix socket", nameOf(f))
 	}
-	text := bytes.NewBuffer(front)
+	text := new(bytes.Buffer)
 	w := bufio.NewWriterSize(text, 1024)
 	if err := writeList(w, l); err != nil {
 		return err
@@ -68,7 +80,7 @@ func (c *Conn) writeFile(f *os.File, front []byte, l List) error {
 		_, err = uc.Write(text.Bytes()[n:])
 	}
 	if err != nil {
-		return fmt.Errorf("pass %s: %w", f.Name(), err)
+		return fmt.Errorf("pass %s: %w", nameOf(f), err)
 	}
 	return nil
 }

@@ -54,7 +54,7 @@ func TestSendFileKeepsDeadlines(t *testing.T) {
 }
 
 // A list that the socket's buffer does not hold goes out whole all the same.
-func TestSendWithFile(t *testing.T) {
+func TestWriteFileListWhole(t *testing.T) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -81,16 +81,20 @@ func TestSendWithFile(t *testing.T) {
 		want = want.Str("value", strings.Repeat("x", MaxValue))
 	}
 	sent := make(chan error, 1)
-	go func() { sent <- NewConn(ends[0]).SendWithFile(file, want) }()
-	got, err := ReceiveFile(ends[1], "file")
+	go func() { sent <- NewConn(ends[0]).WriteFileList(file, want) }()
+	to, err := NewFileConn(ends[1], 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := to.Receive()
+	if err != nil || !slices.Equal(list, want) {
+		t.Errorf("%d attributes, %v", len(list), err)
+	}
+	got, err := to.File("file")
 	if err != nil {
 		t.Fatal(err)
 	}
 	got.Close()
-	list, err := NewConn(ends[1]).Receive()
-	if err != nil || !slices.Equal(list, want) {
-		t.Errorf("%d attributes, %v", len(list), err)
-	}
 	if err := <-sent; err != nil {
 		t.Error(err)
 	}

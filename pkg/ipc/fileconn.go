@@ -6,14 +6,16 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/posthouse-mail/posthouse/pkg/nowait"
 )
 
-// maxFiles is how many files may have come whose lists were not read yet.
-const maxFiles = 1024
+// ManyFiles is a limit for [NewFileConn] where the peer may send many lists
+// before one is read.
+const ManyFiles = 1024
 
 // FileConn is a Conn whose peer sends files with lists ([Conn.WriteFileList]).
 // Reading stays as it is; who has read a list that comes with a file takes it
@@ -23,13 +25,18 @@ type FileConn struct {
 	in *fileReader
 }
 
-// NewFileConn returns a FileConn on c.
-func NewFileConn(c *net.UnixConn) (*FileConn, error) {
-	r, err := nowait.NewReceiver(c)
+// NewFileConn returns a FileConn on a Unix socket. limit is how many files may
+// have come whose lists were not read yet.
+func NewFileConn(c net.Conn, limit int) (*FileConn, error) {
+	sc, ok := c.(syscall.Conn)
+	if !ok {
+		return nil, fmt.Errorf("%T is no Unix socket", c)
+	}
+	r, err := nowait.NewReceiver(sc)
 	if err != nil {
 		return nil, err
 	}
-	conn, in := NewConn(c), &fileReader{r: r, oob: make([]byte, unix.CmsgSpace(4*16))}
+	conn, in := NewConn(c), &fileReader{r: r, oob: make([]byte, unix.CmsgSpace(4*16)), limit: limit}
 	conn.r = bufio.NewReaderSize(in, bufferSize)
 	return &FileConn{conn, in}, nil
 }
@@ -41,15 +48,27 @@ var ErrNoRoom = errors.New("too many open files")
 // File returns the file that came with the list that was read last. The caller
 // closes it.
 func (c *FileConn) File(name string) (*os.File, error) {
-	if len(c.in.fds) == 0 {
-		return nil, fmt.Errorf("receive %s: %w: no descriptor", name, ErrMalformed)
-	}
-	fd := c.in.fds[0]
-	c.in.fds = c.in.fds[1:]
-	if fd == lost {
-		return nil, fmt.Errorf("receive %s: %w", name, ErrNoRoom)
+	fd, err := c.in.next(name)
+	if err != nil {
+		return nil, err
 	}
 	return os.NewFile(uintptr(fd), name), nil
+}
+
+// Passed is File for a socket that is only sent on.
+func (c *FileConn) Passed(name string) (*Passed, error) {
+	fd, err := c.in.next(name)
+	if err != nil {
+		return nil, err
+	}
+	return &Passed{name: name, fd: fd}, nil
+}
+
+// Close closes the connection, and the files that came and were not taken.
+func (c *FileConn) Close() error {
+	err := c.Conn.Close()
+	c.in.drop()
+	return err
 }
 
 // lost stands for a descriptor that did not arrive.
@@ -57,9 +76,33 @@ const lost = -1
 
 // fileReader keeps the descriptors that come with what it reads.
 type fileReader struct {
-	r   *nowait.Receiver
-	oob []byte
-	fds []int
+	r     *nowait.Receiver
+	oob   []byte
+	limit int
+	fds   []int
+}
+
+// next takes the first descriptor.
+func (f *fileReader) next(name string) (int, error) {
+	if len(f.fds) == 0 {
+		return 0, fmt.Errorf("receive %s: %w: no descriptor", name, ErrMalformed)
+	}
+	fd := f.fds[0]
+	f.fds = f.fds[1:]
+	if fd == lost {
+		return 0, fmt.Errorf("receive %s: %w", name, ErrNoRoom)
+	}
+	return fd, nil
+}
+
+// drop closes the descriptors that nobody took.
+func (f *fileReader) drop() {
+	for _, fd := range f.fds {
+		if fd != lost {
+			unix.Close(fd)
+		}
+	}
+	f.fds = nil
 }
 
 // Read implements io.Reader.
@@ -69,12 +112,9 @@ func (f *fileReader) Read(p []byte) (int, error) {
 	if cut && len(fds) == 0 {
 		fds = []int{lost} // each list has one file
 	}
-	if f.fds = append(f.fds, fds...); len(f.fds) > maxFiles {
-		for _, fd := range f.fds {
-			unix.Close(fd)
-		}
-		f.fds = nil
-		perr = fmt.Errorf("%w: more than %d files without lists", ErrMalformed, maxFiles)
+	if f.fds = append(f.fds, fds...); len(f.fds) > f.limit {
+		f.drop()
+		perr = fmt.Errorf("%w: more than %d files without lists", ErrMalformed, f.limit)
 	}
 	if err == nil {
 		err = perr

@@ -28,7 +28,7 @@ func filePair(t *testing.T) (*Conn, *FileConn) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { a.Close(); b.Close() })
-	fc, err := NewFileConn(b.(*net.UnixConn))
+	fc, err := NewFileConn(b, ManyFiles)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +107,7 @@ func TestFileConnBound(t *testing.T) {
 		for from.WriteFileList(f, List{}.Str("a", "b")) == nil {
 		}
 	}()
-	for range 100 * maxFiles {
+	for range 100 * ManyFiles {
 		if _, err = ReadList(to.Reader()); err != nil {
 			break
 		}
@@ -119,4 +119,76 @@ func TestFileConnBound(t *testing.T) {
 	if n := len(to.in.fds); n > 10 {
 		t.Errorf("%d descriptors are left", n)
 	}
+}
+
+// TestFileConnClose: files that came and that nobody took are closed with the
+// connection.
+func TestFileConnClose(t *testing.T) {
+	from, to := filePair(t)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if err := from.WriteFileList(w, List{}.Str("a", "b")); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	if _, err := to.Receive(); err != nil {
+		t.Fatal(err)
+	}
+	to.Close()
+	if n, err := r.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("the other end is open: %d bytes, %v", n, err)
+	}
+}
+
+// TestPassed sends a socket that came in on to somebody else.
+func TestPassed(t *testing.T) {
+	from, through := filePair(t)
+	on, to := filePair(t)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if err := from.WriteFileList(w, List{}.Str("a", "b")); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	if _, err := through.Receive(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := through.Passed("pipe"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := through.Passed("pipe"); !errors.Is(err, ErrMalformed) {
+		t.Errorf("a second one: %v", err)
+	}
+	if err := from.WriteFileList(r, List{}.Str("a", "b")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := through.Receive(); err != nil {
+		t.Fatal(err)
+	}
+	p, err := through.Passed("pipe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := on.WriteFileList(p, List{}.Str("c", "d")); err != nil {
+		t.Fatal(err)
+	}
+	p.Close()
+	p.Close() // once is enough
+	if err := on.WriteFileList(p, List{}.Str("c", "d")); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("after Close: %v", err)
+	}
+	if l, err := to.Receive(); err != nil || l.Value("c") != "d" {
+		t.Errorf("got %v, %v", l, err)
+	}
+	f, err := to.File("pipe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
 }

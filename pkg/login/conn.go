@@ -166,7 +166,7 @@ func (c *Conn) HandOver(ctx context.Context, step authclient.Step, tag string, p
 		Tag: tag, SessionID: c.Peer.SessionID, Pending: pending,
 	}
 	c.raw.SetDeadline(time.Time{})
-	err := c.srv.sessiond(ctx, step.Ticket, c, start)
+	err := c.pass(ctx, step.Ticket, start)
 	var refusal *session.Refusal
 	if err != nil {
 		c.closeWorker()
@@ -209,28 +209,29 @@ func (c *Conn) closeWorker() {
 	}
 }
 
-// handed returns the descriptor that goes to the user's process.
-func (c *Conn) handed() (*os.File, error) {
+// pass sends the session away: with the connection itself or, with TLS, with one
+// end of a socket pair whose other end is the connection's worker.
+func (c *Conn) pass(ctx context.Context, ticket string, start *session.Start) error {
 	if !c.Peer.TLS {
-		filer, ok := c.raw.(interface{ File() (*os.File, error) })
+		raw, ok := c.raw.(syscall.Conn)
 		if !ok {
-			return nil, fmt.Errorf("a connection of type %T cannot be passed on", c.raw)
+			return fmt.Errorf("a connection of type %T cannot be passed on", c.raw)
 		}
-		return filer.File()
+		return c.srv.sessions.HandOver(ctx, ticket, start, raw)
 	}
 	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC|syscall.SOCK_NONBLOCK, 0)
 	if err != nil {
-		return nil, os.NewSyscallError("socketpair", err)
+		return os.NewSyscallError("socketpair", err)
 	}
-	own := os.NewFile(uintptr(fds[0]), "session")
+	own, other := os.NewFile(uintptr(fds[0]), "session"), os.NewFile(uintptr(fds[1]), "session")
 	defer own.Close()
+	defer other.Close()
 	conn, err := net.FileConn(own)
 	if err != nil {
-		syscall.Close(fds[1])
-		return nil, err
+		return err
 	}
 	c.worker = conn.(*net.UnixConn)
-	return os.NewFile(uintptr(fds[1]), "session"), nil
+	return c.srv.sessions.HandOver(ctx, ticket, start, other)
 }
 
 func (c *Conn) tlsWord() string {

@@ -51,10 +51,11 @@ type Server struct {
 	Protocol string // imap or pop3
 	Log      *maillog.Logger
 
-	auth    *authclient.Client
-	pace    *pace.Governor
-	config  func(ctx context.Context) (*tls.Config, error)
-	buffers sync.Pool
+	auth     *authclient.Client
+	sessions *session.Client
+	pace     *pace.Governor
+	config   func(ctx context.Context) (*tls.Config, error)
+	buffers  sync.Pool
 
 	mu         sync.Mutex
 	clients    map[netip.Addr]int
@@ -78,6 +79,7 @@ func New(env *service.Env, protocol string) (*Server, error) {
 		return nil, fmt.Errorf("login_tls_protocols: %w", err)
 	}
 	s.auth = authclient.New(authclient.Endpoint)
+	s.sessions = session.NewClient(session.Endpoint)
 	keys := tlskeys.NewClient(ipc.NewPool(tlskeys.Endpoint, tlskeys.Timeout), protocol+"d:"+env.Service)
 	s.config = func(ctx context.Context) (*tls.Config, error) { return keys.Config(ctx, low, high) }
 	s.buffers.New = func() any { b := make([]byte, proxyBuffer); return &b }
@@ -196,14 +198,4 @@ func (s *Server) Mechanisms(ctx context.Context, c *Conn) []string {
 	s.mechanisms[key] = offer{names, time.Now()}
 	s.mu.Unlock()
 	return names
-}
-
-// sessiond hands a session over.
-func (s *Server) sessiond(ctx context.Context, ticket string, c *Conn, start *session.Start) error {
-	file, err := c.handed()
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	return session.HandOver(ctx, session.Endpoint, ticket, start, file)
 }

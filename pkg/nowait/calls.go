@@ -34,6 +34,17 @@ func receive(fd int, p, oob []byte) (n, oobn, flags int, errno syscall.Errno) {
 	return n, int(msg.Controllen), int(msg.Flags), errno
 }
 
+func sendmsg(fd int, p, oob []byte) (int, syscall.Errno) {
+	iov := unix.Iovec{Base: unsafe.SliceData(p)}
+	iov.SetLen(len(p))
+	msg := unix.Msghdr{Iov: &iov, Control: unsafe.SliceData(oob)}
+	msg.SetIovlen(1)
+	msg.SetControllen(len(oob))
+	return count(syscall.RawSyscall(unix.SYS_SENDMSG, uintptr(fd), uintptr(unsafe.Pointer(&msg)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL))
+}
+
+func closeDescriptor(fd int) { syscall.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0) }
+
 // count is the result of a call that returns a number of bytes.
 func count(n, _ uintptr, errno syscall.Errno) (int, syscall.Errno) {
 	if errno != 0 {

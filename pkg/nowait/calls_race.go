@@ -25,6 +25,12 @@ func receive(fd int, p, oob []byte) (n, oobn, flags int, errno syscall.Errno) {
 	return n, oobn, flags, errno
 }
 
+func sendmsg(fd int, p, oob []byte) (int, syscall.Errno) {
+	return count(unix.SendmsgN(fd, p, oob, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL))
+}
+
+func closeDescriptor(fd int) { unix.Close(fd) }
+
 func count(n int, err error) (int, syscall.Errno) {
 	if errno, ok := err.(syscall.Errno); ok {
 		return 0, errno

@@ -179,6 +179,25 @@ func Send(fd int, p []byte) error {
 	}
 }
 
+// SendMessage sends p with control messages on a connected socket in
+// non-blocking mode. syscall.EAGAIN means that there is no room for it now.
+func SendMessage(fd int, p, oob []byte) (int, error) {
+	for {
+		n, errno := sendmsg(fd, p, oob)
+		switch errno {
+		case 0:
+			return n, nil
+		case syscall.EINTR:
+		default:
+			return 0, errno
+		}
+	}
+}
+
+// Close closes the descriptor of a socket that other processes have as well, so
+// that nothing ends with it.
+func Close(fd int) { closeDescriptor(fd) }
+
 // Write writes to a pipe in non-blocking mode. syscall.EAGAIN means that there
 // is no room now; up to PIPE_BUF bytes go whole or not at all.
 func Write(fd int, p []byte) (int, error) {

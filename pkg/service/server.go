@@ -38,6 +38,7 @@ type server struct {
 	cond        *sync.Cond // free slot, or draining
 	sessions    map[*session]struct{}
 	served      int
+	beside      int       // functions that Go runs
 	busySince   time.Time // start of the running Trigger or Packet call, else zero
 	lastBusy    time.Time
 	lastChanged time.Time
@@ -59,6 +60,7 @@ func (p *process) serve() int {
 	s.cond = sync.NewCond(&s.mu)
 	base := context.WithValue(context.Background(), stoppingKey{}, s.stopping)
 	base = context.WithValue(base, retiringKey{}, s.retiring)
+	base = context.WithValue(base, serverKey{}, s)
 	s.ctx, s.cancel = context.WithCancel(base)
 	defer s.cancel()
 	signals := make(chan os.Signal, 4)

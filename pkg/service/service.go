@@ -173,6 +173,7 @@ func run(d Daemon, argv []string) int {
 type (
 	stoppingKey struct{}
 	retiringKey struct{}
+	serverKey   struct{}
 )
 
 // Stopping returns a channel that is closed when the process was told to end
@@ -190,6 +191,14 @@ func Stopping(ctx context.Context) <-chan struct{} {
 func Retiring(ctx context.Context) <-chan struct{} {
 	c, _ := ctx.Value(retiringKey{}).(chan struct{})
 	return c
+}
+
+// Go runs f beside the session that calls it, for what outlives its connection: a
+// process that ends waits for f as for a session, and a panic of f does not end
+// it. At most client_limit of them run at once; false means that f does not.
+func Go(ctx context.Context, f func(ctx context.Context)) bool {
+	s, ok := ctx.Value(serverKey{}).(*server)
+	return ok && s.goRun(f)
 }
 
 // Hold says, of a connection that a session got, whether it is in the middle of

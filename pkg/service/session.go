@@ -282,6 +282,26 @@ func (s *server) receivePassed(c *session, uc *net.UnixConn) (net.Conn, error) {
 	return conn, nil
 }
 
+// goRun is [Go].
+func (s *server) goRun(f func(ctx context.Context)) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.beside >= s.set.ClientLimit {
+		return false
+	}
+	s.beside++
+	s.wg.Go(func() {
+		defer func() {
+			s.mu.Lock()
+			s.beside--
+			s.mu.Unlock()
+		}()
+		defer s.caught("session")
+		f(s.ctx)
+	})
+	return true
+}
+
 // sessionError logs how a session ended, if that is of interest.
 func (s *server) sessionError(err error) {
 	switch {

@@ -7,11 +7,12 @@
 // itself or, where the login server keeps TLS, one end of a socket pair. The
 // ticket alone decides who the user is.
 //
-// A request is the descriptor, with a byte, followed by an attribute list:
+// A request is an attribute list, with the descriptor at its first byte:
 //
 //	ticket service rip rport lip lport tls proxied tag session pending -> status, text
 //
-// Pending is base64: what the client sent behind its login already.
+// Pending is base64: what the client sent behind its login already. A connection
+// carries one request after the other, each after the reply to the last.
 package session
 
 import (
@@ -19,9 +20,11 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/posthouse-mail/posthouse/pkg/authclient"
@@ -148,26 +151,61 @@ func Unavailable() *Refusal {
 	return &Refusal{Code: "UNAVAILABLE", Text: "Internal error occurred. Try again later."}
 }
 
-// HandOver gives a session to sessiond at path. After success the caller
-// closes its descriptor: the session is no longer its own. A *Refusal says
-// what the client may be told; any other error is for the log.
-func HandOver(ctx context.Context, path, ticket string, s *Start, file *os.File) error {
-	conn, err := ipc.Dial(ctx, path, Timeout)
-	if err != nil {
-		return err
+// Client gives sessions to sessiond. It is safe for concurrent use.
+type Client struct{ pool *ipc.Pool }
+
+// NewClient returns a client of the socket at path, which for a daemon is
+// [Endpoint]. Its connections are kept: each has one session at a time on its
+// way, and those that were taken are none of its business any more.
+func NewClient(path string) *Client { return &Client{ipc.NewPool(path, Timeout)} }
+
+// Close closes the connections that are not in use.
+func (c *Client) Close() { c.pool.Close() }
+
+// HandOver gives a session to sessiond, with a descriptor. After success the
+// caller closes its own: the session is no longer its own. A *Refusal says what
+// the client may be told; any other error is for the log.
+func (c *Client) HandOver(ctx context.Context, ticket string, s *Start, client syscall.Conn) error {
+	req := s.Attributes(ipc.List{}.Str("ticket", ticket))
+	for {
+		conn, reused, err := c.pool.Get(ctx)
+		if err != nil {
+			return err
+		}
+		reply, err := handOver(ctx, conn, req, client)
+		if err == nil {
+			c.pool.Put(conn)
+			return verdict(reply)
+		}
+		conn.Close()
+		// A sessiond that is replaced closes the connections that it has no
+		// request on. One that saw the request does not get it twice: the
+		// ticket counts once.
+		if !reused || ctx.Err() != nil || errors.Is(err, ipc.ErrMalformed) || errors.Is(err, os.ErrDeadlineExceeded) {
+			return fmt.Errorf("request to sessiond: %w", err)
+		}
+		c.pool.Close()
 	}
-	defer conn.Close()
+}
+
+func handOver(ctx context.Context, conn *ipc.Conn, req ipc.List, client syscall.Conn) (ipc.List, error) {
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
-	// The descriptor has a byte of its own, in front: it is lost to who reads
-	// the byte that it came with by an ordinary read.
-	if err := conn.SendWithFile(file, s.Attributes(ipc.List{}.Str("ticket", ticket))); err != nil {
-		return fmt.Errorf("request to sessiond: %w", err)
+	if err := conn.Extend(); err != nil {
+		return nil, err
+	}
+	if err := conn.WriteFileList(client, req); err != nil {
+		return nil, err
 	}
 	reply, err := conn.Receive()
-	if err != nil {
-		return fmt.Errorf("reply of sessiond: %w", err)
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
 	}
+	return reply, err
+}
+
+// verdict reads the reply.
+func verdict(reply ipc.List) error {
 	switch reply.Value("status") {
 	case "ok":
 		return nil
@@ -181,32 +219,28 @@ func HandOver(ctx context.Context, path, ticket string, s *Start, file *os.File)
 	return fmt.Errorf("reply of sessiond: %w", ipc.ErrMalformed)
 }
 
-// Receive reads a request of a login server. The caller closes the file.
-func Receive(c *ipc.Conn) (ticket string, s *Start, file *os.File, err error) {
-	mr, ok := c.Conn.(ipc.MessageReader)
-	if !ok {
-		return "", nil, nil, errors.New("not a Unix socket")
-	}
-	c.Timeout = Timeout
-	if err := c.Extend(); err != nil {
-		return "", nil, nil, err
-	}
-	if file, err = ipc.ReceiveFile(mr, "client"); err != nil {
-		return "", nil, nil, err
-	}
+// Receive reads a request of a login server; io.EOF, bare, means that it has no
+// more. The caller closes the descriptor.
+func Receive(c *ipc.FileConn) (ticket string, s *Start, client *ipc.Passed, err error) {
 	l, err := c.Receive()
-	if err == nil {
-		s, err = Read(l)
+	if err == io.EOF {
+		return "", nil, nil, err
 	}
-	if err == nil && s.User != nil {
+	if err == nil {
+		client, err = c.Passed("client")
+	}
+	if err != nil {
+		return "", nil, nil, fmt.Errorf("request for a session: %w", err)
+	}
+	if s, err = Read(l); err == nil && s.User != nil {
 		err = fmt.Errorf("%w: a login server does not say who the user is", ipc.ErrMalformed)
 	}
 	if err != nil {
-		file.Close()
+		client.Close()
 		return "", nil, nil, fmt.Errorf("request for a session: %w", err)
 	}
 	s.Settings = nil
-	return l.Value("ticket"), s, file, nil
+	return l.Value("ticket"), s, client, nil
 }
 
 // Accepted is the reply for a session that was taken.

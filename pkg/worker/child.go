@@ -42,7 +42,7 @@ func Inherit() (*Child, error) {
 	if !ok {
 		return nil, fmt.Errorf("descriptor %d is no Unix socket", fdJobs)
 	}
-	conn, err := ipc.NewFileConn(uc)
+	conn, err := ipc.NewFileConn(uc, ipc.ManyFiles)
 	if err != nil {
 		return nil, err
 	}

@@ -44,7 +44,8 @@ func (id Identity) key() string {
 // Job is what a worker is asked to do, and for how long at most; 0 is no limit.
 type Job struct {
 	Request ipc.List
-	File    *os.File // passed along if not nil
+	File    *os.File    // passed along if not nil
+	Conn    *ipc.Passed // the same of a socket; a job has one of them at most
 	Timeout time.Duration
 	// Event, if not nil, gets what the worker tells before its reply. Calls
 	// come from one goroutine per worker and must not take long.
@@ -280,16 +281,21 @@ func (w *process) send(job Job) (int64, chan ipc.List, error) {
 	}
 	w.next++
 	id := w.next
-	l := append(ipc.List{}.Str("job", strconv.FormatInt(id, 10)).Bool("file", job.File != nil), job.Request...)
+	l := append(ipc.List{}.Str("job", strconv.FormatInt(id, 10)).Bool("file", job.File != nil || job.Conn != nil), job.Request...)
 	if err := l.Check(); err != nil {
 		return 0, nil, fmt.Errorf("%w: %w", errBadJob, err)
 	}
 	w.conn.SetWriteDeadline(time.Now().Add(time.Minute)) // replies have none
 	var err error
-	if job.File != nil {
+	switch {
+	case job.Conn != nil:
+		err = w.conn.WriteFileList(job.Conn, l)
+	case job.File != nil:
 		err = w.conn.WriteFileList(job.File, l)
-	} else if err = w.conn.WriteList(l); err == nil {
-		err = w.conn.Writer().Flush()
+	default:
+		if err = w.conn.WriteList(l); err == nil {
+			err = w.conn.Writer().Flush()
+		}
 	}
 	if err != nil {
 		w.err = err

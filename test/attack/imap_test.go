@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/posthouse-mail/posthouse/pkg/authclient"
 	"github.com/posthouse-mail/posthouse/pkg/jail"
 	"github.com/posthouse-mail/posthouse/pkg/session"
 	"github.com/posthouse-mail/posthouse/pkg/testkit"
@@ -354,11 +355,74 @@ func forgeTicket(path string) int {
 		fmt.Println(err)
 		return 2
 	}
+	c := session.NewClient(path)
 	for _, ticket := range []string{"", "0", strings.Repeat("0", 64), strings.Repeat("f", 64), "a@example.test", "../../x"} {
 		s := &session.Start{Service: "imap", RemoteIP: "192.0.2.1", LocalIP: "192.0.2.2", Tag: "a", SessionID: "x"}
-		if err := session.HandOver(context.Background(), path, ticket, s, dev); err == nil {
+		if err := c.HandOver(context.Background(), ticket, s, dev); err == nil {
 			fmt.Printf("ticket %q was taken\n", ticket)
 			return 1
+		}
+	}
+	return 0
+}
+
+// TestTicketCountsOnce: who has taken over imapd and has a user's ticket gets one
+// session with it, over the same connection to sessiond and over another.
+func TestTicketCountsOnce(t *testing.T) {
+	testkit.NeedRoot(t)
+	testkit.NeedTool(t, "setpriv")
+	mail := imapSite(t)
+	group, err := user.Lookup("posthouse")
+	if err != nil {
+		t.Fatal(err)
+	}
+	as := []string{"--reuid", "posthouse-login", "--regid", "65534", "--groups", group.Gid}
+	role(t, mail, "replay", as, mail.Spool(""))
+	if n := len(mail.WaitLog(t, `a login server sent a ticket that does not count`)); n == 0 {
+		t.Error("no word of it in the log")
+	}
+}
+
+// replayTicket succeeds if a ticket is taken once, and for its own service only.
+func replayTicket(spool string) int {
+	ctx := context.Background()
+	auth := authclient.New(filepath.Join(spool, authclient.Endpoint))
+	sessions := session.NewClient(filepath.Join(spool, session.Endpoint))
+	try := func(c *session.Client, service, ticket string) error {
+		fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_NONBLOCK, 0)
+		if err != nil {
+			return err
+		}
+		own, other := os.NewFile(uintptr(fds[0]), "client"), os.NewFile(uintptr(fds[1]), "session")
+		defer own.Close()
+		defer other.Close()
+		return c.HandOver(ctx, ticket, &session.Start{Service: service, RemoteIP: "192.0.2.1", LocalIP: "192.0.2.2", Proxied: true, Tag: "a", SessionID: "x"}, other)
+	}
+	for range 3 {
+		ticket := func() string {
+			step, err := auth.Plain(ctx, authclient.Peer{Service: "imap", RemoteIP: "192.0.2.1", TLS: true}, "a@example.test", "secret")
+			if err != nil || step.Ticket == "" {
+				fmt.Println("log in:", step.Outcome, err)
+			}
+			return step.Ticket
+		}
+		one, foreign := ticket(), ticket()
+		if err := try(sessions, "imap", one); err != nil {
+			fmt.Println("a good ticket:", err)
+			return 1
+		}
+		var refusal *session.Refusal
+		for _, c := range []*session.Client{sessions, session.NewClient(filepath.Join(spool, session.Endpoint))} {
+			if err := try(c, "imap", one); !errors.As(err, &refusal) {
+				fmt.Println("a ticket for the second time:", err)
+				return 1
+			}
+		}
+		for _, service := range []string{"pop3", "imap"} {
+			if err := try(sessions, service, foreign); !errors.As(err, &refusal) {
+				fmt.Println("a ticket that was used for another service:", err)
+				return 1
+			}
 		}
 	}
 	return 0
