@@ -27,15 +27,15 @@ var (
 	loginHold  = flag.Duration("loginhold", 0, "how long the sessions go on after that, for a profiler to look")
 )
 
-// cost is what a process used up.
-type cost struct {
+// use is what a process used up.
+type use struct {
 	ns       int64 // on a processor
 	switches int64 // because it waited
 }
 
-// costs are those of the processes below root and the caller, by name.
-func costs(root int) map[string]cost {
-	all := map[string]cost{}
+// uses are those of the processes below root and the caller, by name.
+func uses(root int) map[string]use {
+	all := map[string]use{}
 	pids := tree(root)
 	pids[os.Getpid()] = process{}
 	for pid := range pids {
@@ -165,9 +165,9 @@ func TestLogins(t *testing.T) {
 	names := []string{"client", "imapd", "authd", "sessiond", "mailuser", "postlogd", "master", "tlsmgr"}
 	rows := [][]string{append([]string{"at a time", "sessions/s", "ms each"}, names...)}
 	for _, width := range numbers(t, *loginWidth) {
-		before := costs(s.pid)
+		before := uses(s.pid)
 		rate := imapMany(t, s, width, *loginRuns)
-		after := costs(s.pid)
+		after := uses(s.pid)
 		row := []string{strconv.Itoa(width), f1(rate), f2(1000 / rate)}
 		for _, name := range names {
 			a, b, n := before[name], after[name], float64(*loginRuns)
