@@ -60,7 +60,7 @@ type client struct {
 // dialFrom connects from an address and reads the greeting.
 func dialFrom(t testing.TB, addr, from string) *client {
 	t.Helper()
-	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: 5 * time.Second}
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: time.Minute}
 	conn, err := d.Dial("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
@@ -182,7 +182,8 @@ func waitRemoved(t testing.TB, mail *testkit.Instance, id string) {
 	mail.WaitLog(t, `qmgr\[\d+\]: `+id+": removed")
 }
 
-// pidsOf returns the processes of an instance by program name.
+// pidsOf returns the processes of an instance by program name. A child with
+// master's name is on the way to become another program.
 func pidsOf(t testing.TB, mail *testkit.Instance) map[string][]int {
 	t.Helper()
 	text := readFile(t, mail.Spool("pid/master.pid"))
@@ -204,6 +205,9 @@ func pidsOf(t testing.TB, mail *testkit.Instance) map[string][]int {
 		}
 		pid, _ := strconv.Atoi(strings.TrimSpace(string(stat[:open])))
 		name := string(stat[open+1 : shut])
+		if name == "master" {
+			continue
+		}
 		list[name] = append(list[name], pid)
 	}
 	return list
@@ -240,7 +244,7 @@ func privateBin(t *testing.T, mail *testkit.Instance) string {
 
 // dialRaw connects from an address and reads nothing.
 func dialRaw(addr, from string) (*client, error) {
-	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: 5 * time.Second}
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: time.Minute}
 	conn, err := d.Dial("tcp", addr)
 	if err != nil {
 		return nil, err

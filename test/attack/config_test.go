@@ -193,7 +193,7 @@ func passDescriptors(t *testing.T, path string) {
 	defer f.Close()
 	fd := int(f.Fd())
 	conn.WriteMsgUnix([]byte("request\x00rewrite\x00rule\x00local\x00address\x00a\x00\x00"), syscall.UnixRights(fd, fd, fd, fd, fd, fd, fd, fd), nil)
-	conn.SetReadDeadline(time.Now().Add(2 * time.Second))
+	conn.SetReadDeadline(time.Now().Add(time.Minute))
 	conn.Read(make([]byte, 100))
 }
 

@@ -29,6 +29,7 @@ type imapConn struct {
 	conn net.Conn
 	r    *bufio.Reader
 	n    int
+	wait time.Duration // for each line
 }
 
 func imapSite(t *testing.T, settings ...string) *testkit.Instance {
@@ -42,13 +43,12 @@ func imapSite(t *testing.T, settings ...string) *testkit.Instance {
 
 func imapDial(t *testing.T, mail *testkit.Instance) *imapConn {
 	t.Helper()
-	conn, err := net.DialTimeout("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(mail.Port+3)), 10*time.Second)
+	conn, err := net.Dial("tcp", mail.PortAddr(3))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	conn.SetDeadline(time.Now().Add(2 * time.Minute))
-	c := &imapConn{t: t, conn: conn, r: bufio.NewReaderSize(conn, 1<<20)}
+	c := &imapConn{t: t, conn: conn, r: bufio.NewReaderSize(conn, 1<<20), wait: 2 * time.Minute}
 	c.line()
 	return c
 }
@@ -61,6 +61,7 @@ func imapLogin(t *testing.T, mail *testkit.Instance, name string) *imapConn {
 }
 
 func (c *imapConn) line() string {
+	c.conn.SetReadDeadline(time.Now().Add(c.wait))
 	line, err := c.r.ReadString('\n')
 	if err != nil {
 		return ""
@@ -74,6 +75,7 @@ func (c *imapConn) cmd(want, format string, args ...any) string {
 	c.t.Helper()
 	c.n++
 	tag := fmt.Sprintf("t%d", c.n)
+	c.conn.SetWriteDeadline(time.Now().Add(c.wait))
 	c.conn.Write([]byte(tag + " " + fmt.Sprintf(format, args...) + "\r\n"))
 	return c.answer(tag, want)
 }

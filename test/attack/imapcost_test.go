@@ -36,6 +36,7 @@ func (c *imapConn) raw(format string, args ...any) string {
 	c.t.Helper()
 	c.n++
 	tag := fmt.Sprintf("t%d ", c.n)
+	c.conn.SetDeadline(time.Now().Add(c.wait))
 	fmt.Fprintf(c.conn, tag+format+"\r\n", args...)
 	var all strings.Builder
 	for {
@@ -111,7 +112,7 @@ func TestIMAPCost(t *testing.T) {
 			i%7, i/2, max(i/2-1, 0), i/3, i/2-1, i)
 	})
 	c := imapLogin(t, mail, "a")
-	c.conn.SetDeadline(time.Now().Add(8 * time.Minute))
+	c.wait = 8 * time.Minute
 	c.cmd("OK", "SELECT INBOX")
 	hard := []string{
 		"SEARCH " + strings.Repeat("OR BODY nowhere ", 50) + "BODY nothing", "SEARCH " + strings.Repeat("NOT TEXT zzz ", 20),
@@ -121,7 +122,7 @@ func TestIMAPCost(t *testing.T) {
 	var working sync.WaitGroup
 	for _, command := range hard {
 		d := imapLogin(t, mail, "a")
-		d.conn.SetDeadline(time.Now().Add(8 * time.Minute))
+		d.wait = 8 * time.Minute
 		d.cmd("OK", "EXAMINE INBOX")
 		working.Add(1)
 		go func() {

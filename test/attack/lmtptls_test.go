@@ -15,7 +15,7 @@ import (
 func TestLMTPCommandsBeforeTLS(t *testing.T) {
 	mail := imapSite(t, "lmtpd_tls_security_level = may")
 	dial := func() (net.Conn, *bufio.Reader) {
-		conn, err := net.DialTimeout("tcp", mail.LMTPAddr(), 10*time.Second)
+		conn, err := net.DialTimeout("tcp", mail.LMTPAddr(), time.Minute)
 		if err != nil {
 			t.Fatal(err)
 		}

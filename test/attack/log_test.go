@@ -105,6 +105,7 @@ func fail2ban(t *testing.T, mail *testkit.Instance) {
 	c := hello(t, mail.Addr(), stranger)
 	c.must("250", "MAIL FROM:<a@b.test>")
 	c.want("554", c.ask("RCPT TO:<u@foreign.test>"))
+	mail.Log() // when it is at rest
 	log := filepath.Join(mail.Dir, "log", "mail.log")
 	for _, mode := range []string{"normal", "auth", "aggressive", "ddos", "extra"} {
 		out, err := exec.Command("fail2ban-regex", "-v", "--print-all-matched", log, "postfix[mode="+mode+"]").CombinedOutput()

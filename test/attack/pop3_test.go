@@ -38,7 +38,7 @@ func popSite(t *testing.T, n int, settings ...string) (mail *testkit.Instance, a
 
 func popDial(t *testing.T, from, addr string) (net.Conn, *bufio.Reader) {
 	t.Helper()
-	d := net.Dialer{Timeout: 10 * time.Second, LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+	d := net.Dialer{Timeout: time.Minute, LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
 	conn, err := d.Dial("tcp", addr)
 	if err != nil {
 		t.Fatal(err)

@@ -125,7 +125,7 @@ func TestHostileMessages(t *testing.T) {
 // TestSlowClients: many clients that hardly send anything hold up nobody, and
 // are sent away (RS4).
 func TestSlowClients(t *testing.T) {
-	mail := site(t, "smtpd_timeout = 3s", "smtpd_starttls_timeout = 3s")
+	mail := site(t, "smtpd_timeout = 8s", "smtpd_starttls_timeout = 8s")
 	mail.Start(t)
 	var slow []*client
 	for i := range 300 {

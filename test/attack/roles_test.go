@@ -32,7 +32,7 @@ func askPrivate(path string) int {
 		return 0
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(3 * time.Second))
+	conn.SetDeadline(time.Now().Add(time.Minute))
 	conn.Write([]byte("request\x00rewrite\x00rule\x00local\x00address\x00a\x00\x00"))
 	buf := make([]byte, 100)
 	n, err := conn.Read(buf)

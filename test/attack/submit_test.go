@@ -119,9 +119,14 @@ func (s *submitSite) closedDescriptors(t *testing.T) {
 			t.Errorf("diagnostics in a message:\n%s", m)
 		}
 	}
-	if left := s.Queue(t, "maildrop"); len(left) != 0 {
-		t.Errorf("left in maildrop: %v", left)
-	}
+	s.empty(t)
+}
+
+// empty waits until all that was accepted is delivered. Nothing else may be in the
+// queue.
+func (s *submitSite) empty(t *testing.T) {
+	t.Helper()
+	testkit.Wait(t, "an empty queue", func() bool { return len(s.Queue(t, "maildrop", "incoming", "active", "deferred")) == 0 })
 }
 
 // environment: what the caller sets means nothing to set-gid programs (SG2).
@@ -180,7 +185,7 @@ func (s *submitSite) limits(t *testing.T) {
 		}
 	}
 	s.WaitMailbox(t, "you", before+accepted)
-	time.Sleep(200 * time.Millisecond)
+	testkit.Wait(t, "the last delivery", func() bool { return len(s.Queue(t, "incoming", "active")) == 0 })
 	got := s.Mailbox(t, "you")
 	if len(got) != before+accepted {
 		t.Errorf("%d messages, %d were accepted", len(got)-before, accepted)
@@ -211,12 +216,9 @@ func (s *submitSite) signals(t *testing.T) {
 			before++ // it came through
 		}
 	}
-	time.Sleep(400 * time.Millisecond)
-	if n := len(s.Mailbox(t, "you")); n > before {
+	s.empty(t)
+	if n := len(s.Mailbox(t, "you")); n != before {
 		t.Errorf("%d messages, %d were accepted", n, before)
-	}
-	if left := s.Queue(t, "maildrop"); len(left) != 0 {
-		t.Errorf("left in maildrop: %v", left)
 	}
 }
 
@@ -252,7 +254,7 @@ func (s *submitSite) maildrop(t *testing.T) {
 	testkit.Wait(t, "wake-up message", func() bool {
 		return strings.Contains(strings.Join(s.Mailbox(t, "you"), ""), "Subject: wake")
 	})
-	time.Sleep(300 * time.Millisecond)
+	testkit.Wait(t, "the last delivery", func() bool { return len(s.Queue(t, "incoming", "active")) == 0 })
 	for _, m := range s.Mailbox(t, "you")[before:] {
 		for _, bad := range []string{"secret of root", "wrong mode", "pointer"} {
 			if strings.Contains(m, bad) {
@@ -275,6 +277,7 @@ func (s *submitSite) maildrop(t *testing.T) {
 // options that only the administrator may use (SG7). What anybody may do with
 // -bs is in test/scenario.
 func (s *submitSite) options(t *testing.T) {
+	testkit.Wait(t, "the last delivery", func() bool { return len(s.Queue(t, "incoming", "active")) == 0 })
 	before := len(s.Queue(t, "hold", "incoming", "active", "deferred"))
 	for _, script := range []string{"$B/sendmail -bd", "$B/sendmail -bl", "$B/sendmail -C /tmp/evil.cf you@example.test </dev/null",
 		"$B/postsuper -d ALL", "$B/posthouse stop", "$B/posthouse reload", "$B/newaliases", "$B/postalias /etc/posthouse/aliases", "$B/postconf -e mail_owner=root", "$B/postcat -q AAAAA", "$B/smtpd -n smtp -t unix --listen " + s.Spool("public/x")} {
@@ -294,7 +297,20 @@ func (s *submitSite) options(t *testing.T) {
 // notDumpable: no core file of a set-gid program, no access to its memory
 // (SG8).
 func (s *submitSite) notDumpable(t *testing.T) {
-	out, _ := s.run(t, "", "( sleep 0.3 | $B/postdrop >/dev/null 2>&1 & ); sleep 0.1; P=$(pgrep -n postdrop); test -n \"$P\" && ( cat /proc/$P/environ || echo denied1; cat /proc/$P/maps || echo denied2; ls -l /proc/$P/fd/0 || echo denied3; dd if=/proc/$P/mem of=/dev/null count=1 || echo denied4 ) 2>/dev/null")
+	// postdrop waits for its input, which comes to an end with the script.
+	in, open, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer open.Close()
+	cmd := s.user("exec 3<&0; $B/postdrop <&3 >/dev/null 2>&1 & P=$!; I=0; while test \"$(cat /proc/$P/comm)\" != postdrop -a $I -lt 3000; do I=$((I+1)); sleep 0.02; done; ( cat /proc/$P/environ || echo denied1; cat /proc/$P/maps || echo denied2; ls -l /proc/$P/fd/0 || echo denied3; dd if=/proc/$P/mem of=/dev/null count=1 || echo denied4 ) 2>/dev/null; kill $P")
+	cmd.Stdin = in
+	text, err := cmd.CombinedOutput()
+	in.Close()
+	if err != nil {
+		t.Errorf("%v", err)
+	}
+	out := string(text)
 	for _, want := range []string{"denied1", "denied2", "denied3", "denied4"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %s in %q", want, out)

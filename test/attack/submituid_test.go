@@ -77,7 +77,7 @@ func askSigner(dir, request, want string) int {
 			err = fmt.Errorf("refused: %s", reply.Value("reason"))
 		}
 	case "spend":
-		anvil := anvilclient.New(ipc.NewPool(dir+"/anvil", 10*time.Second))
+		anvil := anvilclient.New(ipc.NewPool(dir+"/anvil", time.Minute))
 		_, err = anvil.Spend(ctx, "you@example.test", 1, 0, 0, anvilclient.Limits{MessagesHour: 1000000})
 	}
 	if got := map[bool]string{true: "yes", false: "no"}[err == nil]; got != want {

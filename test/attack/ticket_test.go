@@ -103,7 +103,7 @@ func TestReloadUnderGuesses(t *testing.T) {
 	mail.Set(t, "auth_failure_delay = 50s", "auth_failure_delay_limit = 50s")
 	mail.UserDB(t, "secret", []string{"ann"})
 	mail.Start(t)
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	c := authclient.New(mail.Spool(authclient.Endpoint))
 	defer c.Close()

@@ -28,7 +28,7 @@ const (
 // the last one.
 func speak(t *testing.T, addr string, lines ...string) (last string, took time.Duration) {
 	t.Helper()
-	conn, err := net.DialTimeout("tcp", addr, 10*time.Second)
+	conn, err := net.DialTimeout("tcp", addr, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}

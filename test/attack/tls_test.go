@@ -69,7 +69,7 @@ func TestTLSRequired(t *testing.T) {
 // TestTLSThatNeverComes: a handshake that stalls ends after the time limit
 // and holds up nobody (ST10).
 func TestTLSThatNeverComes(t *testing.T) {
-	mail := site(t, "smtpd_starttls_timeout = 2s", "smtpd_timeout = 2s")
+	mail := site(t, "smtpd_starttls_timeout = 6s", "smtpd_timeout = 6s")
 	mail.Start(t)
 	var stalled []*client
 	for range 20 {

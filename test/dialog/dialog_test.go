@@ -42,7 +42,7 @@ import (
 	"time"
 )
 
-const patience = 10 * time.Second
+const patience = time.Minute
 
 func TestDialogs(t *testing.T) {
 	bin := build(t)

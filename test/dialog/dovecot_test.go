@@ -8,7 +8,6 @@ import (
 	"os/user"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/posthouse-mail/posthouse/pkg/testkit"
 )
@@ -108,12 +107,14 @@ service auth {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { cmd.Process.Signal(os.Interrupt); cmd.Wait() })
-	for range 300 {
-		if _, err := os.Stat(socket); err == nil {
-			return
+	defer func() {
+		if t.Failed() {
+			log, _ := os.ReadFile(filepath.Join(dir, "log"))
+			t.Logf("Dovecot's log:\n%s\n%s", out.String(), log)
 		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	log, _ := os.ReadFile(filepath.Join(dir, "log"))
-	t.Fatalf("dovecot does not listen\n%s\n%s", out.String(), log)
+	}()
+	testkit.Wait(t, "Dovecot's socket", func() bool {
+		_, err := os.Stat(socket)
+		return err == nil
+	})
 }

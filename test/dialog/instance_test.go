@@ -12,11 +12,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/posthouse-mail/posthouse/pkg/authclient"
 	"github.com/posthouse-mail/posthouse/pkg/authclient/authtest"
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
+	"github.com/posthouse-mail/posthouse/pkg/testkit"
 )
 
 // build makes the binaries once per test run.
@@ -86,7 +86,7 @@ func start(t *testing.T, bin string, settings []string) *instance {
 			t.Fatal(err)
 		}
 	}
-	in := &instance{dir: dir, log: &logBuffer{}, cleanup: &cleanup{}, addr: freePort(t)}
+	in := &instance{dir: dir, log: &logBuffer{}, cleanup: &cleanup{}, addr: testkit.FreeAddr(t)}
 	in.log.serve(t, filepath.Join(dir, "spool/public/postlog"))
 	in.cleanup.serve(t, filepath.Join(dir, "spool/public/cleanup"))
 	etc := filepath.Join(dir, "etc")
@@ -103,15 +103,14 @@ func start(t *testing.T, bin string, settings []string) *instance {
 		in.auth.Listen(t, filepath.Join(dir, "spool/private/authd"))
 	}
 	in.run(t, filepath.Join(bin, "smtpd"), "-c", etc, "-n", "smtp", "-t", "inet", "--listen", in.addr)
-	for range 100 {
-		if c, err := net.Dial("tcp", in.addr); err == nil {
+	in.await(t, "smtpd", func() bool {
+		c, err := net.Dial("tcp", in.addr)
+		if err == nil {
 			c.Close()
-			return in
 		}
-		time.Sleep(50 * time.Millisecond)
-	}
-	t.Fatalf("smtpd does not answer\n%s", in.log.String())
-	return nil
+		return err == nil
+	})
+	return in
 }
 
 func (in *instance) run(t *testing.T, name string, args ...string) {
@@ -126,23 +125,21 @@ func (in *instance) run(t *testing.T, name string, args ...string) {
 	}
 	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
 	path := args[len(args)-1]
-	for range 100 {
+	if filepath.IsAbs(path) {
 		// master makes such sockets open to all inside a closed folder.
-		if os.Chmod(path, 0o666) == nil || !filepath.IsAbs(path) {
-			return
-		}
-		time.Sleep(20 * time.Millisecond)
+		in.await(t, name, func() bool { return os.Chmod(path, 0o666) == nil })
 	}
-	t.Fatalf("%s does not listen\n%s", name, in.log.String())
 }
 
-func freePort(t *testing.T) string {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().String()
+// await waits until a daemon listens.
+func (in *instance) await(t *testing.T, name string, ok func() bool) {
+	t.Helper()
+	defer func() {
+		if t.Failed() {
+			t.Logf("log:\n%s", in.log.String())
+		}
+	}()
+	testkit.Wait(t, name+" to listen", ok)
 }
 
 // logBuffer collects the log.

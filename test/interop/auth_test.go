@@ -40,12 +40,7 @@ func authSite(t *testing.T) (mail *testkit.Instance, addr string) {
 	if out, err := exec.Command("chown", "-R", box.Uid+":"+box.Gid, filepath.Join(mail.Dir, "mail/ann")).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr = ln.Addr().String()
-	ln.Close()
+	addr = mail.PortAddr(8)
 	mail.Set(t, "auth_failure_delay = 0")
 	mail.Service(t,
 		addr+" inet n - y - 1 authgate",
@@ -106,12 +101,7 @@ func TestEximLogsInWithUs(t *testing.T) {
 	if err != nil {
 		t.Skip("SKIPPED: no exim4")
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := strconv.Itoa(ln.Addr().(*net.TCPAddr).Port)
-	ln.Close()
+	port := strconv.Itoa(mail.Port + 9)
 	dir, err := os.MkdirTemp("", "exim")
 	if err != nil {
 		t.Fatal(err)

@@ -28,7 +28,7 @@ func filterHits(t *testing.T, log, filter string) string {
 // words in its answer.
 func wrongPassword(t *testing.T, from, addr string, talk ...string) {
 	t.Helper()
-	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: 10 * time.Second}
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: time.Minute}
 	conn, err := d.Dial("tcp", addr)
 	if err != nil {
 		t.Fatal(err)

@@ -139,7 +139,7 @@ func TestFail2ban(t *testing.T) {
 	}
 	mail.WaitLog(t, `too many errors after .* from unknown\[127\.0\.0\.20\]`)
 	baits(t, mail)
-	time.Sleep(100 * time.Millisecond)
+	mail.Log() // when it is at rest
 	log := filepath.Join(mail.Dir, "log", "mail.log")
 	for mode, want := range map[string][]string{
 		"normal":     {"127.0.0.7", "127.0.0.8"},
@@ -208,6 +208,7 @@ func TestListingForMonitors(t *testing.T) {
 	s.Cmd("250", "EHLO client.test")
 	id := s.Message("a@remote.test", "x@dead.test", "Subject: x\n\ndeferred\n")
 	mail.WaitLog(t, id+`: to=<x@dead\.test>, .*status=deferred`)
+	testkit.Wait(t, "deferred message", func() bool { return len(mail.Queue(t, "deferred")) == 1 })
 	// check_mailq: /Kbytes in (\d+)/ on the last line, and "-- N Kbytes".
 	if m := regexp.MustCompile(`^-- \d+ Kbytes in (\d+) Requests?\.$`).FindStringSubmatch(last()); m == nil || m[1] != "1" {
 		t.Errorf("one message: %q", last())

@@ -1,7 +1,6 @@
 package interop
 
 import (
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -117,17 +116,6 @@ func (p *pair) waitTheirs(t *testing.T, expr string) []string {
 		return m != nil
 	})
 	return m
-}
-
-// closedPort is a port of 127.0.0.1 that nobody listens on.
-func closedPort(t *testing.T) int {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().(*net.TCPAddr).Port
 }
 
 // places returns "queue/id" of all messages and logs in the queue directory.

@@ -34,11 +34,15 @@ func fillOurs(t *testing.T, p *pair) map[string]string {
 	ids["held"] = s.Message("sender@remote.test", "bob@example.test", "X-Hold: yes\nSubject: held\n\nx\n")
 	p.ours.WaitLog(t, ids["held"]+`: hold: header X-Hold`)
 	s.Cmd("221", "QUIT")
+	// The agents log before the queue manager moves the files.
+	testkit.Wait(t, "messages in their places", func() bool {
+		return len(p.ours.Queue(t, "active", "incoming")) == 0 && len(p.ours.Queue(t, "deferred")) == 2 && len(p.ours.Queue(t, "hold")) == 1
+	})
 	return ids
 }
 
 func deadRoute(t *testing.T) []string {
-	return []string{fmt.Sprintf("transport_maps = inline:{dead.test=smtp:[127.0.0.1]:%d, {bad.test=error:5.1.1 nobody of that name}}", closedPort(t)),
+	return []string{fmt.Sprintf("transport_maps = inline:{dead.test=smtp:[127.0.0.1]:%d, {bad.test=error:5.1.1 nobody of that name}}", testkit.NewClosed(t).Port),
 		"header_checks = regexp:{{/^X-Hold:/ HOLD wait}}"}
 }
 

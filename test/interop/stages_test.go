@@ -229,10 +229,10 @@ func TestClientTroubles(t *testing.T) {
 	for _, tr := range troubles {
 		maps = append(maps, fmt.Sprintf("{%s.test = smtp:[127.0.0.1]:%d}", tr.name, badServer(t, tr, cert)))
 	}
-	maps = append(maps, fmt.Sprintf("{refused.test = smtp:[127.0.0.1]:%d}", closedPort(t)))
+	maps = append(maps, fmt.Sprintf("{refused.test = smtp:[127.0.0.1]:%d}", testkit.NewClosed(t).Port))
 	p := newPair(t, "transport_maps = inline:{"+strings.Join(maps, ", ")+"}", "smtp_tls_security_level = may", "smtp_tls_loglevel = 1",
-		"smtp_helo_timeout = 2s", "smtp_mail_timeout = 2s", "smtp_rcpt_timeout = 2s", "smtp_data_init_timeout = 2s",
-		"smtp_data_done_timeout = 2s", "smtp_quit_timeout = 2s", "smtp_starttls_timeout = 2s", "alias_maps =", "notify_classes =",
+		"smtp_helo_timeout = 6s", "smtp_mail_timeout = 6s", "smtp_rcpt_timeout = 6s", "smtp_data_init_timeout = 6s",
+		"smtp_data_done_timeout = 6s", "smtp_quit_timeout = 6s", "smtp_starttls_timeout = 6s", "alias_maps =", "notify_classes =",
 		"default_process_limit = 10", "bounce_queue_lifetime = 0", "local_recipient_maps =")
 	send := func(from func(text string, args ...string)) {
 		for _, tr := range troubles {
@@ -395,7 +395,7 @@ func serverLines(log, side string) []string {
 
 // TestServerTroubles: each client leaves the same lines in both logs.
 func TestServerTroubles(t *testing.T) {
-	p := newPair(t, "smtpd_timeout = 2s", "smtpd_starttls_timeout = 2s", "smtpd_tls_security_level = may", "smtpd_tls_loglevel = 1",
+	p := newPair(t, "smtpd_timeout = 4s", "smtpd_starttls_timeout = 4s", "smtpd_tls_security_level = may", "smtpd_tls_loglevel = 1",
 		"smtpd_hard_error_limit = 5", "smtpd_error_sleep_time = 0", "alias_maps =", "local_recipient_maps =", "mynetworks = 127.0.0.1/32",
 		"smtpd_helo_restrictions = reject_invalid_helo_hostname", "smtpd_data_restrictions = reject_unauth_pipelining",
 		"transport_maps = inline:{{example.test = discard:}}", "message_size_limit = 100000", "smtpd_forbidden_commands = GET", "smtpd_tls_ask_ccert = yes", "smtpd_tls_received_header = yes",

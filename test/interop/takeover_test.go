@@ -2,6 +2,7 @@ package interop
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"sort"
@@ -23,12 +24,19 @@ func sink(t *testing.T) (port int, messages func() []string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	port = closedPort(t)
+	port = testkit.FreePorts(t)
 	cmd := refpostfix.Tool(t, "smtp-sink", "-u", "root", "-d", filepath.Join(dir, "%M."), fmt.Sprintf("127.0.0.1:%d", port), "100")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	testkit.Wait(t, "smtp-sink", func() bool {
+		conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err == nil {
+			conn.Close()
+		}
+		return err == nil
+	})
 	return port, func() []string {
 		files, _ := filepath.Glob(filepath.Join(dir, "*"))
 		var list []string

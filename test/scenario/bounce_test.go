@@ -253,8 +253,8 @@ func TestDoubleBounce(t *testing.T) {
 func TestDelayAndExpiry(t *testing.T) {
 	t.Parallel()
 	mail := testkit.New(t)
-	mail.Set(t, "relayhost = ["+strings.Replace(freeAddr(t), ":", "]:", 1), "smtp_tls_security_level = none",
-		"delay_warning_time = 1s", "maximal_queue_lifetime = 4s", "bounce_queue_lifetime = 4s", "minimal_backoff_time = 1s", "maximal_backoff_time = 1s", "queue_run_delay = 1s")
+	mail.Set(t, "relayhost = "+testkit.NewClosed(t).Hop(), "smtp_tls_security_level = none",
+		"delay_warning_time = 1s", "maximal_queue_lifetime = 15s", "bounce_queue_lifetime = 15s", "minimal_backoff_time = 1s", "maximal_backoff_time = 1s", "queue_run_delay = 1s")
 	mail.Start(t)
 	s := testkit.Dial(t, mail.Addr())
 	s.Cmd("250", "EHLO c.test")

@@ -178,7 +178,7 @@ func TestWrongModes(t *testing.T) {
 func TestReloadKeepsSessions(t *testing.T) {
 	t.Parallel()
 	mail := testkit.New(t)
-	extra := freeAddr(t)
+	extra := testkit.FreeAddr(t)
 	mail.Service(t, extra+" inet n - y - 2 smtpd")
 	background(t, mail)
 
@@ -193,7 +193,7 @@ func TestReloadKeepsSessions(t *testing.T) {
 	busy.Cmd("354", "DATA")
 	busy.Raw("Subject: across a reload\r\n\r\nfirst half\r\n")
 
-	second := freeAddr(t)
+	second := testkit.FreeAddr(t)
 	text := read(t, mail.Etc("master.cf"))
 	mail.Write(t, "master.cf", strings.Replace(text, extra+" inet", second+" inet", 1))
 	mail.Set(t, "smtpd_recipient_limit = 2", "message_size_limit = 12345")
@@ -231,17 +231,6 @@ func closeAll(conns ...net.Conn) {
 			c.Close()
 		}
 	}
-}
-
-// freeAddr returns an address on loopback that nobody listens on.
-func freeAddr(t testing.TB) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().String()
 }
 
 // TestStopIsQuickAndPatient: idle clients get 421 at once, and a delivery that

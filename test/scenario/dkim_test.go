@@ -2,7 +2,6 @@ package scenario
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -37,8 +36,8 @@ func TestDKIM(t *testing.T) {
 	c.message("250", "you@example.test", "other@example.test", text)
 	message := i.WaitMailbox(t, "other", 1)[0]
 	good(t, message, records, 2)
-	opendkim(t, i.Dir, message, records)
-	rspamd(t, i.Dir, message, records)
+	t.Run("opendkim", func(t *testing.T) { opendkim(t, i.Dir, message, records) })
+	t.Run("rspamd", func(t *testing.T) { rspamd(t, i.Dir, message, records) })
 
 	// Who passes a message on answers for it, and not the author, whom nobody
 	// has checked.
@@ -104,10 +103,7 @@ func good(t *testing.T, message string, records map[string]string, want int) {
 
 // opendkim has Debian's opendkim verify, which knows RSA only.
 func opendkim(t *testing.T, dir, message string, records map[string]string) {
-	if _, err := exec.LookPath("opendkim"); err != nil {
-		t.Log("SKIPPED: opendkim is not installed; tools/scripts/test-deps installs it")
-		return
-	}
+	testkit.NeedTool(t, "opendkim")
 	var keys strings.Builder
 	for name, r := range records {
 		fmt.Fprintf(&keys, "%s %s\n", name, r)
@@ -126,21 +122,13 @@ func opendkim(t *testing.T, dir, message string, records map[string]string) {
 
 // rspamd has Debian's rspamd verify, which knows both kinds of keys.
 func rspamd(t *testing.T, dir, message string, records map[string]string) {
-	if _, err := exec.LookPath("rspamd"); err != nil {
-		t.Log("SKIPPED: rspamd is not installed; tools/scripts/test-deps installs it")
-		return
-	}
+	testkit.NeedTool(t, "rspamd")
 	var zone strings.Builder
 	for name, r := range records {
 		zone.WriteString(keys.ZoneLine(strings.SplitN(name, "._domainkey.", 2)[1], strings.SplitN(name, "._domainkey.", 2)[0], r) + "\n")
 	}
 	dns := dnstest.Start(t, zone.String())
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := ln.Addr().String()
-	ln.Close()
+	addr := testkit.FreeAddr(t)
 	conf, file := filepath.Join(dir, "rspamd.conf"), filepath.Join(dir, "message")
 	text := fmt.Sprintf(`options {
   pidfile = "%[1]s/rspamd.pid"; filters = "dkim"; local_addrs = []; url_tld = "/usr/share/rspamd/effective_tld_names.dat";
@@ -171,6 +159,7 @@ actions { reject = 1000; }
 		}
 	}()
 	testkit.Wait(t, "answer of rspamd", func() bool {
+		var err error
 		out, err = exec.Command("rspamc", "-h", addr, "--ip", "192.0.2.1", "symbols", file).CombinedOutput()
 		return err == nil && strings.Contains(string(out), "DKIM")
 	})

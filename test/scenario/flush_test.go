@@ -3,6 +3,7 @@ package scenario
 import (
 	"net"
 	"testing"
+	"time"
 
 	"github.com/posthouse-mail/posthouse/pkg/testkit"
 )
@@ -12,14 +13,8 @@ import (
 // fast_flush_domains.
 func TestFlushSite(t *testing.T) {
 	mail := testkit.New(t)
-	// A port where nobody listens, until somebody does.
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := l.Addr().String()
-	l.Close()
-	mail.Set(t, "relay_domains = later.test", "transport_maps = inline:{ {later.test=smtp:["+"127.0.0.1]:"+port[len("127.0.0.1:"):]+"} }")
+	closed := testkit.NewClosed(t)
+	mail.Set(t, "relay_domains = later.test", "transport_maps = inline:{ {later.test=smtp:"+closed.Hop()+"} }")
 	mail.Start(t)
 	mail.Send(t, "Subject: x\n\nx\n", "user@later.test")
 	mail.WaitLog(t, `to=<user@later\.test>, .*status=deferred`)
@@ -33,11 +28,8 @@ func TestFlushSite(t *testing.T) {
 	mail.WaitLog(t, `(?s)to=<user@later\.test>, .*status=deferred.*to=<user@later\.test>, .*status=deferred`)
 	testkit.Wait(t, "the message to be deferred again", func() bool { return len(mail.Queue(t, "deferred")) == 1 })
 
-	l, err = net.Listen("tcp", port)
-	if err != nil {
-		t.Skipf("the port is taken: %v", err)
-	}
-	defer l.Close()
+	l := closed.Listen(t)
+	l.(*net.TCPListener).SetDeadline(time.Now().Add(time.Minute))
 	mail.Must(t, "postqueue", "-s", "later.test")
 	conn, err := l.Accept()
 	if err != nil {

@@ -27,7 +27,7 @@ func dialIMAP(t *testing.T, mail *testkit.Instance, wrapped bool) *imapClient {
 	if wrapped {
 		offset = 4
 	}
-	conn, err := net.DialTimeout("tcp", pop3Addr(mail, offset), 10*time.Second)
+	conn, err := net.DialTimeout("tcp", pop3Addr(mail, offset), time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,7 @@ import (
 func TestIMAPPlaintextOff(t *testing.T) {
 	from := elsewhere(t)
 	mail := imapInstance(t, "you")
-	dialer := net.Dialer{Timeout: 10 * time.Second, LocalAddr: &net.TCPAddr{IP: from}}
+	dialer := net.Dialer{Timeout: time.Minute, LocalAddr: &net.TCPAddr{IP: from}}
 	conn, err := dialer.Dial("tcp", pop3Addr(mail, 3))
 	if err != nil {
 		t.Fatal(err)

@@ -29,7 +29,7 @@ type mailServer struct {
 func overTCP(addr string, login string) func(t *testing.T, script string) string {
 	return func(t *testing.T, script string) string {
 		t.Helper()
-		conn, err := net.DialTimeout("tcp", addr, 10*time.Second)
+		conn, err := net.DialTimeout("tcp", addr, time.Minute)
 		if err != nil {
 			t.Fatal(err)
 		}

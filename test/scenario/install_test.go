@@ -136,16 +136,18 @@ func TestInstalled(t *testing.T) {
 	mail.Start(t)
 	s := startAll(t, mail)
 	defer s.Conn.Close()
-	seen := 0
-	for _, p := range processes(t, mail) {
-		if want, ok := expected()[p.name]; ok {
-			compare(t, mail, p, want)
-			seen++
+	atRest(t, mail, func(report reporter) {
+		seen := 0
+		for _, p := range processes(t, mail) {
+			if want, ok := expected()[p.name]; ok {
+				compare(t, mail, p, want, report)
+				seen++
+			}
 		}
-	}
-	if seen < 15 {
-		t.Errorf("only %d processes were looked at", seen)
-	}
+		if seen < 15 {
+			report("only %d processes were looked at", seen)
+		}
+	})
 
 	send := asAccount(mail, user, "sendmail", "you@example.test")
 	send.Stdin = strings.NewReader("Subject: from a user\n\nx\n")

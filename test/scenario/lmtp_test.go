@@ -151,7 +151,7 @@ func TestLMTPServerSwaks(t *testing.T) {
 // served.
 func TestLMTPServerStrangers(t *testing.T) {
 	mail, _ := lmtpInstance(t, "lmtpd_client_networks = 127.0.0.9")
-	out, _ := exec.Command("timeout", "10", "bash", "-c",
+	out, _ := exec.Command("timeout", "60", "bash", "-c",
 		fmt.Sprintf("exec 3<>/dev/tcp/127.0.0.1/%d; cat <&3", mail.Port+7)).CombinedOutput()
 	if got := string(out); !strings.HasPrefix(got, "521 5.7.1 ") {
 		t.Errorf("greeting %q", got)

@@ -49,16 +49,16 @@ func pamService(t *testing.T, name, text string) {
 
 // pamSite is an instance whose users are those of the system, checked by PAM,
 // and a function that logs in by it.
-func pamSite(t *testing.T, settings ...string) (*testkit.Instance, func(service, login, password string) authclient.Outcome) {
+func pamSite(t *testing.T, settings ...string) (mail *testkit.Instance, helper string, login func(service, login, password string) authclient.Outcome) {
 	t.Helper()
 	dir := pamHelper(t)
-	mail := testkit.New(t)
+	mail = testkit.New(t)
 	mail.Set(t, append([]string{"auth_sources = pam", "auth_failure_delay = 0", "auth_pam_service = posthouse-test"}, settings...)...)
 	mail.Service(t, "pam unix - n n - 1 pamd -o client_limit=100 -o daemon_directory="+dir)
 	mail.Start(t)
 	c := authclient.New(mail.Spool(authclient.Endpoint))
 	t.Cleanup(c.Close)
-	return mail, func(service, login, password string) authclient.Outcome {
+	return mail, filepath.Join(dir, pam.Helper), func(service, login, password string) authclient.Outcome {
 		t.Helper()
 		step, err := c.Plain(context.Background(), authclient.Peer{Service: service, RemoteIP: "192.0.2.1", TLS: true}, login, password)
 		if err != nil {
@@ -81,7 +81,7 @@ func run(t *testing.T, stdin, name string, args ...string) {
 // they are locked, have expired, or belong to the system.
 func TestPAM(t *testing.T) {
 	pamService(t, "posthouse-test", "auth required pam_unix.so\naccount required pam_unix.so\n")
-	mail, login := pamSite(t)
+	mail, _, login := pamSite(t)
 	testkit.NewAccount(t, mail.Dir, "phpam1")
 	testkit.NewAccount(t, mail.Dir, "phpam2")
 	run(t, "phpam1:secret\nphpam2:secret\n", "chpasswd")
@@ -117,9 +117,9 @@ func TestPAM(t *testing.T) {
 func TestPAMService(t *testing.T) {
 	pamService(t, "posthouse-test-imap", "auth required pam_permit.so\naccount required pam_permit.so\n")
 	pamService(t, "posthouse-test-pop3", "auth required pam_permit.so\naccount required pam_deny.so\n")
-	pamService(t, "posthouse-test-smtp", "auth required pam_exec.so quiet /bin/sleep 20\naccount required pam_permit.so\n")
+	pamService(t, "posthouse-test-smtp", "auth required pam_exec.so quiet /bin/sleep 300\naccount required pam_permit.so\n")
 	pamService(t, "posthouse-test-other", "auth required pam_deny.so\naccount required pam_permit.so\n")
-	mail, login := pamSite(t, "auth_pam_service = posthouse-test-%s", "auth_pam_time_limit = 2s")
+	mail, helper, login := pamSite(t, "auth_pam_service = posthouse-test-%s", "auth_pam_time_limit = 10s")
 	testkit.NewAccount(t, mail.Dir, "phpam3")
 	for service, want := range map[string]authclient.Outcome{
 		"imap": authclient.OK, "pop3": authclient.Failed, "smtp": authclient.Temporary, "../su": authclient.Failed,
@@ -135,7 +135,7 @@ func TestPAMService(t *testing.T) {
 		}
 		return !slices.ContainsFunc(running, func(link string) bool {
 			exe, _ := os.Readlink(link)
-			return filepath.Base(exe) == pam.Helper
+			return exe == helper
 		})
 	})
 	if got := login("imap", "phpam3", "secret"); got != authclient.OK {

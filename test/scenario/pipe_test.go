@@ -24,7 +24,7 @@ func TestPipe(t *testing.T) {
 		mail.Write(t, name, text)
 		os.Chmod(mail.Etc(name), 0o755)
 	}
-	mail.Set(t, "recipient_delimiter = +", "one_destination_recipient_limit = 1", "fate_destination_recipient_limit = 1", "fate_time_limit = 2s",
+	mail.Set(t, "recipient_delimiter = +", "one_destination_recipient_limit = 1", "fate_destination_recipient_limit = 1", "fate_time_limit = 8s",
 		"relay_domains = keep.test, one.test, fate.test, small.test, many.test, root.test",
 		"transport_maps = inline:{ keep.test=many:, many.test=many:, {one.test=one:Hop.Test}, fate.test=fate:, small.test=small:, root.test=root: }")
 	mail.Service(t,

@@ -24,7 +24,7 @@ type pop3Client struct {
 
 func dialPOP3(t *testing.T, addr string, wrapped bool) *pop3Client {
 	t.Helper()
-	conn, err := net.DialTimeout("tcp", addr, 10*time.Second)
+	conn, err := net.DialTimeout("tcp", addr, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -105,22 +105,49 @@ func TestPrivileges(t *testing.T) {
 	s := startAll(t, mail)
 	defer s.Conn.Close()
 
-	seen := map[string]bool{}
-	for _, p := range processes(t, mail) {
-		want, ok := expected()[p.name]
-		if !ok {
-			if p.name != "posthouse" {
-				t.Errorf("process %s is not in the table", p.name)
+	atRest(t, mail, func(report reporter) {
+		seen := map[string]bool{}
+		for _, p := range processes(t, mail) {
+			want, ok := expected()[p.name]
+			if !ok {
+				if p.name != "posthouse" {
+					report("process %s is not in the table", p.name)
+				}
+				continue
 			}
-			continue
+			seen[p.name] = true
+			compare(t, mail, p, want, report)
 		}
-		seen[p.name] = true
-		compare(t, mail, p, want)
-	}
-	for name := range expected() {
-		if !seen[name] {
-			t.Errorf("%s did not run", name)
+		for name := range expected() {
+			if !seen[name] {
+				report("%s did not run", name)
+			}
 		}
+	})
+}
+
+// reporter takes what is wrong with a process.
+type reporter func(format string, args ...any)
+
+// atRest looks at the processes until nothing is wrong, for a minute: one that is
+// starting still has the rights that it will give up, and a worker ends when it
+// has had nothing to do for some seconds.
+func atRest(t *testing.T, mail *testkit.Instance, look func(report reporter)) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); ; {
+		var wrong []string
+		look(func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) })
+		if len(wrong) == 0 {
+			return
+		}
+		if time.Now().After(end) {
+			t.Error(strings.Join(wrong, "\n"))
+			return
+		}
+		// For the workers. The queue must be empty again: who delivers has a
+		// file open.
+		session(t, mail).Message("sender@example.test", "you@example.test", "Subject: x\n\nx\n")
+		testkit.Wait(t, "an empty queue", func() bool { return len(mail.Queue(t, "maildrop", "incoming", "active")) == 0 })
 	}
 }
 
@@ -172,7 +199,8 @@ type process struct {
 	status map[string]string
 }
 
-// processes returns master and all that descend from it.
+// processes returns master and all that descend from it. What has its parent's
+// name is on the way to become another program.
 func processes(t *testing.T, mail *testkit.Instance) []process {
 	t.Helper()
 	text, err := os.ReadFile(mail.Spool("pid/master.pid"))
@@ -198,7 +226,11 @@ func processes(t *testing.T, mail *testkit.Instance) []process {
 		}
 	}
 	for i := 0; i < len(list); i++ {
-		list = append(list, children[list[i].pid]...)
+		for _, p := range children[list[i].pid] {
+			if p.name != list[i].name {
+				list = append(list, p)
+			}
+		}
 	}
 	return list
 }
@@ -224,7 +256,7 @@ func parentName(p process) string {
 	return strings.TrimSpace(string(name))
 }
 
-func compare(t *testing.T, mail *testkit.Instance, p process, want rights) {
+func compare(t *testing.T, mail *testkit.Instance, p process, want rights, report reporter) {
 	t.Helper()
 	name := want.owner
 	if name == "box" {
@@ -241,7 +273,7 @@ func compare(t *testing.T, mail *testkit.Instance, p process, want rights) {
 	four := func(id string) string { return strings.Join([]string{id, id, id, id}, "\t") }
 	check := func(what, got, want string) {
 		if got != want {
-			t.Errorf("%s: %s is %q, must be %q", p.name, what, got, want)
+			report("%s: %s is %q, must be %q", p.name, what, got, want)
 		}
 	}
 	check("uid", p.status["Uid"], four(u.Uid))
@@ -275,7 +307,7 @@ func compare(t *testing.T, mail *testkit.Instance, p process, want rights) {
 		check("gid", p.status["Gid"], four(u.Gid))
 	}
 	if groups := strings.Fields(p.status["Groups"]); p.name != "pop3d" && p.name != "imapd" && p.name != "submission" && len(groups) > 1 || len(groups) == 1 && groups[0] != strings.Fields(p.status["Gid"])[0] && groups[0] != u.Gid {
-		t.Errorf("%s: supplementary groups %v", p.name, groups)
+		report("%s: supplementary groups %v", p.name, groups)
 	}
 	for _, set := range []string{"CapEff", "CapPrm"} {
 		check(set, p.status[set], want.caps)
@@ -299,13 +331,12 @@ func compare(t *testing.T, mail *testkit.Instance, p process, want rights) {
 	} else {
 		check("root directory", root, "/")
 	}
-	checkThreads(t, p)
-	checkFiles(t, mail, p, want)
+	checkThreads(p, report)
+	checkFiles(mail, p, want, report)
 }
 
 // checkThreads: a right that one thread kept is a right that the process has.
-func checkThreads(t *testing.T, p process) {
-	t.Helper()
+func checkThreads(p process, report reporter) {
 	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", p.pid))
 	for _, file := range tasks {
 		task, ok := readProcess(file)
@@ -314,7 +345,7 @@ func checkThreads(t *testing.T, p process) {
 		}
 		for _, field := range []string{"Uid", "Gid", "CapEff", "CapPrm", "CapBnd", "NoNewPrivs", "Seccomp"} {
 			if task.status[field] != p.status[field] {
-				t.Errorf("%s: thread %d has %s %q, the process %q", p.name, task.pid, field, task.status[field], p.status[field])
+				report("%s: thread %d has %s %q, the process %q", p.name, task.pid, field, task.status[field], p.status[field])
 			}
 		}
 	}
@@ -327,8 +358,7 @@ func withFiles(r rights, files string) rights {
 }
 
 // checkFiles: sockets and pipes aside, only the files of the table are open.
-func checkFiles(t *testing.T, mail *testkit.Instance, p process, want rights) {
-	t.Helper()
+func checkFiles(mail *testkit.Instance, p process, want rights, report reporter) {
 	// The Go runtime keeps the limits of its control group open; the FIFO is the way to postlogd.
 	common := regexp.MustCompile(`^(/dev/null|socket:.*|pipe:.*|anon_inode:.*|/sys/fs/cgroup/.*|` +
 		regexp.QuoteMeta(mail.Spool("pid/postlog")) + `)$`)
@@ -343,7 +373,7 @@ func checkFiles(t *testing.T, mail *testkit.Instance, p process, want rights) {
 			continue
 		}
 		if want.files == "" || !own.MatchString(target) {
-			t.Errorf("%s: descriptor %s is %s, which it should not have", p.name, filepath.Base(fd), target)
+			report("%s: descriptor %s is %s, which it should not have", p.name, filepath.Base(fd), target)
 		}
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -70,12 +69,7 @@ $config['smtp_debug'] = true;
 			t.Fatal(err)
 		}
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := ln.Addr().String()
-	ln.Close()
+	addr := mail.PortAddr(8)
 	php := exec.Command("php", "-d", "display_errors=0", "-d", "log_errors=1", "-S", addr, "-t", roundcubeRoot)
 	php.Env = append(os.Environ(), "ROUNDCUBE_CONFIG_DIR="+dir)
 	log, err := os.Create(filepath.Join(dir, "php.log"))

@@ -19,7 +19,7 @@ import (
 func TestServiceTypes(t *testing.T) {
 	t.Parallel()
 	mail := testkit.New(t)
-	extra := freeAddr(t)
+	extra := mail.PortAddr(8)
 	mail.Service(t, "handed pass - - n - - smtpd", extra+" inet n - n - 0 smtpd\n  -o client_limit=1")
 	control(t, mail, 0, "", "check")
 	mail.Start(t)

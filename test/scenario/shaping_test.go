@@ -164,9 +164,7 @@ func TestSizeLimit(t *testing.T) {
 	if cmd.ProcessState.ExitCode() != 69 || !strings.Contains(string(out), "sendmail: fatal: you@example.test(0): message file too big") {
 		t.Errorf("sendmail: %v %s", err, out)
 	}
-	if left := mail.Queue(t, "maildrop", "incoming", "active", "hold", "deferred"); len(left) != 0 {
-		t.Errorf("left in the queue: %v", left)
-	}
+	testkit.Wait(t, "empty queue", func() bool { return len(mail.Queue(t, "maildrop", "incoming", "active", "hold", "deferred")) == 0 })
 }
 
 // TestQueueTools: a message through the hands of the postmaster.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -31,7 +32,7 @@ func TestMakeRun(t *testing.T) {
 	tree := filepath.Join(user.Home, "posthouse")
 	copyTree(t, filepath.Dir(bin), tree, user)
 
-	port := strings.Split(freeAddr(t), ":")[1]
+	port := strconv.Itoa(testkit.FreePorts(t))
 	as := func(name string, args ...string) *exec.Cmd {
 		cmd := exec.Command(name, args...)
 		cmd.Dir = tree
