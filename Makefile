@@ -21,16 +21,6 @@ GOFLAGS_BUILD = -trimpath -ldflags "-s -w"
 DAEMONS  = $(patsubst %/main.go,%,$(wildcard */main.go))
 COMMANDS = $(patsubst cmd/%/main.go,%,$(wildcard cmd/*/main.go))
 
-# authd-pam is the one program that needs a C compiler and the header files of PAM
-# (Debian: gcc, libpam0g-dev). `make` and `make test` do without.
-pam: build ## build bin/authd-pam, for the source pam of authd; needs gcc and libpam0g-dev
-	CGO_ENABLED=1 $(GO) build $(GOFLAGS_BUILD) -o bin/authd-pam ./optional/authd-pam
-
-install-pam: pam ## install authd-pam under DESTDIR, and /etc/pam.d/posthouse if there is none
-	install -d $(DESTDIR)$(libexec) $(DESTDIR)/etc/pam.d
-	install -m 700 bin/authd-pam $(DESTDIR)$(libexec)/authd-pam
-	test -e $(DESTDIR)/etc/pam.d/posthouse || install -m 644 packaging/pam/posthouse $(DESTDIR)/etc/pam.d/posthouse
-
 .PHONY: all build pam install-pam run test stress check lint fuzz bench faults install man clean help deps
 
 all: build ## build every program into bin/
@@ -82,6 +72,16 @@ faults: build ## the long durability campaign: kills, power cuts, full disks (ne
 man: ## write the manual pages into build/man from the sources
 	$(GO) run ./tools/mkman -o build/man
 
+# authd-pam is the one program that needs a C compiler and the header files of PAM
+# (Debian: gcc, libpam0g-dev). `make` and `make test` do without.
+pam: build ## build bin/authd-pam, for the source pam of authd; needs gcc and libpam0g-dev
+	CGO_ENABLED=1 $(GO) build $(GOFLAGS_BUILD) -o bin/authd-pam ./optional/authd-pam
+
+install-pam: pam ## install authd-pam under DESTDIR, and /etc/pam.d/posthouse if there is none
+	install -d $(DESTDIR)$(libexec) $(DESTDIR)/etc/pam.d
+	install -m 700 bin/authd-pam $(DESTDIR)$(libexec)/authd-pam
+	test -e $(DESTDIR)/etc/pam.d/posthouse || install -m 644 packaging/pam/posthouse $(DESTDIR)/etc/pam.d/posthouse
+
 install: build man ## install under DESTDIR; then run `posthouse set-permissions` as root
 	install -d $(DESTDIR)$(libexec) $(DESTDIR)$(sbindir) $(DESTDIR)$(bindir) $(DESTDIR)$(confdir) $(DESTDIR)$(mandir) $(DESTDIR)$(compldir)
 	install -m 755 $(DAEMONS:%=bin/%) $(DESTDIR)$(libexec)/
@@ -107,4 +107,4 @@ clean: ## remove what was built
 	rm -rf bin build
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 13
