@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -17,6 +16,7 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
 	"github.com/posthouse-mail/posthouse/pkg/maillog"
 	"github.com/posthouse-mail/posthouse/pkg/queue"
+	"github.com/posthouse-mail/posthouse/pkg/testkit"
 )
 
 // localRewriter completes addresses as trivial-rewrite does, as far as the
@@ -33,24 +33,6 @@ func (localRewriter) Rewrite(_ context.Context, rule, addr string) (string, erro
 	return addr + "@mail.here.test", nil
 }
 
-// logBuffer collects log lines.
-type logBuffer struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 const testMain = `compatibility_level = 3.6
 myhostname = mail.here.test
 mydomain = here.test
@@ -59,13 +41,13 @@ mydestination = $myhostname, here.test, localhost
 `
 
 // testServer makes a server on a queue of its own.
-func testServer(t testing.TB, mainCF string) (*server, *logBuffer, string) {
+func testServer(t testing.TB, mainCF string) (*server, *testkit.Log, string) {
 	t.Helper()
 	m, err := config.ParseMain(strings.NewReader(testMain+mainCF), "main.cf")
 	if err != nil {
 		t.Fatal(err)
 	}
-	log := &logBuffer{}
+	log := &testkit.Log{}
 	s, err := newServer(config.New("/etc/posthouse", m), maillog.NewWriter(log, "cleanup"))
 	if err != nil {
 		t.Fatal(err)

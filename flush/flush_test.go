@@ -13,6 +13,7 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/maillog"
 	"github.com/posthouse-mail/posthouse/pkg/queue"
 	"github.com/posthouse-mail/posthouse/pkg/table"
+	"github.com/posthouse-mail/posthouse/pkg/testkit"
 )
 
 // start runs a server for a.test and b.test on a queue in a directory of its
@@ -32,25 +33,11 @@ func start(t *testing.T) (*server, *flushclient.Client, *int) {
 	triggers := 0
 	s := &server{log: maillog.Discard(), domains: domains, pending: map[string]bool{}, trigger: func() { triggers++ },
 		queue: queue.Open(".", queue.Options{HashDepth: 1, HashNames: []string{"deferred"}})}
-	l, err := net.Listen("unix", "public/flush")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer conn.Close()
-				if err := s.session(context.Background(), conn); err != nil {
-					t.Errorf("session: %v", err)
-				}
-			}()
+	testkit.Serve(t, "unix", "public/flush", func(conn net.Conn) {
+		if err := s.session(context.Background(), conn); err != nil {
+			t.Errorf("session: %v", err)
 		}
-	}()
+	})
 	return s, flushclient.New(ipc.NewPool("public/flush", time.Minute)), &triggers
 }
 

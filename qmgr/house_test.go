@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"net"
 	"os"
@@ -20,6 +19,7 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/rewrite"
 	"github.com/posthouse-mail/posthouse/pkg/sched"
 	"github.com/posthouse-mail/posthouse/pkg/status"
+	"github.com/posthouse-mail/posthouse/pkg/testkit"
 )
 
 // house is a queue directory with a queue manager and fakes of all that it
@@ -28,7 +28,7 @@ type house struct {
 	testing.TB
 	dir   string
 	queue *queue.Queue
-	log   *syncBuffer
+	log   *testkit.Log
 	d     *daemon
 	stop  func()
 
@@ -43,27 +43,10 @@ type house struct {
 	outcome func(r *deliver.Request) (reply deliver.Reply, crash bool)
 }
 
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
-}
-
 // newHouse makes the directories and the fakes. The queue manager is started
 // by start.
 func newHouse(t testing.TB) *house {
-	h := &house{TB: t, dir: t.TempDir(), log: &syncBuffer{}}
+	h := &house{TB: t, dir: t.TempDir(), log: &testkit.Log{}}
 	if tt, ok := t.(*testing.T); ok {
 		tt.Chdir(h.dir)
 	} else {

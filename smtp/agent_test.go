@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"net"
@@ -10,7 +9,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -22,25 +20,8 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/maillog"
 	"github.com/posthouse-mail/posthouse/pkg/queue"
 	"github.com/posthouse-mail/posthouse/pkg/service"
+	"github.com/posthouse-mail/posthouse/pkg/testkit"
 )
-
-// lockedBuffer is a log that the test reads while the agent writes.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
 
 // harness is an agent in a queue directory of its own, with a name server and
 // a bounce daemon that says yes.
@@ -48,7 +29,7 @@ type harness struct {
 	t     *testing.T
 	dns   *dnstest.Server
 	agent *agent
-	log   *lockedBuffer
+	log   *testkit.Log
 	q     *queue.Queue
 }
 
@@ -71,7 +52,7 @@ func newHarness(t *testing.T, program, zone string, settings ...string) *harness
 		t.Fatal(err)
 	}
 	t.Chdir(dir)
-	h := &harness{t: t, dns: dnstest.Start(t, zone), log: &lockedBuffer{}, q: queue.Open(".", queue.Options{})}
+	h := &harness{t: t, dns: dnstest.Start(t, zone), log: &testkit.Log{}, q: queue.Open(".", queue.Options{})}
 	h.dns.WriteResolvConf(t, conf)
 	for _, name := range []string{"bounce", "defer", "trace"} {
 		serveYes(t, "private/"+name)
@@ -91,28 +72,14 @@ func newHarness(t *testing.T, program, zone string, settings ...string) *harness
 // serveYes is a bounce daemon that has no memory.
 func serveYes(t *testing.T, path string) {
 	t.Helper()
-	l, err := net.Listen("unix", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
+	testkit.Serve(t, "unix", path, func(conn net.Conn) {
+		c := ipc.NewConn(conn)
 		for {
-			conn, err := l.Accept()
-			if err != nil {
+			if _, err := c.Receive(); err != nil || c.Send(ipc.List{}.Int("status", 0)) != nil {
 				return
 			}
-			go func() {
-				defer conn.Close()
-				c := ipc.NewConn(conn)
-				for {
-					if _, err := c.Receive(); err != nil || c.Send(ipc.List{}.Int("status", 0)) != nil {
-						return
-					}
-				}
-			}()
 		}
-	}()
+	})
 }
 
 // request puts a message into the queue and makes a request for it.

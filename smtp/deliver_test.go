@@ -82,25 +82,10 @@ func startSink(t *testing.T) (*sink, string) {
 // startServer runs a function for each connection.
 func startServer(t *testing.T, network, addr string, serve func(conn net.Conn, r *bufio.Reader)) net.Listener {
 	t.Helper()
-	l, err := net.Listen(network, addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer conn.Close()
-				conn.SetDeadline(time.Now().Add(time.Minute))
-				serve(conn, bufio.NewReader(conn))
-			}()
-		}
-	}()
-	return l
+	return testkit.Serve(t, network, addr, func(conn net.Conn) {
+		conn.SetDeadline(time.Now().Add(time.Minute))
+		serve(conn, bufio.NewReader(conn))
+	})
 }
 
 // replies answers each command by its first word, and the content with END.

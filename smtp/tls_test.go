@@ -2,13 +2,8 @@ package main
 
 import (
 	"bufio"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
-	"math/big"
 	"net"
 	"regexp"
 	"strings"
@@ -16,23 +11,15 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/posthouse-mail/posthouse/pkg/testkit"
 )
 
 // startTLSServer offers STARTTLS; with a nil certificate it says garbage in
 // the handshake.
 func startTLSServer(t *testing.T, good bool) string {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"mx.test"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg := &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+	cfg := &tls.Config{Certificates: []tls.Certificate{testkit.Certificate(t, "mx.test")}}
 	return port(startServer(t, "tcp", "127.0.0.1:0", func(conn net.Conn, r *bufio.Reader) {
 		fmt.Fprint(conn, "220 mx.test ESMTP\r\n")
 		for {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/base64"
 	"fmt"
@@ -24,6 +23,7 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/queue"
 	"github.com/posthouse-mail/posthouse/pkg/rewrite"
 	"github.com/posthouse-mail/posthouse/pkg/service"
+	"github.com/posthouse-mail/posthouse/pkg/testkit"
 )
 
 // house is a submission agent whose neighbours are made of a few lines each.
@@ -33,7 +33,7 @@ type house struct {
 	env   *service.Env
 	hooks *service.Hooks
 	auth  *authtest.Server
-	log   *lockedBuffer
+	log   *testkit.Log
 
 	mu       sync.Mutex
 	messages []queued
@@ -49,23 +49,6 @@ type queued struct {
 	recipients []string
 	attrs      map[string]string
 	lines      []string
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 var joe = authtest.Account{Password: "secret", User: authclient.User{
@@ -108,7 +91,7 @@ func newHouse(t testing.TB, settings ...string) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &house{t: t, log: &lockedBuffer{}, verdict: ipc.List{}.Int("status", 0), rewrite: atHere}
+	h := &house{t: t, log: &testkit.Log{}, verdict: ipc.List{}.Int("status", 0), rewrite: atHere}
 	h.auth = authtest.New(t, joe)
 	h.auth.Listen(t, "private/authd")
 	h.serve("public/cleanup", h.cleanup)

@@ -24,6 +24,7 @@ import (
 
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
 	"github.com/posthouse-mail/posthouse/pkg/maillog"
+	"github.com/posthouse-mail/posthouse/pkg/testkit"
 	"github.com/posthouse-mail/posthouse/pkg/tlskeys"
 )
 
@@ -51,20 +52,7 @@ func write(t *testing.T, path string, key crypto.Signer) {
 func serve(t *testing.T, m *manager) *ipc.Pool {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "s")
-	ln, err := net.Listen("unix", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { ln.Close() })
-	go func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			go m.session(context.Background(), c)
-		}
-	}()
+	testkit.Serve(t, "unix", path, func(conn net.Conn) { m.session(context.Background(), conn) })
 	return ipc.NewPool(path, time.Minute)
 }
 

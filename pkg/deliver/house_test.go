@@ -1,7 +1,6 @@
 package deliver
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -18,6 +17,7 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
 	"github.com/posthouse-mail/posthouse/pkg/maillog"
 	"github.com/posthouse-mail/posthouse/pkg/queue"
+	"github.com/posthouse-mail/posthouse/pkg/testkit"
 )
 
 // fakeBounce stands for the bounce daemon.
@@ -73,24 +73,7 @@ type house struct {
 	queue  *queue.Queue
 	agent  *Agent
 	bounce *fakeBounce
-	log    *syncBuffer
-}
-
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
+	log    *testkit.Log
 }
 
 func newHouse(t *testing.T, settings string) *house {
@@ -108,7 +91,7 @@ func newHouse(t *testing.T, settings string) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &house{T: t, queue: queue.Open(".", queue.Options{}), bounce: &fakeBounce{}, log: &syncBuffer{}}
+	h := &house{T: t, queue: queue.Open(".", queue.Options{}), bounce: &fakeBounce{}, log: &testkit.Log{}}
 	h.agent, err = NewAgent(Options{Config: cfg, Log: maillog.NewWriter(h.log, "test"), Service: "test", Queue: h.queue})
 	if err != nil {
 		t.Fatal(err)

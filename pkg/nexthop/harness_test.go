@@ -2,7 +2,6 @@ package nexthop
 
 import (
 	"bufio"
-	"bytes"
 	"fmt"
 	"net"
 	"net/netip"
@@ -16,6 +15,7 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/config"
 	"github.com/posthouse-mail/posthouse/pkg/dns/dnstest"
 	"github.com/posthouse-mail/posthouse/pkg/maillog"
+	"github.com/posthouse-mail/posthouse/pkg/testkit"
 )
 
 // zone is what the name server of these tests knows.
@@ -51,26 +51,8 @@ many.test.      60 IN MX 20 b.many.test.
 b.many.test.    60 IN AAAA 2001:db8::11
 `
 
-// logged is a log that a test may read while it is written.
-type logged struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logged) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logged) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 // newClient makes a client as a daemon does before its jail.
-func newClient(t *testing.T, program string, settings ...string) (*Client, *logged) {
+func newClient(t *testing.T, program string, settings ...string) (*Client, *testkit.Log) {
 	t.Helper()
 	c, log, err := tryClient(t, program, settings...)
 	if err != nil {
@@ -79,7 +61,7 @@ func newClient(t *testing.T, program string, settings ...string) (*Client, *logg
 	return c, log
 }
 
-func tryClient(t *testing.T, program string, settings ...string) (*Client, *logged, error) {
+func tryClient(t *testing.T, program string, settings ...string) (*Client, *testkit.Log, error) {
 	t.Helper()
 	dir := t.TempDir()
 	text := "myhostname = me.test\nmydomain = test\ninet_interfaces = 192.0.2.99\nsmtp_randomize_addresses = no\nlmtp_randomize_addresses = no\n" +
@@ -92,7 +74,7 @@ func tryClient(t *testing.T, program string, settings ...string) (*Client, *logg
 	if err != nil {
 		t.Fatal(err)
 	}
-	log := &logged{}
+	log := &testkit.Log{}
 	c, err := New(cfg, maillog.NewWriter(log, program), program == "lmtp")
 	return c, log, err
 }

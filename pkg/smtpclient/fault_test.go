@@ -4,21 +4,18 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/posthouse-mail/posthouse/pkg/smtpwire"
+	"github.com/posthouse-mail/posthouse/pkg/testkit"
 )
 
 // stages are the points at which a server may misbehave, in order.
@@ -246,21 +243,6 @@ func TestManyRecipients(t *testing.T) {
 	c.Close()
 }
 
-func testCertificate(t *testing.T) tls.Certificate {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"mx.test"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
-}
-
 // tlsServer offers STARTTLS; extra is sent in clear behind the 220, and after
 // the handshake the server offers less than before.
 func tlsServer(conn net.Conn, cert tls.Certificate, extra string) {
@@ -291,7 +273,7 @@ func tlsServer(conn net.Conn, cert tls.Certificate, extra string) {
 // 3207 section 4.2), be it capabilities or replies that were injected.
 func TestStartTLS(t *testing.T) {
 	client, server := tcpPair(t)
-	go tlsServer(server, testCertificate(t), "")
+	go tlsServer(server, testkit.Certificate(t, "mx.test"), "")
 	c := NewConn(client, testPeer, testOptions())
 	ctx := context.Background()
 	if err := c.Greet(ctx); err != nil {
@@ -323,7 +305,7 @@ func TestStartTLS(t *testing.T) {
 // either break the handshake or are thrown away.
 func TestInjectedReplies(t *testing.T) {
 	client, server := tcpPair(t)
-	go tlsServer(server, testCertificate(t), "250-mx.test\r\n250-AUTH PLAIN\r\n250 PIPELINING\r\n")
+	go tlsServer(server, testkit.Certificate(t, "mx.test"), "250-mx.test\r\n250-AUTH PLAIN\r\n250 PIPELINING\r\n")
 	c := NewConn(client, testPeer, testOptions())
 	ctx := context.Background()
 	if err := c.Greet(ctx); err != nil {

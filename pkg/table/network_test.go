@@ -7,35 +7,23 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/posthouse-mail/posthouse/pkg/testkit"
 )
 
 // serveLines answers each connection with what reply says to each request.
 func serveLines(t *testing.T, network, address string, reply func(r *bufio.Reader) (string, error)) string {
 	t.Helper()
-	l, err := net.Listen(network, address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			conn, err := l.Accept()
+	l := testkit.Serve(t, network, address, func(conn net.Conn) {
+		r := bufio.NewReader(conn)
+		for n := 0; n < 2; n++ { // then hang up, so that the client reconnects
+			s, err := reply(r)
 			if err != nil {
 				return
 			}
-			go func() {
-				defer conn.Close()
-				r := bufio.NewReader(conn)
-				for n := 0; n < 2; n++ { // then hang up, so that the client reconnects
-					s, err := reply(r)
-					if err != nil {
-						return
-					}
-					fmt.Fprint(conn, s)
-				}
-			}()
+			fmt.Fprint(conn, s)
 		}
-	}()
+	})
 	return l.Addr().String()
 }
 

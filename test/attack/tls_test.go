@@ -133,24 +133,10 @@ func TestOtherProtocols(t *testing.T) {
 // hostile is a mail server with TLS that says more than it should.
 func hostile(t *testing.T, talk func(conn net.Conn, r *bufio.Reader)) int {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { ln.Close() })
-	go func() {
-		for {
-			conn, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer conn.Close()
-				conn.SetDeadline(time.Now().Add(time.Minute))
-				talk(conn, bufio.NewReader(conn))
-			}()
-		}
-	}()
+	ln := testkit.Serve(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
+		conn.SetDeadline(time.Now().Add(time.Minute))
+		talk(conn, bufio.NewReader(conn))
+	})
 	return ln.Addr().(*net.TCPAddr).Port
 }
 

@@ -101,7 +101,7 @@ service auth {
 		}
 	}
 	cmd := exec.Command("/usr/sbin/dovecot", "-F", "-c", filepath.Join(dir, "dovecot.conf"))
-	out := &logBuffer{}
+	out := &testkit.Log{}
 	cmd.Stdout, cmd.Stderr = out, out
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -1,7 +1,6 @@
 package dialog
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"io/fs"
@@ -43,7 +42,7 @@ type instance struct {
 	dir     string
 	addr    string
 	cleanup *cleanup
-	log     *logBuffer
+	log     *testkit.Log
 	auth    *authtest.Server
 }
 
@@ -86,8 +85,8 @@ func start(t *testing.T, bin string, settings []string) *instance {
 			t.Fatal(err)
 		}
 	}
-	in := &instance{dir: dir, log: &logBuffer{}, cleanup: &cleanup{}, addr: testkit.FreeAddr(t)}
-	in.log.serve(t, filepath.Join(dir, "spool/public/postlog"))
+	in := &instance{dir: dir, log: &testkit.Log{}, cleanup: &cleanup{}, addr: testkit.FreeAddr(t)}
+	serveLog(t, in.log, filepath.Join(dir, "spool/public/postlog"))
 	in.cleanup.serve(t, filepath.Join(dir, "spool/public/cleanup"))
 	etc := filepath.Join(dir, "etc")
 	in.run(t, filepath.Join(bin, "trivial-rewrite"), "-c", etc, "-n", "rewrite", "-t", "unix", "--listen", filepath.Join(dir, "spool/private/rewrite"))
@@ -142,26 +141,8 @@ func (in *instance) await(t *testing.T, name string, ok func() bool) {
 	testkit.Wait(t, name+" to listen", ok)
 }
 
-// logBuffer collects the log.
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
-// serve stands in for postlogd.
-func (l *logBuffer) serve(t *testing.T, path string) {
+// serveLog stands in for postlogd.
+func serveLog(t *testing.T, l *testkit.Log, path string) {
 	conn, err := net.ListenPacket("unixgram", path)
 	if err != nil {
 		t.Fatal(err)

@@ -2,13 +2,8 @@ package interop
 
 import (
 	"bufio"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
-	"math/big"
 	"net"
 	"regexp"
 	"strings"
@@ -80,20 +75,7 @@ var troubles = []trouble{
 // over.
 func badServer(t *testing.T, tr trouble, cert tls.Certificate) int {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { ln.Close() })
-	go func() {
-		for {
-			conn, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			go tr.serve(conn, cert)
-		}
-	}()
+	ln := testkit.Serve(t, "tcp", "127.0.0.1:0", func(conn net.Conn) { tr.serve(conn, cert) })
 	return ln.Addr().(*net.TCPAddr).Port
 }
 
@@ -178,22 +160,6 @@ func (tr trouble) serve(conn net.Conn, cert tls.Certificate) {
 	}
 }
 
-// newCertificate returns a certificate for a name, signed by itself.
-func newCertificate(t *testing.T, name string) tls.Certificate {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
-}
-
 // receivedBy is the part of a Received header that has the name of the program and
 // the time.
 var receivedBy = regexp.MustCompile(`by mail\.example\.test \(Post\w+\) .* from`)
@@ -224,7 +190,7 @@ func clientLines(log, side string) []string {
 // TestClientTroubles: what servers do to both SMTP clients leaves the same
 // lines in their logs.
 func TestClientTroubles(t *testing.T) {
-	cert := newCertificate(t, "bad.test")
+	cert := testkit.Certificate(t, "bad.test")
 	var maps []string
 	for _, tr := range troubles {
 		maps = append(maps, fmt.Sprintf("{%s.test = smtp:[127.0.0.1]:%d}", tr.name, badServer(t, tr, cert)))
@@ -407,7 +373,7 @@ func TestServerTroubles(t *testing.T) {
 	p.theirs.Set(t, "virtual_mailbox_domains = example.test", "virtual_mailbox_maps = static:x")
 	p.ours.Set(t, "virtual_mailbox_domains = example.test", "virtual_mailbox_maps = static:x")
 	p.theirs.Start(t)
-	cert := newCertificate(t, "client.test")
+	cert := testkit.Certificate(t, "client.test")
 	collect := func(addr, side string, settled func() string) map[string][]string {
 		all := map[string][]string{}
 		for _, c := range clients {
