@@ -143,17 +143,10 @@ func (j *job) named(p place) *envelope.Recipient {
 
 // report tells what became of a destination.
 func (j *job) report(ctx context.Context, p place, r deliver.Result) {
-	var err error
-	switch rcpt := j.named(p); {
-	case r.Status.Success():
-		err = j.d.Sent(ctx, rcpt, r)
-	case r.Status.Permanent():
-		err = j.d.Bounced(ctx, rcpt, r)
-	default:
-		err = j.d.Deferred(ctx, rcpt, r)
+	if !r.Status.Success() && !r.Status.Permanent() {
 		j.left = true
 	}
-	if err != nil {
+	if err := j.d.Report(ctx, j.named(p), r); err != nil {
 		j.log.Warn(string(j.d.QueueID), "%v", err)
 		j.left = true
 	}

@@ -123,22 +123,11 @@ func (a *agent) deliver(ctx context.Context, d *deliver.Delivery) error {
 		if a.has('X') {
 			r.Action = ""
 		}
-		if err := report(ctx, d, &d.Recipients[i], r); err != nil {
+		if err := d.Report(ctx, &d.Recipients[i], r); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func report(ctx context.Context, d *deliver.Delivery, rcpt *envelope.Recipient, r deliver.Result) error {
-	switch {
-	case r.Status.Success():
-		return d.Sent(ctx, rcpt, r)
-	case r.Status.Permanent():
-		return d.Bounced(ctx, rcpt, r)
-	default:
-		return d.Deferred(ctx, rcpt, r)
-	}
 }
 
 // run runs the command for all recipients of a request.

@@ -107,22 +107,11 @@ func (a *agent) deliver(ctx context.Context, d *deliver.Delivery) error {
 	for i := range d.Recipients {
 		rcpt := &d.Recipients[i]
 		s := a.toRecipient(ctx, d, rcpt, file)
-		if err := report(ctx, d, rcpt, deliver.Result{Relay: "virtual", Status: s}); err != nil {
+		if err := d.Report(ctx, rcpt, deliver.Result{Relay: "virtual", Status: s}); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func report(ctx context.Context, d *deliver.Delivery, rcpt *envelope.Recipient, r deliver.Result) error {
-	switch {
-	case r.Status.Success():
-		return d.Sent(ctx, rcpt, r)
-	case r.Status.Permanent():
-		return d.Bounced(ctx, rcpt, r)
-	default:
-		return d.Deferred(ctx, rcpt, r)
-	}
 }
 
 // toRecipient delivers to one mailbox.

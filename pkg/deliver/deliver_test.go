@@ -156,11 +156,11 @@ func byName(ctx context.Context, d *Delivery) error {
 		var err error
 		switch {
 		case strings.HasPrefix(r.Address, "ok"):
-			err = d.Sent(ctx, r, Result{Status: status.New(0, "2.0.0", "fine")})
+			err = d.Report(ctx, r, Result{Status: status.New(0, "2.0.0", "fine")})
 		case strings.HasPrefix(r.Address, "bad"):
-			err = d.Bounced(ctx, r, Result{Status: status.New(0, "5.1.1", "no such user")})
+			err = d.Report(ctx, r, Result{Status: status.New(0, "5.1.1", "no such user")})
 		case strings.HasPrefix(r.Address, "late"):
-			err = d.Deferred(ctx, r, Result{Status: status.New(0, "4.2.0", "busy")})
+			err = d.Report(ctx, r, Result{Status: status.New(0, "4.2.0", "busy")})
 		case strings.HasPrefix(r.Address, "site"):
 			s := status.New(0, "4.4.1", "down")
 			d.SiteFailure(s, "mx")

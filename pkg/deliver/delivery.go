@@ -66,6 +66,17 @@ func newDelivery(a *Agent, req *Request, msg *queue.Message) *Delivery {
 	return &Delivery{Request: req, Message: msg, agent: a, state: make(map[int64]outcome, len(req.Recipients))}
 }
 
+// Report tells what became of a recipient, by the class of the status.
+func (d *Delivery) Report(ctx context.Context, rcpt *envelope.Recipient, r Result) error {
+	switch {
+	case r.Status.Success():
+		return d.Sent(ctx, rcpt, r)
+	case r.Status.Permanent():
+		return d.Bounced(ctx, rcpt, r)
+	}
+	return d.Deferred(ctx, rcpt, r)
+}
+
 // Sent reports a delivery. If the sender asked for a report that cannot be
 // recorded, the recipient is deferred instead.
 func (d *Delivery) Sent(ctx context.Context, rcpt *envelope.Recipient, r Result) error {
