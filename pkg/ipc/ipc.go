@@ -18,11 +18,13 @@ package ipc
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/posthouse-mail/posthouse/pkg/nowait"
@@ -278,18 +280,17 @@ func checkAttr(a Attr) error {
 	return nil
 }
 
-func hasNUL(s string) bool {
-	for i := 0; i < len(s); i++ {
-		if s[i] == 0 {
-			return true
-		}
-	}
-	return false
-}
+func hasNUL(s string) bool { return strings.IndexByte(s, 0) >= 0 }
 
 // ReadList reads one attribute list within the limits of this package. It
 // returns io.EOF, bare, if there is no first byte.
 func ReadList(r *bufio.Reader) (List, error) {
+	if _, err := r.Peek(1); err != nil {
+		return nil, err
+	}
+	if l := buffered(r); l != nil {
+		return l, nil
+	}
 	var l List
 	total := 0
 	for {
@@ -316,6 +317,39 @@ func ReadList(r *bufio.Reader) (List, error) {
 		}
 		l = append(l, Attr{name, value})
 	}
+}
+
+// buffered returns the next list if all of it has arrived and nothing is wrong
+// with it: in two pieces of memory, where the long way needs two for each
+// attribute. nil means to go that way.
+func buffered(r *bufio.Reader) List {
+	all, _ := r.Peek(r.Buffered())
+	size, parts := 0, 0
+	for {
+		n := bytes.IndexByte(all[size:], 0)
+		if n < 0 {
+			return nil
+		}
+		size += n + 1
+		if n == 0 && parts%2 == 0 {
+			break // an empty name ends the list
+		}
+		if parts%2 == 0 && n > MaxName {
+			return nil
+		}
+		parts++
+	}
+	if parts == 0 || parts > 2*MaxAttrs || size > MaxValue {
+		return nil
+	}
+	l, text := make(List, 0, parts/2), string(all[:size])
+	for range parts / 2 {
+		name, rest, _ := strings.Cut(text, "\x00")
+		value, rest, _ := strings.Cut(rest, "\x00")
+		l, text = append(l, Attr{name, value}), rest
+	}
+	r.Discard(size)
+	return l
 }
 
 // readString reads up to a NUL, which it drops. io.EOF means that there was

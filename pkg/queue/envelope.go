@@ -1,9 +1,11 @@
 package queue
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/posthouse-mail/posthouse/pkg/envelope"
@@ -13,9 +15,18 @@ import (
 // envelope. They are read anyway; most messages have no more.
 const firstBatch = 100
 
-// readEnvelope reads all records around the content.
-func (m *Message) readEnvelope() error {
-	r := NewFileReader(m.f, m.FileSize)
+// readEnvelope reads all records around the content. Nothing that it keeps is
+// in the buffer, which the next message gets.
+func (m *Message) readEnvelope(buffers *sync.Pool) error {
+	br, ok := buffers.Get().(*bufio.Reader)
+	if !ok {
+		br = bufio.NewReaderSize(nil, readBuffer)
+	}
+	r := newFileReader(m.f, m.FileSize, br)
+	defer func() {
+		br.Reset(nil)
+		buffers.Put(br)
+	}()
 	p := envelopeParser{m: m, limit: firstBatch}
 	done, err := p.run(r)
 	if err != nil {

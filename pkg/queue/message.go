@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -147,7 +148,7 @@ func (q *Queue) OpenPath(queueName string, id ID, path string) (*Message, error)
 		_ = f.Close()
 		return nil, &os.PathError{Op: "open", Path: path, Err: ErrNotReady}
 	}
-	return newMessage(f, q.fs, queueName, id, st)
+	return newMessage(f, q.fs, &q.reads, queueName, id, st)
 }
 
 // NewMessage reads the envelope of an open queue file, such as one that was
@@ -157,13 +158,13 @@ func NewMessage(f *os.File, queueName string, id ID) (*Message, error) {
 	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
 		return nil, &os.PathError{Op: "fstat", Path: f.Name(), Err: err}
 	}
-	return newMessage(f, new(safefile.FS), queueName, id, &st)
+	return newMessage(f, new(safefile.FS), new(sync.Pool), queueName, id, &st)
 }
 
-func newMessage(f *os.File, fs *safefile.FS, queueName string, id ID, st *unix.Stat_t) (*Message, error) {
+func newMessage(f *os.File, fs *safefile.FS, buffers *sync.Pool, queueName string, id ID, st *unix.Stat_t) (*Message, error) {
 	m := &Message{ID: id, Queue: queueName, Mode: os.FileMode(st.Mode & 0o777), FileSize: st.Size,
 		ModTime: time.Unix(st.Mtim.Unix()), f: f, fs: fs}
-	if err := m.readEnvelope(); err != nil {
+	if err := m.readEnvelope(buffers); err != nil {
 		_ = f.Close()
 		return nil, fmt.Errorf("%s: %w", f.Name(), err)
 	}
@@ -191,7 +192,14 @@ func (m *Message) Unlock() error { return safefile.Unflock(m.f) }
 
 // MarkDone marks the recipient whose record is at offset as done. It is not
 // synced: a lost mark means a second delivery, not a lost one.
-func (m *Message) MarkDone(offset int64) error { return m.retype(offset, RecRcpt, RecDone) }
+func (m *Message) MarkDone(offset int64) error {
+	for i := range m.first {
+		if m.first[i].Offset == offset { // its record was seen
+			return m.write(offset, RecDone)
+		}
+	}
+	return m.retype(offset, RecRcpt, RecDone)
+}
 
 // retype changes the type of the record at an offset, once it has seen that
 // there is one of the old type.
@@ -206,8 +214,11 @@ func (m *Message) retype(offset int64, from, to byte) error {
 	if b[0] != from || offset <= 0 {
 		return fmt.Errorf("%w: no %q record at offset %d of %s", ErrCorrupt, from, offset, m.f.Name())
 	}
-	b[0] = to
-	return m.fs.Write(m.f, b[:], offset)
+	return m.write(offset, to)
+}
+
+func (m *Message) write(offset int64, typ byte) error {
+	return m.fs.Write(m.f, []byte{typ}, offset)
 }
 
 // ClearWarn records that the delay notice was sent.

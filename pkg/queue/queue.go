@@ -37,7 +37,8 @@ type Queue struct {
 	hashed map[string]bool
 	owner  int
 	fs     *safefile.FS
-	bufs   sync.Pool
+	bufs   sync.Pool // of writers
+	reads  sync.Pool // of those who read envelopes
 }
 
 // Open returns the queue in dir; daemons, whose working directory it is, use

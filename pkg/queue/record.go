@@ -55,12 +55,18 @@ func NewRecordReader(r io.Reader) *RecordReader {
 
 // NewFileReader returns a reader for a file of the given size that can jump.
 func NewFileReader(f io.ReaderAt, size int64) *RecordReader {
-	src := io.NewSectionReader(f, 0, size)
 	n := readBuffer
 	if size < int64(n) {
 		n = int(size)
 	}
-	return &RecordReader{br: bufio.NewReaderSize(src, n), src: src, size: size, limit: MaxRecord}
+	return newFileReader(f, size, bufio.NewReaderSize(nil, n))
+}
+
+// newFileReader is NewFileReader with a buffer that was used before.
+func newFileReader(f io.ReaderAt, size int64, br *bufio.Reader) *RecordReader {
+	src := io.NewSectionReader(f, 0, size)
+	br.Reset(src)
+	return &RecordReader{br: br, src: src, size: size, limit: MaxRecord}
 }
 
 // SetLimit sets the longest record that is accepted.
