@@ -55,7 +55,11 @@ func (d *dkimSink) header(ctx context.Context, h *header) error {
 
 // body implements sink.
 func (d *dkimSink) body(line []byte, eol bool) {
-	if d.bodyHash != nil && d.inBody {
+	if d.bodyHash == nil {
+		d.next.body(line, eol)
+		return
+	}
+	if d.inBody {
 		d.bodyHash.Line(line, eol)
 	}
 	d.inBody = true // the empty line behind the header is no part of the body

@@ -77,16 +77,17 @@ func New(k Key, fields [][]byte, o Options) *Signature {
 		names[i] = fieldName(f)
 	}
 	var list []string
-	h := sha256.New()
+	var text []byte
 	// RFC 6376 section 5.4.2: fields of one name are taken from the bottom
 	// up, and a name that is listed once more stands for "no other".
 	for i := len(fields) - 1; i >= 0; i-- {
 		if signed(names[i]) {
 			list = append(list, names[i])
-			h.Write(relaxedField(fields[i]))
-			h.Write([]byte("\r\n"))
+			text = append(appendRelaxed(text, fields[i]), "\r\n"...)
 		}
 	}
+	h := sha256.New()
+	h.Write(text)
 	list = append(list, o.Oversign...)
 	s := &Signature{key: k, fields: h}
 	s.head = "DKIM-Signature: v=1; a=" + k.Algorithm + "; c=relaxed/relaxed; d=" + k.Domain + ";\n\ts=" + k.Selector +
@@ -152,7 +153,7 @@ func (s *Signature) Key() Key { return s.key }
 func (s *Signature) Digest(bodyHash []byte) []byte {
 	// RFC 6376 section 3.7: the field itself comes last, with an empty b=
 	// and no line end.
-	s.fields.Write(relaxedField([]byte(s.withBody(bodyHash))))
+	s.fields.Write(appendRelaxed(nil, []byte(s.withBody(bodyHash))))
 	return s.fields.Sum(nil)
 }
 
@@ -166,13 +167,14 @@ func (s *Signature) Field(bodyHash, sig []byte) (string, error) {
 	return s.field(bodyHash, sig), nil
 }
 
-// relaxedField is the relaxed form of a header field (RFC 6376 section 3.4.2).
-func relaxedField(f []byte) []byte {
+// appendRelaxed appends the relaxed form of a header field (RFC 6376 section
+// 3.4.2).
+func appendRelaxed(out, f []byte) []byte {
 	i := bytes.IndexByte(f, ':')
 	if i < 0 {
-		return nil
+		return out
 	}
-	out := append(make([]byte, 0, len(f)), bytes.ToLower(bytes.TrimRight(f[:i], " \t"))...)
+	out = append(out, bytes.ToLower(bytes.TrimRight(f[:i], " \t"))...)
 	out = append(out, ':')
 	start, space := len(out), false
 	for _, c := range f[i+1:] {
@@ -195,16 +197,35 @@ func relaxedField(f []byte) []byte {
 // it. Its zero value is not ready; see [NewBodyHash].
 type BodyHash struct {
 	h       hash.Hash
-	pending int  // line ends that count only if more follows
-	space   bool // so do blanks
+	buf     []byte // what h gets next: it likes large pieces
+	pending int    // line ends that count only if more follows
+	space   bool   // so do blanks
 	any     bool
 }
 
 // NewBodyHash returns a hash for one body.
-func NewBodyHash() *BodyHash { return &BodyHash{h: sha256.New()} }
+func NewBodyHash() *BodyHash { return &BodyHash{h: sha256.New(), buf: make([]byte, 0, bodyBuffer)} }
+
+// bodyBuffer is some blocks of SHA-256.
+const bodyBuffer = 1024
 
 // Line takes a line without its end, or where eol is false a part of one.
 func (b *BodyHash) Line(p []byte, eol bool) {
+	if n := len(p); n > 0 && p[n-1] != ' ' && !b.space && bytes.IndexByte(p, '\t') < 0 && bytes.Index(p, []byte("  ")) < 0 {
+		// Nearly all lines: each blank in it stands for itself.
+		b.flush()
+		b.write(p)
+	} else {
+		b.words(p)
+	}
+	if eol {
+		b.space = false
+		b.pending++
+	}
+}
+
+// words takes a part of a line in which blanks may count for one, or for nothing.
+func (b *BodyHash) words(p []byte) {
 	for len(p) > 0 {
 		n := bytes.IndexAny(p, " \t")
 		if n == 0 {
@@ -216,32 +237,48 @@ func (b *BodyHash) Line(p []byte, eol bool) {
 			n = len(p)
 		}
 		b.flush()
-		b.h.Write(p[:n])
+		b.write(p[:n])
 		p = p[n:]
-	}
-	if eol {
-		b.space = false
-		b.pending++
 	}
 }
 
 // flush writes what counts now that more follows.
 func (b *BodyHash) flush() {
 	for ; b.pending > 0; b.pending-- {
-		b.h.Write([]byte("\r\n"))
+		b.room(2)
+		b.buf = append(b.buf, "\r\n"...)
 	}
 	if b.space {
-		b.h.Write([]byte(" "))
+		b.room(1)
+		b.buf = append(b.buf, ' ')
 		b.space = false
 	}
 	b.any = true
 }
 
+func (b *BodyHash) write(p []byte) {
+	if b.room(len(p)); len(p) > bodyBuffer {
+		b.h.Write(p)
+		return
+	}
+	b.buf = append(b.buf, p...)
+}
+
+// room makes room for so many bytes in the buffer, or empties it.
+func (b *BodyHash) room(n int) {
+	if len(b.buf)+n > bodyBuffer {
+		b.h.Write(b.buf)
+		b.buf = b.buf[:0]
+	}
+}
+
 // Sum returns the hash of the whole body.
 func (b *BodyHash) Sum() []byte {
 	if b.any {
-		b.h.Write([]byte("\r\n"))
+		b.buf = append(b.buf, "\r\n"...)
 		b.any = false
 	}
+	b.h.Write(b.buf)
+	b.buf = b.buf[:0]
 	return b.h.Sum(nil)
 }

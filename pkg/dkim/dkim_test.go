@@ -160,8 +160,58 @@ func TestRFC6376Bodies(t *testing.T) {
 			t.Errorf("%q is not hashed as %q", in, want)
 		}
 	}
-	if got := string(relaxedField([]byte("B : Y\t\n\tZ  "))); got != "b:Y Z" {
+	if got := string(appendRelaxed(nil, []byte("B : Y\t\n\tZ  "))); got != "b:Y Z" {
 		t.Errorf("%q", got)
+	}
+}
+
+// FuzzBody compares what is hashed with RFC 6376 3.4.4, word by word, however the
+// body comes in parts.
+func FuzzBody(f *testing.F) {
+	for _, seed := range []string{" C \nD \t E\n\n\n", "", "a b\n  c\n d  e \n\t\n\nf", "x \n", " \n \ny", strings.Repeat("long ", 600) + "\n\nz"} {
+		f.Add(seed, uint8(7))
+		f.Add(seed, uint8(255))
+	}
+	f.Fuzz(func(t *testing.T, in string, part uint8) {
+		b := NewBodyHash()
+		var want []string
+		for line := range strings.Lines(in) {
+			line = strings.TrimSuffix(line, "\n")
+			words := strings.FieldsFunc(line, func(r rune) bool { return r == ' ' || r == '\t' })
+			text := strings.Join(words, " ")
+			if len(words) > 0 && (line[0] == ' ' || line[0] == '\t') {
+				text = " " + text
+			}
+			want = append(want, text)
+			for n := int(part) + 1; len(line) > n; line = line[n:] {
+				b.Line([]byte(line[:n]), false)
+			}
+			b.Line([]byte(line), true)
+		}
+		for len(want) > 0 && want[len(want)-1] == "" {
+			want = want[:len(want)-1]
+		}
+		text := strings.Join(want, "\r\n")
+		if len(want) > 0 {
+			text += "\r\n"
+		}
+		sum := sha256.Sum256([]byte(text))
+		if !bytes.Equal(b.Sum(), sum[:]) {
+			t.Errorf("%q in parts of %d is not hashed as %q", in, int(part)+1, text)
+		}
+	})
+}
+
+func BenchmarkBody(b *testing.B) {
+	line := []byte("The quick brown fox jumps over the lazy dog, and then it sleeps a while.")
+	b.ReportAllocs()
+	b.SetBytes(57 * int64(len(line)+2))
+	for b.Loop() {
+		h := NewBodyHash()
+		for range 57 {
+			h.Line(line, true)
+		}
+		h.Sum()
 	}
 }
 

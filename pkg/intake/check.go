@@ -76,6 +76,9 @@ func (h *Session) evaluator(s *smtpserver.Session, f *access.Facts) *access.Eval
 
 // check runs one list by itself.
 func (h *Session) check(ctx context.Context, s *smtpserver.Session, command string, l *access.List) status.Status {
+	if len(l.Items) == 0 {
+		return status.Status{}
+	}
 	var sender *string
 	if m := s.Mail(); m != nil {
 		sender = &m.Address

@@ -45,15 +45,15 @@ func NewDKIM(pool *ipc.Pool) *DKIM { return &DKIM{pool: pool, known: map[string]
 // domain without keys.
 func (d *DKIM) Keys(ctx context.Context, domain string) ([]dkim.Key, error) {
 	domain = strings.ToLower(domain)
-	if !dkim.ValidDomain(domain) {
-		return nil, nil
-	}
 	now := time.Now()
 	d.mu.Lock()
 	k, ok := d.known[domain]
 	d.mu.Unlock()
 	if ok && now.Before(k.until) {
 		return k.keys, nil
+	}
+	if !dkim.ValidDomain(domain) {
+		return nil, nil
 	}
 	reply, err := d.pool.Call(ctx, ipc.List{}.Str("request", "dkim_keys").Str("domain", domain))
 	if err == nil {
