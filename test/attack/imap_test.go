@@ -454,12 +454,16 @@ func TestCapturedWorker(t *testing.T) {
 	}
 	uid, gid := testkit.BoxOwner(t)
 	as := []string{"--reuid", fmt.Sprint(uid), "--regid", fmt.Sprint(gid), "--clear-groups"}
-	role(t, mail, "worker", as, mail.Maildir("a"), mail.Maildir("b"), mail.Addr())
+	sockets := []string{mail.Maildir("a"), mail.Maildir("b"), mail.Addr()}
+	for _, name := range []string{"private/deposit", "private/sessiond", "private/authd", "private/local", "public/cleanup"} {
+		sockets = append(sockets, mail.Spool(name))
+	}
+	role(t, mail, "worker", as, sockets...)
 }
 
 // capturedWorker succeeds if a process that is confined like a's worker gets
 // nowhere else.
-func capturedWorker(own, other, addr string) int {
+func capturedWorker(own, other, addr string, sockets []string) int {
 	if _, err := jail.ConfineUser(own); err != nil {
 		fmt.Println(err)
 		return 2
@@ -490,6 +494,10 @@ func capturedWorker(own, other, addr string) int {
 	deny("start a program", exec.Command("/bin/true").Run())
 	_, err = net.DialTimeout("tcp", addr, 2*time.Second)
 	deny("connect to the network", err)
+	for _, path := range sockets {
+		_, err = net.Dial("unix", path)
+		deny("connect to "+path, err)
+	}
 	deny("trace", syscall.PtraceAttach(os.Getppid()))
 	deny("become root", syscall.Setuid(0))
 	return bad

@@ -19,7 +19,11 @@ func playRole(role string, args []string) int {
 	case "signer":
 		return askSigner(args[0], args[1], args[2])
 	case "worker":
-		return capturedWorker(args[0], args[1], args[2])
+		return capturedWorker(args[0], args[1], args[2], args[3:])
+	case "depositor":
+		return depositor(args[0], args[1])
+	case "misuse":
+		return misuseTicket(args[0], args[1])
 	}
 	fmt.Fprintln(os.Stderr, "unknown role", role)
 	return 2

@@ -44,6 +44,11 @@ var aware = regexp.MustCompile(`NO \[(OVERQUOTA|UNAVAILABLE|EXPUNGEISSUED|NONEXI
 func TestReadersFullDisk(t *testing.T) {
 	s, m := newReaderSite(t, "imap-full", false)
 	m.strict = true
+	// A mailbox that nobody has opened yet cannot be opened without room.
+	before := &person{s: s, m: m, name: "before", user: "u1", random: rand.New(rand.NewPCG(15, 15))}
+	for range 20 {
+		before.oneOfEach()
+	}
 	random := rand.New(rand.NewPCG(14, 14))
 	for n := range size(3, 30) {
 		m.fig.cycles++
