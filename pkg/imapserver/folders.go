@@ -197,7 +197,7 @@ func (c *conn) readStatusItems() statusItems {
 		case "MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN", "DELETED", "MAILBOXID", "APPENDLIMIT":
 		case "HIGHESTMODSEQ":
 			c.enableCondstore()
-		case "SIZE":
+		case "SIZE", "DELETED-STORAGE":
 			items.size = true
 		default:
 			c.dec.Fail("Invalid status item %s", word)
@@ -249,6 +249,8 @@ func (c *conn) tellStatus(name string, items statusItems) error {
 			c.enc.Number(uint64(st.Unseen))
 		case "DELETED":
 			c.enc.Number(uint64(st.Deleted))
+		case "DELETED-STORAGE": // RFC 9208 4.1.4: in octets, like SIZE
+			c.enc.Number(uint64(st.DeletedSize))
 		case "SIZE":
 			c.enc.Number(uint64(st.Size))
 		case "HIGHESTMODSEQ":

@@ -1,6 +1,7 @@
 package mailstore
 
 import (
+	"cmp"
 	"errors"
 	"os"
 	"path/filepath"
@@ -351,7 +352,7 @@ type Status struct {
 	UIDNext, UIDValidity              uint32
 	HighestModSeq                     uint64
 	MailboxID                         string
-	Size                              int64 // only if it was asked for
+	Size, DeletedSize                 int64 // only if they were asked for
 	FirstUnseen                       int
 }
 
@@ -371,8 +372,29 @@ func (s *Store) Status(name string, size bool) (Status, error) {
 	}
 	if size {
 		out.Size, err = m.Size()
+		if err == nil && out.Deleted > 0 {
+			out.DeletedSize, err = m.deletedSize()
+		}
 	}
 	return out, err
+}
+
+// deletedSize is the size of all messages with \Deleted, after Size.
+func (m *Mailbox) deletedSize() (total int64, err error) {
+	var failed error
+	err = m.RangeIf(1, m.Len(), func(s *Summary) bool { return s.Deleted > 0 }, func(_ int, msg *Message) bool {
+		if msg.Flags&Deleted == 0 {
+			return true
+		}
+		facts, err := m.Facts(msg)
+		if err != nil && !errors.Is(err, ErrExpunged) {
+			failed = err
+			return false
+		}
+		total += max(facts.Size, 0)
+		return true
+	})
+	return total, cmp.Or(err, failed)
 }
 
 // Size is the size of all messages of the view.

@@ -351,10 +351,11 @@ func TestStress(t *testing.T) {
 	each(clients, func(s *stresser) { s.run("NOOP"); s.learn() })
 	each(clients, func(s *stresser) { s.run("NOOP"); s.learn() })
 	want := map[string]string{}
+	left := 0
 	for _, box := range []string{"INBOX", "Other"} {
 		s := newStresser(t, srv, 100, seed)
 		s.selectBox(box)
-		want[box] = fmt.Sprint(s.msgs)
+		want[box], left = fmt.Sprint(s.msgs), left+len(s.msgs)
 	}
 	steps := 0
 	for _, s := range clients {
@@ -366,7 +367,7 @@ func TestStress(t *testing.T) {
 			t.Fatalf("%s sees %s as\n%s\nit is\n%s\nlast lines:\n%s", s.name, s.box, got, want[s.box], strings.Join(s.log[max(0, len(s.log)-60):], "\n"))
 		}
 	}
-	t.Logf("%d commands", steps)
+	t.Logf("%d clients, %d commands, %d messages delivered; at the end there are %d messages", len(clients), steps, srv.n, left)
 }
 
 func newStresser(t *testing.T, srv *server, i int, seed uint64) *stresser {
