@@ -232,7 +232,7 @@ func misuseTicket(path, authd string) int {
 		}
 		defer conn.Close()
 		s := &session.Start{Service: service, RemoteIP: "192.0.2.1", Tag: "a", SessionID: "x", Proxied: true}
-		if err := conn.SendWithFile(file, append(s.Attributes(ipc.List{}.Str("ticket", ticket)), more...)); err != nil {
+		if err := conn.WriteFileList(file, append(s.Attributes(ipc.List{}.Str("ticket", ticket)), more...)); err != nil {
 			return err
 		}
 		reply, err := conn.Receive()
