@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
 )
 
@@ -21,7 +23,7 @@ const maxOutput = 4096
 // it needs one. Attributes: command, shell, and those of run.
 func (w *worker) command(req ipc.List, file *os.File) ipc.List {
 	argv := []string{"/bin/sh", "-c", req.Value("command")}
-	if words, plain := splitCommand(req.Value("command")); plain && req.Value("shell") == "" {
+	if words, plain := splitCommand(req.Value("command")); plain && req.Value("shell") == "" && found(words[0]) {
 		argv = words
 	} else if shell := req.Value("shell"); shell != "" {
 		argv = append(strings.Fields(shell), req.Value("command"))
@@ -31,6 +33,16 @@ func (w *worker) command(req ipc.List, file *os.File) ipc.List {
 		return failure("4.3.0", err)
 	}
 	return w.run(req, argv, fill)
+}
+
+// found reports whether a command is a path, or a name of a program; what else
+// it may be is the shell's to say.
+func found(name string) bool {
+	if strings.Contains(name, "/") {
+		return true
+	}
+	_, err := exec.LookPath(name)
+	return err == nil
 }
 
 // pipe runs the command of a pipe(8) transport, without a shell. Attributes:
@@ -48,7 +60,7 @@ func (w *worker) pipe(req ipc.List, file *os.File) ipc.List {
 }
 
 // run runs a program with what fill writes as its input, a file. Attributes:
-// dir, env (several), seconds. Reply: exit, or signal, or timeout; output.
+// dir, or home if the command needs none of its own; env (several), seconds. Reply: exit, or signal, or timeout; output.
 func (w *worker) run(req ipc.List, argv []string, fill func(io.Writer) error) ipc.List {
 	seconds, err := req.GetInt("seconds")
 	if err != nil {
@@ -62,7 +74,7 @@ func (w *worker) run(req ipc.List, argv []string, fill func(io.Writer) error) ip
 	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(seconds)*time.Second)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.Dir, cmd.Env = req.Value("dir"), req.All("env")
+	cmd.Dir, cmd.Env = workingDir(req), req.All("env")
 	out := &limitedBuffer{left: maxOutput}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, out, out
 	// A group of its own, so that what the command started ends with it.
@@ -72,11 +84,27 @@ func (w *worker) run(req ipc.List, argv []string, fill func(io.Writer) error) ip
 	return runCommand(ctx, cmd, out)
 }
 
+// workingDir is where a command starts: in the directory that the site chose,
+// else in the queue directory, as long as the user may enter it.
+func workingDir(req ipc.List) string {
+	if dir := req.Value("dir"); dir != "" {
+		return dir
+	}
+	if home := req.Value("home"); home != "" && unix.Access(home, unix.X_OK) == nil {
+		return home
+	}
+	return "/"
+}
+
 // runCommand runs a command and says how it ended.
 func runCommand(ctx context.Context, cmd *exec.Cmd, out *limitedBuffer) ipc.List {
 	if err := cmd.Start(); err != nil {
 		if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) {
 			// As a shell would report it.
+			var failed *os.PathError
+			if errors.As(err, &failed) {
+				failed.Op = "execvp"
+			}
 			return success().Int("exit", 127).Str("output", err.Error())
 		}
 		return failure("4.3.0", err)

@@ -40,9 +40,9 @@ func (w *worker) targets(req ipc.List) ipc.List {
 			reply := success().Str("found", a.Value).Int("uid", int64(st.Uid)).Int("gid", int64(st.Gid))
 			return page(reply, list, int(skip))
 		case errors.Is(err, os.ErrNotExist), errors.Is(err, unix.ENOTDIR):
-		case errors.Is(err, safefile.ErrUnsafe):
+		case errors.Is(err, safefile.ErrUnsafe), req.Value("owners") == "strict" && errors.Is(err, os.ErrPermission):
 			// Not used and not fatal: mail goes on as if it were not there.
-			return success().Str("unsafe", err.Error())
+			return success().Str("unsafe", unused(a.Value, err))
 		case errors.Is(err, alias.ErrSyntax):
 			return failure("4.3.5", err)
 		default:
@@ -59,8 +59,8 @@ func (w *worker) readTargets(path string, strict bool) ([]alias.Target, *unix.St
 	}
 	defer f.Close()
 	if strict {
-		if err := trustworthy(st); err != nil {
-			return nil, nil, &os.PathError{Op: "read", Path: path, Err: err}
+		if err := trustworthy(path, st); err != nil {
+			return nil, nil, err
 		}
 	}
 	if st.Size > maxListFile {
@@ -73,14 +73,37 @@ func (w *worker) readTargets(path string, strict bool) ([]alias.Target, *unix.St
 // trustworthy reports why nobody can rely on a .forward file having been
 // written by its user: its owner, or who else may write it. A group that is
 // the user's own is fine, since many systems give each user one.
-func trustworthy(st *unix.Stat_t) error {
+func trustworthy(path string, st *unix.Stat_t) error {
 	switch {
 	case st.Uid != 0 && int(st.Uid) != os.Geteuid():
-		return fmt.Errorf("%w: owner is uid %d", safefile.ErrUnsafe, st.Uid)
-	case st.Mode&0o002 != 0, st.Mode&0o020 != 0 && int(st.Gid) != os.Getegid():
-		return fmt.Errorf("%w: others may write it (mode %04o)", safefile.ErrUnsafe, st.Mode&0o7777)
+		return untrusted(fmt.Sprintf("file %s has bad owner uid %d", path, st.Uid))
+	case st.Mode&0o002 != 0:
+		return untrusted(fmt.Sprintf("file %s is world writable", path))
+	case st.Mode&0o020 != 0 && int(st.Gid) != os.Getegid():
+		return untrusted(fmt.Sprintf("file %s is writable for group %d", path, st.Gid))
 	}
 	return nil
+}
+
+// untrusted is the reason why a .forward file is not used.
+type untrusted string
+
+func (u untrusted) Error() string        { return string(u) }
+func (u untrusted) Is(target error) bool { return target == safefile.ErrUnsafe }
+
+// unused says why a file is not used.
+func unused(path string, err error) string {
+	var why untrusted
+	if errors.As(err, &why) {
+		return string(why)
+	}
+	if errors.Is(err, os.ErrPermission) {
+		return fmt.Sprintf("cannot open file %s: Permission denied", path)
+	}
+	if info, e := os.Lstat(path); e == nil && !info.Mode().IsRegular() {
+		return fmt.Sprintf("file %s is not a regular file", path)
+	}
+	return err.Error()
 }
 
 // page adds as many destinations to a reply as fit.

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/posthouse-mail/posthouse/pkg/address"
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
 	"github.com/posthouse-mail/posthouse/pkg/mailstore"
 	"github.com/posthouse-mail/posthouse/pkg/mbox"
@@ -105,7 +106,7 @@ func message(req ipc.List, file *os.File) (func(io.Writer) error, error) {
 			return nil, err
 		}
 		for _, d := range found {
-			if strings.EqualFold(d, addr) {
+			if strings.EqualFold(d, addr) || strings.EqualFold(d, address.Quote(addr)) {
 				return nil, fmt.Errorf("%w for %s", errLoop, addr)
 			}
 		}

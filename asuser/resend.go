@@ -124,7 +124,7 @@ func (w *worker) resend(req ipc.List, file *os.File) ipc.List {
 }
 
 // resendRecipients reads the recipients attributes: lines of address, NOTIFY
-// number and ORCPT, separated by tabs, which none of them can contain.
+// number, ORCPT and original recipient, separated by tabs, which none of them can contain.
 func resendRecipients(req ipc.List) ([]envelope.Recipient, error) {
 	var rcpts []envelope.Recipient
 	for _, a := range req {
@@ -133,14 +133,14 @@ func resendRecipients(req ipc.List) ([]envelope.Recipient, error) {
 		}
 		for _, line := range strings.Split(strings.TrimSuffix(a.Value, "\n"), "\n") {
 			f := strings.Split(line, "\t")
-			if len(f) != 3 || f[0] == "" {
+			if len(f) != 4 || f[0] == "" {
 				return nil, fmt.Errorf("bad recipient %q", line)
 			}
 			notify, err := strconv.Atoi(f[1])
 			if err != nil {
 				return nil, fmt.Errorf("bad recipient %q", line)
 			}
-			rcpts = append(rcpts, envelope.Recipient{Address: f[0], Notify: envelope.Notify(notify), DSNOrcpt: f[2]})
+			rcpts = append(rcpts, envelope.Recipient{Address: f[0], Notify: envelope.Notify(notify), DSNOrcpt: f[2], Original: f[3]})
 		}
 	}
 	if len(rcpts) == 0 {

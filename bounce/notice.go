@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/posthouse-mail/posthouse/pkg/address"
 	"github.com/posthouse-mail/posthouse/pkg/bounceclient"
 	"github.com/posthouse-mail/posthouse/pkg/bouncetext"
 	"github.com/posthouse-mail/posthouse/pkg/envelope"
@@ -103,13 +104,23 @@ func (n *notice) linef(format string, args ...any) {
 // dateForm is the date of mail headers, RFC 5322 3.3.
 const dateForm = "Mon, 2 Jan 2006 15:04:05 -0700 (MST)"
 
+// fromHeader gives the author's name the place that header_from_format asks
+// for; templates have it as a comment.
+func (s *server) fromHeader(from string) string {
+	addr, name, ok := strings.Cut(from, " (")
+	if !ok || !strings.HasSuffix(name, ")") || s.params.FromFormat == "obsolete" || strings.ContainsAny(addr, " <") {
+		return from
+	}
+	return address.Phrase(strings.TrimSuffix(name, ")")) + " <" + addr + ">"
+}
+
 func (s *server) header(n *notice, t bouncetext.Template) {
 	now := s.now()
 	date := now.Format(dateForm)
 	n.linef("Received: by %s (%s)", s.params.Hostname, s.params.MailName)
 	n.line("\tid " + n.out.QueueID() + "; " + date)
 	n.line("Date: " + date)
-	n.linef("From: %s", t.From)
+	n.linef("From: %s", s.fromHeader(t.From))
 	subject := t.Subject
 	if n.postmaster && t.CopySubject != "" {
 		subject = t.CopySubject

@@ -36,18 +36,25 @@ func (a *agent) lookupAlias(ctx context.Context, name string) (*aliasHit, error)
 // expandAlias delivers to what an alias stands for.
 func (j *job) expandAlias(ctx context.Context, p place, name string, hit *aliasHit) {
 	list, err := alias.Parse(hit.targets)
-	if err != nil || len(list) == 0 {
+	switch {
+	case errors.Is(err, alias.ErrRelative):
+		j.log.Warn(string(j.d.QueueID), "alias %s: %v", name, err)
+		j.fail(ctx, p, "5.3.5", "mail system configuration error")
+		return
+	case err != nil:
+		j.log.Warn(string(j.d.QueueID), "alias %s: %v", name, err)
 		j.fail(ctx, p, "4.3.5", "alias %s has no usable destination", name)
-		if err != nil {
-			j.log.Warn(string(j.d.QueueID), "alias %s: %v", name, err)
-		}
+		return
+	case len(list) == 0:
+		j.log.Warn(string(j.d.QueueID), "no recipient in alias lookup result for %s", name)
+		j.fail(ctx, p, "4.3.0", "alias database unavailable")
 		return
 	}
 	if sender, ok, err := j.ownerOf(ctx, name); err != nil {
 		j.fail(ctx, p, "4.3.0", "alias database unavailable")
 		return
 	} else if ok {
-		p.sender = sender
+		p.sender, p.list = sender, name
 	}
 	p.aliases = append(p.aliases[:len(p.aliases):len(p.aliases)], name)
 	p.owner, p.source, p.account = hit.owner, "alias", nil
@@ -100,7 +107,7 @@ func (j *job) readTargets(ctx context.Context, id worker.Identity, paths []strin
 			return nil, info, errors.New(s.Text)
 		}
 		if why, unsafe := reply.Get("unsafe"); unsafe {
-			j.log.Warn(string(j.d.QueueID), "not used: %s", why)
+			j.log.Warn(string(j.d.QueueID), "%s", why)
 			return nil, info, nil
 		}
 		info.found = reply.Value("found")

@@ -43,12 +43,9 @@ func (j *job) run1(ctx context.Context, p place, command string, u account, name
 	if err != nil {
 		j.log.Warn(string(j.d.QueueID), "command_execution_directory: %v", err)
 	}
-	if dir == "" {
-		dir = "/"
-	}
 	req := ipc.List{}.Str("op", "command").Str("queue_id", string(j.d.QueueID)).
 		Str("prefix", fmt.Sprintf("From %s  %s\n", worker.FromLine(p.sender), time.Now().Format(time.ANSIC))+j.prefix(p, "command")).
-		Str("command", command).Str("shell", j.CommandShell).Str("dir", dir).
+		Str("command", command).Str("shell", j.CommandShell).Str("dir", dir).Str("home", j.QueueDir).
 		Int("seconds", int64(j.CommandTimeLimit/time.Second))
 	for _, v := range j.environment(u, p, name, ext) {
 		req = req.Str("env", v)

@@ -43,6 +43,7 @@ type place struct {
 	owner   worker.Identity // of commands and files; zero: see rights
 	source  string          // alias, forward or include: what named the destination
 	aliases []string        // aliases that led here
+	list    string          // the alias with an owner, or the user, that the destination comes from
 	users   []string        // users whose .forward led here
 	account *account        // the user whose .forward is expanded
 	level   int
@@ -104,11 +105,6 @@ func (a *agent) scan(ctx context.Context, file *os.File) ([]string, error) {
 // run delivers to the recipient and marks it as done unless something of it
 // is left.
 func (j *job) run(ctx context.Context) error {
-	for _, addr := range j.delivered {
-		if strings.EqualFold(addr, address.Quote(j.rcpt.Address)) || strings.EqualFold(addr, j.rcpt.Address) {
-			return j.d.Bounced(ctx, j.rcpt, j.result("5.4.6", "mail forwarding loop for "+j.rcpt.Address))
-		}
-	}
 	j.toAddress(ctx, place{addr: j.rcpt.Address, sender: j.d.Sender.Address})
 	if !j.left {
 		// Else they would get another copy with each new try.
@@ -173,6 +169,12 @@ func (j *job) toAddress(ctx context.Context, p place) {
 		j.fail(ctx, p, "5.4.6", "possible alias database loop for %s", p.addr)
 		return
 	}
+	for _, addr := range j.delivered {
+		if strings.EqualFold(addr, address.Quote(p.addr)) || strings.EqualFold(addr, p.addr) {
+			j.fail(ctx, p, "5.4.6", "mail forwarding loop for %s", p.addr)
+			return
+		}
+	}
 	localpart, _ := address.Split(p.addr)
 	name := strings.ToLower(localpart)
 	base, ext, _ := j.split.Split(name)
@@ -181,8 +183,13 @@ func (j *job) toAddress(ctx context.Context, p place) {
 		names = append(names, base)
 	}
 	for _, n := range names {
+		if last := len(p.aliases) - 1; last >= 0 && p.aliases[last] == n {
+			continue // "ann: ann, bob": the first one is the account
+		}
 		if contains(p.aliases, n) {
-			continue
+			j.log.Warn(string(j.d.QueueID), "alias database loop for %s", n)
+			j.fail(ctx, p, "5.4.6", "alias database loop for %s", n)
+			return
 		}
 		hit, err := j.lookupAlias(ctx, n)
 		if err != nil {
@@ -194,6 +201,14 @@ func (j *job) toAddress(ctx context.Context, p place) {
 			j.expandAlias(ctx, p, n, hit)
 			return
 		}
+	}
+	if p.source == "include" || p.list != "" && p.list != base {
+		// A list's members get a message of their own each, whose
+		// failures are its owner's and are tried again one by one.
+		if j.once("list", address.FoldDomain(p.addr)) {
+			j.forwardTo(p, p.addr)
+		}
+		return
 	}
 	j.toUser(ctx, p, name, base, ext, false)
 }
@@ -241,7 +256,9 @@ func (j *job) toTargetAddress(ctx context.Context, p place, t alias.Target) {
 			j.toUser(ctx, next, name, base, ext, true)
 			return
 		}
-		if contains(p.users, strings.ToLower(first(address.Split(addr)))) || j.once("address", strings.ToLower(addr)) {
+		// What led here is looked at again, since it may be a loop.
+		name := strings.ToLower(first(address.Split(addr)))
+		if contains(p.users, name) || contains(p.aliases, name) || j.once("address", strings.ToLower(addr)) {
 			j.toAddress(ctx, next)
 		}
 	default:
@@ -271,9 +288,11 @@ func (j *job) toInclude(ctx context.Context, p place, path string) {
 		j.fail(ctx, p, "4.3.0", "cannot read :include: file %s", path)
 		j.log.Warn(string(j.d.QueueID), "%v", err)
 	case info.found == "":
-		j.fail(ctx, p, "5.3.5", "cannot open :include: file %s: no such file, or not a plain one", path)
+		// The path is not the sender's business.
+		j.log.Warn(string(j.d.QueueID), "unable to lookup :include: file %s: no such file, or not a plain one", path)
+		j.fail(ctx, p, "5.3.5", "mail system configuration error")
 	default:
-		p.source = "include"
+		p.source, p.level = "include", p.level+1
 		if info.uid != 0 {
 			p.owner = worker.Identity{UID: info.uid, GID: info.gid}
 		}

@@ -34,7 +34,10 @@ func (j *job) forwardTo(p place, addr string) {
 		// An alias with an owner is a list, which answers for its own
 		// deliveries; any other passes the sender's wishes on (RFC 3461
 		// section 6.2.7).
-		r.Notify, r.DSNOrcpt = j.rcpt.Notify, j.rcpt.DSNOrcpt
+		r.Notify, r.DSNOrcpt, r.Original = j.rcpt.Notify, j.rcpt.DSNOrcpt, j.rcpt.Original
+		if r.Original == "" {
+			r.Original = j.rcpt.Address
+		}
 	}
 	var f *forward
 	for _, open := range j.forwards {
@@ -43,11 +46,12 @@ func (j *job) forwardTo(p place, addr string) {
 		}
 	}
 	if f == nil {
+		p.addr = j.rcpt.Address
 		f = &forward{place: p}
 		j.forwards = append(j.forwards, f)
 	}
 	f.recipients = append(f.recipients, r)
-	f.bytes += len(addr) + len(r.DSNOrcpt) + 16
+	f.bytes += len(addr) + len(r.DSNOrcpt) + len(r.Original) + 16
 }
 
 // flushForwards queues the new messages.
@@ -96,7 +100,7 @@ func (j *job) resendRequest(f *forward) ipc.List {
 	}
 	var b strings.Builder
 	for _, r := range f.recipients {
-		fmt.Fprintf(&b, "%s\t%s\t%s\n", r.Address, strconv.Itoa(int(r.Notify)), r.DSNOrcpt)
+		fmt.Fprintf(&b, "%s\t%s\t%s\t%s\n", r.Address, strconv.Itoa(int(r.Notify)), r.DSNOrcpt, r.Original)
 	}
 	return l.Str("recipients", b.String())
 }

@@ -68,7 +68,7 @@ func (j *job) dotForward(ctx context.Context, p place, u account, ext string) bo
 		return true
 	}
 	p.users = append(p.users[:len(p.users):len(p.users)], u.name)
-	p.account, p.source = &u, "forward"
+	p.account, p.source, p.list = &u, "forward", u.name
 	j.toTargets(ctx, p, list)
 	return true
 }
@@ -102,9 +102,6 @@ func (j *job) toMailbox(ctx context.Context, p place, name, ext string, u accoun
 		return
 	}
 	if !found {
-		if contains(p.aliases, name) {
-			return // an alias that names itself; its other destinations count
-		}
 		j.unknown(ctx, p, name, ext)
 		return
 	}
@@ -188,7 +185,7 @@ func (j *job) toFile(ctx context.Context, p place, path string) {
 		return
 	}
 	id := j.rights(p)
-	id.Dirs = []string{filepath.Dir(strings.TrimRight(path, "/"))}
+	id.Dirs = worker.Confine(filepath.Dir(strings.TrimRight(path, "/")))
 	j.toPath(ctx, p, id, path, "file: "+path)
 }
 
@@ -201,9 +198,7 @@ func (j *job) toPath(ctx context.Context, p place, id worker.Identity, path, wha
 	})
 	if strings.HasSuffix(path, "/") {
 		req = worker.Maildir(mail, path, j.Myhostname)
-		if what == "mailbox" {
-			what = "maildir"
-		}
+		what = "maildir"
 	}
 	j.finish(ctx, p, id, worker.Job{Request: req, File: j.file, Timeout: j.CommandTimeLimit + j.lockTime()}, "delivered to "+what)
 }

@@ -1,5 +1,6 @@
 // Package alias reads the right-hand side of aliases(5), .forward files and
-// :include: files: a list of destinations separated by commas and line ends.
+// :include: files: a list of destinations separated by commas and line ends;
+// plain addresses also by blanks.
 //
 //	address                  mail goes there
 //	\user                    the mailbox of user, with no further forwarding
@@ -30,6 +31,9 @@ const (
 // ErrSyntax reports a list that is not well formed.
 var ErrSyntax = errors.New("alias syntax")
 
+// ErrRelative is an ErrSyntax: an :include: without an absolute path.
+var ErrRelative = fmt.Errorf("%w: :include: needs an absolute path", ErrSyntax)
+
 // Kind is what a destination is.
 type Kind int
 
@@ -53,7 +57,7 @@ func Parse(line string) ([]Target, error) {
 	if strings.ContainsAny(line, "\x00\r") {
 		return nil, fmt.Errorf("%w: control character", ErrSyntax)
 	}
-	items, err := split(line)
+	items, err := split(ungroup(line))
 	if err != nil {
 		return nil, err
 	}
@@ -69,6 +73,15 @@ func Parse(line string) ([]Target, error) {
 		}
 	}
 	return targets, nil
+}
+
+// ungroup leaves the name of a group away (RFC 5322 3.4): "Friends: ann, bob;".
+func ungroup(line string) string {
+	name, members, ok := strings.Cut(line, ":")
+	if !ok || strings.ContainsAny(name, `"|/<,;@:`) || strings.TrimSpace(name) == "" || !strings.HasSuffix(strings.TrimSpace(members), ";") {
+		return line
+	}
+	return members
 }
 
 // Read reads a .forward or :include: file: a list on each line, with '#' at
@@ -97,13 +110,13 @@ func Read(r io.Reader, name string) ([]Target, error) {
 	return targets, nil
 }
 
-// split cuts a line at commas that are not within quotes, comments or angle
-// brackets, and drops empty items.
+// split cuts a line at commas and semicolons that are not within quotes,
+// comments or angle brackets, and drops items that are empty or comments.
 func split(line string) ([]string, error) {
 	var items []string
 	add := func(s string) {
-		if s = strings.TrimSpace(s); s != "" {
-			items = append(items, s)
+		if s = strings.TrimSpace(s); s != "" && (s[0] != '(' || strings.TrimSpace(stripComments(s)) != "") {
+			items = append(items, words(s)...)
 		}
 	}
 	start, depth, angle, quoted := 0, 0, false, false
@@ -123,7 +136,7 @@ func split(line string) ([]string, error) {
 			angle = true
 		case c == '>':
 			angle = false
-		case c == ',' && !angle:
+		case (c == ',' || c == ';') && !angle:
 			add(line[start:i])
 			start = i + 1
 		}
@@ -136,6 +149,26 @@ func split(line string) ([]string, error) {
 	}
 	add(line[start:])
 	return items, nil
+}
+
+// words cuts an item that is several addresses with blanks between them, as in
+// "ann bob".
+func words(item string) []string {
+	if strings.ContainsAny(item[:1], `|/:`) || strings.ContainsAny(item, `<"`) {
+		return []string{item}
+	}
+	var list []string
+	open := false // the last one goes on after the blank (RFC 5322 4.4)
+	for _, word := range strings.Fields(stripComments(item)) {
+		switch {
+		case len(list) > 0 && (open || word[0] == '@' || word[0] == '.'):
+			list[len(list)-1] += word
+		default:
+			list = append(list, word)
+		}
+		open = strings.HasSuffix(word, "@") || strings.HasSuffix(word, ".")
+	}
+	return list
 }
 
 func parseItem(item string) (Target, error) {
@@ -161,7 +194,7 @@ func parseItem(item string) (Target, error) {
 			path = whole
 		}
 		if !strings.HasPrefix(path, "/") {
-			return Target{}, fmt.Errorf("%w: :include: needs an absolute path: %q", ErrSyntax, path)
+			return Target{}, fmt.Errorf("%w: %q", ErrRelative, path)
 		}
 		return Target{Kind: Include, Value: path}, nil
 	case strings.HasPrefix(plain, `\`) && len(plain) > 1 && plain == item:

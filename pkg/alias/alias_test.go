@@ -25,6 +25,11 @@ func TestParse(t *testing.T) {
 		{"include", `:include:/etc/list, ":Include: /etc/other"`, []Target{{Kind: Include, Value: "/etc/list"}, {Kind: Include, Value: "/etc/other"}}},
 		{"display name", `"Doe, Jane" <jane@d> (a, b)`, []Target{addr("jane@d")}},
 		{"quoted local part", `"a b"@c`, []Target{addr("a b@c")}},
+		{"blanks", "a b@c  d", []Target{addr("a"), addr("b@c"), addr("d")}},
+		{"blanks in an address", "a @ b.c, d", []Target{addr("a@b.c"), addr("d")}},
+		{"semicolons", "a; b;", []Target{addr("a"), addr("b")}},
+		{"group", "Friends: a, b;", []Target{addr("a"), addr("b")}},
+		{"comments", "(nobody), a (me), (x)", []Target{addr("a")}},
 		{"all quoted address", `"a b"`, []Target{addr("a b")}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/posthouse-mail/posthouse/pkg/address"
 	"github.com/posthouse-mail/posthouse/pkg/bounceclient"
 	"github.com/posthouse-mail/posthouse/pkg/envelope"
 	"github.com/posthouse-mail/posthouse/pkg/printable"
@@ -313,10 +314,10 @@ func LogLine(rcpt *envelope.Recipient, r *Result, label string, digits int) stri
 	var b strings.Builder
 	b.Grow(160 + len(r.Status.Text))
 	b.WriteString("to=<")
-	b.WriteString(rcpt.Address)
+	b.WriteString(address.Quote(rcpt.Address))
 	if rcpt.Original != "" && !strings.EqualFold(rcpt.Original, rcpt.Address) {
 		b.WriteString(">, orig_to=<")
-		b.WriteString(rcpt.Original)
+		b.WriteString(address.Quote(rcpt.Original))
 	}
 	b.WriteString(">, relay=")
 	b.WriteString(r.Relay)

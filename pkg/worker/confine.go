@@ -17,7 +17,7 @@ func Confine(dirs ...string) []string {
 		}
 		dir = filepath.Clean(dir)
 		for dir != "/" {
-			if _, err := os.Lstat(dir); err == nil {
+			if info, err := os.Stat(dir); err == nil && info.IsDir() {
 				break
 			}
 			dir = filepath.Dir(dir)

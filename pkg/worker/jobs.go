@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/posthouse-mail/posthouse/pkg/address"
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
 	"github.com/posthouse-mail/posthouse/pkg/printable"
 	"github.com/posthouse-mail/posthouse/pkg/status"
@@ -29,13 +30,13 @@ func (m Mail) request(op string) ipc.List {
 func Prefix(sender string, returnPath bool, original, delivered string) string {
 	var b strings.Builder
 	if returnPath {
-		b.WriteString("Return-Path: <" + oneLine(sender) + ">\n")
+		b.WriteString("Return-Path: <" + oneLine(address.Quote(sender)) + ">\n")
 	}
 	if original != "" {
-		b.WriteString("X-Original-To: " + oneLine(original) + "\n")
+		b.WriteString("X-Original-To: " + oneLine(address.Quote(original)) + "\n")
 	}
 	if delivered != "" {
-		b.WriteString("Delivered-To: " + oneLine(delivered) + "\n")
+		b.WriteString("Delivered-To: " + oneLine(address.Quote(delivered)) + "\n")
 	}
 	return b.String()
 }
