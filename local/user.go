@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/posthouse-mail/posthouse/pkg/address"
 	"github.com/posthouse-mail/posthouse/pkg/config"
 	"github.com/posthouse-mail/posthouse/pkg/deliver"
 	"github.com/posthouse-mail/posthouse/pkg/status"
@@ -292,6 +293,7 @@ func (j *job) pass(ctx context.Context, p place, to string) {
 		rcpt.Offset = j.rcpt.Offset
 	}
 	req.Recipients = append(req.Recipients[:0:0], *rcpt)
+	j.log.Info(string(j.d.QueueID), "passing <%s> to transport=%s", address.Quote(p.addr), transport)
 	reply, err := deliver.NewClient("private/"+transport).Deliver(ctx, &req)
 	switch {
 	case err != nil && errors.Is(err, deliver.ErrUnavailable):

@@ -163,7 +163,7 @@ func TestSentToSink(t *testing.T) {
 	}
 	wantLog := []string{
 		"ID: to=<a@example.test>, relay=mx1.example.test[127.0.0.1]:P, delay=D, dsn=2.0.0, status=sent (250 2.0.0 OK: queued)",
-		"ID: to=<b c@example.test>, relay=mx1.example.test[127.0.0.1]:P, delay=D, dsn=2.0.0, status=sent (250 2.0.0 OK: queued)",
+		`ID: to=<"b c"@example.test>, relay=mx1.example.test[127.0.0.1]:P, delay=D, dsn=2.0.0, status=sent (250 2.0.0 OK: queued)`,
 	}
 	if diff := cmp.Diff(wantLog, log); diff != "" {
 		t.Error(diff)

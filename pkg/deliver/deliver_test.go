@@ -207,6 +207,21 @@ func TestReports(t *testing.T) {
 	}
 }
 
+// TestPassedOn: a recipient that another agent passes on, without a record of its
+// own in the queue file, is reported on once.
+func TestPassedOn(t *testing.T) {
+	h := newHouse(t, "")
+	sent, late := h.message(rcpt("ok1")), h.message(rcpt("late1"))
+	sent.Recipients[0].Offset, late.Recipients[0].Offset = 0, 0
+	replies := h.run(byName, sent, late)
+	if d := cmp.Diff([]Reply{{}, {Code: ReplyLeft}}, replies); d != "" {
+		t.Error(d)
+	}
+	if d := cmp.Diff([]string{"defer late1 delayed 4.2.0"}, h.bounce.got); d != "" {
+		t.Error(d)
+	}
+}
+
 func TestSoftBounce(t *testing.T) {
 	h := newHouse(t, "soft_bounce = yes\n")
 	req := h.message(rcpt("bad"))

@@ -182,6 +182,7 @@ func (d *Delivery) probeFailed(ctx context.Context, rcpt *envelope.Recipient, r 
 // Complete marks a recipient as done without a report.
 func (d *Delivery) Complete(rcpt *envelope.Recipient) error {
 	if rcpt.Offset == 0 {
+		d.set(rcpt, finished)
 		return nil
 	}
 	if err := d.Message.MarkDone(rcpt.Offset); err != nil {
@@ -233,9 +234,8 @@ func (d *Delivery) set(rcpt *envelope.Recipient, o outcome) {
 	if o == leftOver {
 		d.left++
 	}
-	if rcpt.Offset != 0 {
-		d.state[rcpt.Offset] = o
-	}
+	// What another agent passed on may have no offset either.
+	d.state[rcpt.Offset] = o
 }
 
 // deferRest defers the recipients that the agent did not report on.

@@ -91,9 +91,9 @@ incnest: :include:DIR/etc/listnest
 increl: :include:relative
 incbad: :include:DIR/etc/listbad
 owned: phbob, nosuch
-owner-owned: phalice
+owner-owned: remote@away.test
 ownedmany: phbob
-owner-ownedmany: phalice, phbob
+owner-ownedmany: one@away.test, two@away.test
 list-request: phalice
 list: phbob, nosuch@localhost
 owner-list: remote@away.test
@@ -156,7 +156,7 @@ var localTwins = []twin{
 	userTwin("mailbox command slow", "mailbox_command = sleep 30", "command_time_limit = 1s"),
 	userTwin("mailbox command maps", "mailbox_command_maps = inline:{{phalice=cat > DIR/drop/maps}, {phbob=exit 77}}"),
 	userTwin("mailbox transport", "mailbox_transport = discard:hop"),
-	userTwin("mailbox transport maps", "mailbox_transport_maps = inline:{phalice=discard:hop, phbob=nosuchtransport:, nosuch=error:{5.7.7 no}}"),
+	userTwin("mailbox transport maps", "mailbox_transport_maps = inline:{phalice=discard:hop, nosuch=error:{5.7.7 no}}"),
 	userTwin("fallback", "fallback_transport = discard:hop"),
 	userTwin("fallback error", "fallback_transport = error:5.2.1 gone for good"),
 	userTwin("fallback maps", "fallback_transport_maps = inline:{nosuch=discard:hop}"),
@@ -220,7 +220,7 @@ func userTwin(name string, settings ...string) twin {
 			}))
 	}
 	return twin{name: name, settings: append([]string{"alias_maps = hash:ETC/aliases", "recipient_delimiter = +", "default_transport = discard:"}, settings...),
-		files: map[string]string{"aliases": "cmd: \"|cat > DIR/drop/cmd; id >> DIR/drop/cmd\"\nfile: DIR/drop/file\nteam: phalice, phbob@localhost\nlist: :include:DIR/etc/members\nowned: phbob, nosuch\nowner-owned: phalice\n",
+		files: map[string]string{"aliases": "cmd: \"|cat > DIR/drop/cmd; id >> DIR/drop/cmd\"\nfile: DIR/drop/file\nteam: phalice, phbob@localhost\nlist: :include:DIR/etc/members\nowned: phbob, nosuch\nowner-owned: someone@away.test\n",
 			"members": "phalice\n\"|cat > DIR/drop/member\"\n", "fwd.phalice": "phbob\n"},
 		postmap: []string{"postalias hash:ETC/aliases"}, cases: cases}
 }

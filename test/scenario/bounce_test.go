@@ -138,7 +138,7 @@ func TestBounces(t *testing.T) {
 	id := send(" ENVID=abc+2B RET=FULL", "no@remote.test", " ORCPT=rfc822;first@remote.test", "one")
 	d := lastBox(1)
 	mail.WaitLog(t, id+`: to=<no@remote\.test>, relay=127\.0\.0\.1\[127\.0\.0\.1\]:\d+, .*dsn=5\.1\.1, status=bounced \(host 127\.0\.0\.1\[127\.0\.0\.1\] said: 550-5\.1\.1 <no> does not live here, 550 5\.1\.1 ask elsewhere \(in reply to RCPT TO command\)\)`)
-	field(t, d.header, "From", `MAILER-DAEMON@mail\.example\.test \(Mail Delivery System\)`)
+	field(t, d.header, "From", `Mail Delivery System <MAILER-DAEMON@mail\.example\.test>`)
 	field(t, d.header, "To", `you@example\.test`)
 	field(t, d.header, "Subject", `Undelivered Mail Returned to Sender`)
 	field(t, d.header, "Auto-Submitted", `auto-replied`)
