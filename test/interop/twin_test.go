@@ -124,8 +124,8 @@ func (s *twinSite) deliveries(t *testing.T) []string {
 			name, _ := filepath.Rel(s.dir, path)
 			list = append(list, fmt.Sprintf("%s %v %s", plainMail(name), info.Mode(), ownerOf(info)))
 			// Deliveries run side by side.
-			for _, m := range strings.SplitAfter(plainMail(string(text)), "\n\n\n") {
-				list = append(list, plainMail(name)+": "+m)
+			for _, m := range strings.Split(plainMail(string(text)), "\n\nFrom ") {
+				list = append(list, plainMail(name)+": "+strings.TrimSpace(strings.TrimPrefix(m, "From ")))
 			}
 			return nil
 		})
