@@ -36,10 +36,17 @@ func (a *app) check(args []string) error {
 		fmt.Fprintf(a.err, "error: %s\n", p.text)
 	}
 	if errors > 0 {
-		fmt.Fprintf(a.err, "posthouse: %d errors\n", errors)
+		fmt.Fprintf(a.err, "posthouse: %s\n", countErrors(errors))
 		return errQuiet
 	}
 	return nil
+}
+
+func countErrors(n int) string {
+	if n == 1 {
+		return "1 error"
+	}
+	return fmt.Sprintf("%d errors", n)
 }
 
 // findings is what was printed.

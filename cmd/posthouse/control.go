@@ -278,7 +278,7 @@ func (a *app) reload(args []string) error {
 		return err
 	}
 	if told.errors > 0 {
-		return fmt.Errorf("%d errors: the mail system keeps the configuration that it has", told.errors)
+		return fmt.Errorf("%s: the mail system keeps the configuration that it has", countErrors(told.errors))
 	}
 	if err := syscall.Kill(pid, syscall.SIGHUP); err != nil {
 		return fmt.Errorf("signal master, process %d: %w", pid, err)

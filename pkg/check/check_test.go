@@ -125,8 +125,8 @@ func TestModes(t *testing.T) {
 	}
 	got := findings()
 	for _, want := range []string{
-		"virtual: warning: everybody may write it (mode 0666)",
-		"everybody may write it (mode 0646)",
+		"virtual: warning: everybody may write it (mode 0666); run `chmod o-w virtual`",
+		"everybody may write it (mode 0646); run `chmod o-w main.cf`",
 		"virtual.cdb is older than virtual, and is not used; run `postmap hash:virtual`",
 	} {
 		if !strings.Contains(got, want) {

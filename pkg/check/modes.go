@@ -27,7 +27,7 @@ func (k *checker) mode(path string, s config.Severity) {
 		// Without root there are no rights to gain.
 		s = config.Caution
 	}
-	if text := writable(info); text != "" {
+	if text := writable(path, info); text != "" {
 		k.add(config.Pos{File: path}, s, text)
 	}
 	dir := filepath.Dir(path)
@@ -36,24 +36,24 @@ func (k *checker) mode(path string, s config.Severity) {
 	}
 	k.files[dir] = true
 	if info, err := os.Stat(dir); err == nil && info.Mode()&fs.ModeSticky == 0 {
-		if text := writable(info); text != "" {
+		if text := writable(dir, info); text != "" {
 			k.add(config.Pos{File: dir}, s, text)
 		}
 	}
 }
 
 // writable says who but the owner may write a file, or that the owner is
-// neither root nor the one who asks.
-func writable(info fs.FileInfo) string {
+// neither root nor the one who asks, and what mends it.
+func writable(path string, info fs.FileInfo) string {
 	perm := info.Mode().Perm()
 	st, ok := info.Sys().(*syscall.Stat_t)
 	switch {
 	case perm&0o002 != 0:
-		return fmt.Sprintf("everybody may write it (mode %04o)", perm)
+		return fmt.Sprintf("everybody may write it (mode %04o); run `chmod o-w %s`", perm, path)
 	case perm&0o020 != 0 && ok && st.Gid != 0:
-		return fmt.Sprintf("its group may write it (mode %04o)", perm)
+		return fmt.Sprintf("its group may write it (mode %04o); run `chmod g-w %s`", perm, path)
 	case ok && st.Uid != 0 && int(st.Uid) != os.Geteuid():
-		return fmt.Sprintf("it belongs to user %d, who may write it; it must belong to root", st.Uid)
+		return fmt.Sprintf("it belongs to user %d, who may write it; it must belong to root: run `chown root %s`", st.Uid, path)
 	}
 	return ""
 }
@@ -66,7 +66,7 @@ func (k *checker) secret(s *setting) {
 		case err != nil && os.IsNotExist(err) && strings.HasPrefix(path, "/"):
 			k.add(s.at(path), config.Error, fmt.Sprintf("%s: %v", s.name, err))
 		case err == nil && info.Mode().Perm()&0o006 != 0:
-			k.add(s.at(path), config.Error, fmt.Sprintf("%s: everybody may read %s (mode %04o)", s.name, path, info.Mode().Perm()))
+			k.add(s.at(path), config.Error, fmt.Sprintf("%s: everybody may read %s (mode %04o); run `chmod o-rw %s`", s.name, path, info.Mode().Perm(), path))
 		}
 	}
 }

@@ -229,7 +229,7 @@ func TestClientTroubles(t *testing.T) {
 // client is one session with a server: what is sent after the greeting, and how it
 // ends. "WAIT" waits for the server to close, "CLOSE" closes, "TLS" makes the
 // connection secure; other lines are sent as they are, and their reply is
-// awaited.
+// awaited; what "EARLY" sends comes before the greeting.
 type client struct {
 	name  string
 	lines []string
@@ -269,6 +269,12 @@ var clients = []client{
 	{name: "syntax", lines: []string{"EHLO", "HELO", "MAIL", "MAIL FROM:<a b>", "RCPT TO:<x@y>", "QUIT", "WAIT"}},
 	{name: "helo-bad", lines: []string{"HELO bad_name", "HELO [1.2.3", "QUIT", "WAIT"}, from: "127.0.0.9"},
 	{name: "pipelining", lines: []string{"+HELO c.test\r\nMAIL FROM:<a@remote.test>\r\nRCPT TO:<you@example.test>", "WAIT"}, from: "127.0.0.9"},
+	{name: "early", lines: []string{"EARLY HELO c.test", "WAIT"}, from: "127.0.0.9"},
+	{name: "early-ehlo", lines: []string{"EARLY EHLO c.test", "CLOSE"}, from: "127.0.0.9"},
+	{name: "early-more", lines: []string{"EARLY EHLO c.test\r\nMAIL FROM:<a@remote.test>\r\nRCPT TO:<you@example.test>\r\nDATA", "WAIT"}},
+	{name: "early-tls", lines: []string{"EARLY \x16\x03\x01\x02\x00\x01", "WAIT"}, from: "127.0.0.9"},
+	{name: "early-http", lines: []string{"EARLY GET / HTTP/1.0", "WAIT"}, from: "127.0.0.9"},
+	{name: "after-greeting", lines: []string{"+EHLO c.test\r\nMAIL FROM:<a@remote.test>", "WAIT"}, from: "127.0.0.9"},
 	{name: "tls", lines: []string{"EHLO c.test", "STARTTLS", "TLS", "EHLO c.test", "QUIT", "WAIT"}},
 	{name: "tls-1.2", lines: []string{"EHLO c.test", "STARTTLS", "TLS12", "EHLO c.test", "QUIT", "WAIT"}},
 	{name: "tls-cert", lines: append([]string{"EHLO c.test", "STARTTLS", "TLS-CERT"}, append(body[:4:4], "+Subject: cert", "+", ".", "QUIT", "WAIT")...)},
@@ -294,6 +300,11 @@ func (c client) talk(t *testing.T, addr string) (said []string) {
 	defer func() { conn.Close() }()
 	conn.SetDeadline(time.Now().Add(time.Minute))
 	r := bufio.NewReader(conn)
+	rest := c.lines
+	if early, ok := strings.CutPrefix(rest[0], "EARLY "); ok {
+		fmt.Fprint(conn, early+"\r\n")
+		rest = rest[1:]
+	}
 	reply := func() {
 		for {
 			line, err := r.ReadString('\n')
@@ -306,7 +317,7 @@ func (c client) talk(t *testing.T, addr string) (said []string) {
 		}
 	}
 	reply()
-	for _, line := range c.lines {
+	for _, line := range rest {
 		switch {
 		case line == "CLOSE":
 			return said
