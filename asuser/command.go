@@ -28,7 +28,7 @@ func (w *worker) command(req ipc.List, file *os.File) ipc.List {
 	} else if shell := req.Value("shell"); shell != "" {
 		argv = append(strings.Fields(shell), req.Value("command"))
 	}
-	fill, err := message(req, file)
+	fill, err := w.message(req, file)
 	if err != nil {
 		return failure("4.3.0", err)
 	}
@@ -52,7 +52,7 @@ func (w *worker) pipe(req ipc.List, file *os.File) ipc.List {
 	if len(argv) == 0 {
 		return failure("4.3.5", errors.New("no command"))
 	}
-	fill, err := message(req, file)
+	fill, err := w.message(req, file)
 	if err != nil {
 		return refusal(err)
 	}

@@ -20,7 +20,7 @@ import (
 
 // maildir delivers to a Maildir. Attributes: path, prefix.
 func (w *worker) maildir(req ipc.List, file *os.File) ipc.List {
-	fill, err := message(req, file)
+	fill, err := w.message(req, file)
 	if err != nil {
 		return refusal(err)
 	}
@@ -38,7 +38,7 @@ func (w *worker) maildir(req ipc.List, file *os.File) ipc.List {
 // mbox appends to a mailbox file. Attributes: path, prefix, sender, fcntl,
 // flock, dotlock, attempts, delay and stale in milliseconds, limit, strict.
 func (w *worker) mbox(req ipc.List, file *os.File) ipc.List {
-	fill, err := message(req, file)
+	fill, err := w.message(req, file)
 	if err != nil {
 		return refusal(err)
 	}
@@ -92,11 +92,11 @@ func refusal(err error) ipc.List {
 // message returns a function that writes the prefix and the queued message
 // with LF line ends. Attributes: queue_id, prefix; loop, an address that must
 // not be in a Delivered-To field of the message.
-func message(req ipc.List, file *os.File) (func(io.Writer) error, error) {
+func (w *worker) message(req ipc.List, file *os.File) (func(io.Writer) error, error) {
 	if file == nil {
 		return nil, errors.New("no message came with the job")
 	}
-	msg, err := queue.NewMessage(file, queue.Active, queue.ID(req.Value("queue_id")))
+	msg, err := w.buffers.Message(file, queue.Active, queue.ID(req.Value("queue_id")))
 	if err != nil {
 		return nil, err
 	}

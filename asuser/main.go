@@ -43,6 +43,7 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/jail"
 	"github.com/posthouse-mail/posthouse/pkg/mailstore"
 	"github.com/posthouse-mail/posthouse/pkg/mbox"
+	"github.com/posthouse-mail/posthouse/pkg/queue"
 	"github.com/posthouse-mail/posthouse/pkg/safefile"
 	workers "github.com/posthouse-mail/posthouse/pkg/worker"
 )
@@ -84,6 +85,7 @@ type worker struct {
 	host string
 
 	identity string // for dot locks
+	buffers  queue.Buffers
 	shared   *mailstore.Shared
 }
 

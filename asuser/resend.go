@@ -28,7 +28,7 @@ func (w *worker) scan(file *os.File) ipc.List {
 	if file == nil {
 		return failure("4.3.0", errors.New("no message came with the job"))
 	}
-	msg, err := queue.NewMessage(file, queue.Active, "")
+	msg, err := w.buffers.Message(file, queue.Active, "")
 	if err != nil {
 		return failure("4.3.0", err)
 	}
@@ -67,7 +67,7 @@ func deliveredTo(c *queue.Content) ([]string, error) {
 // sender, envid, ret, recipients, prefix, host, smtputf8, requiretls and those
 // of the client. Reply: queue_id.
 func (w *worker) resend(req ipc.List, file *os.File) ipc.List {
-	fill, err := message(req, file)
+	fill, err := w.message(req, file)
 	if err != nil {
 		return failure("4.3.0", err)
 	}

@@ -15,7 +15,7 @@ import (
 
 // store delivers into a user's store. Attributes: those of [worker.Store].
 func (w *worker) store(req ipc.List, file *os.File) ipc.List {
-	fill, err := storeContent(req, file)
+	fill, err := w.storeContent(req, file)
 	if err != nil {
 		return refusal(err)
 	}
@@ -49,13 +49,13 @@ func (w *worker) store(req ipc.List, file *os.File) ipc.List {
 
 // storeContent returns a function that writes the message of a job, which is a
 // queue file or a bare message.
-func storeContent(req ipc.List, file *os.File) (func(io.Writer) error, error) {
+func (w *worker) storeContent(req ipc.List, file *os.File) (func(io.Writer) error, error) {
 	plain, err := req.GetBool("plain")
 	if err != nil {
 		return nil, err
 	}
 	if !plain {
-		return message(req, file)
+		return w.message(req, file)
 	}
 	if file == nil {
 		return nil, errors.New("no message came with the job")

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/posthouse-mail/posthouse/pkg/bounceclient"
+	"github.com/posthouse-mail/posthouse/pkg/crew"
 	"github.com/posthouse-mail/posthouse/pkg/deliver"
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
 	"github.com/posthouse-mail/posthouse/pkg/maillog"
@@ -36,7 +37,7 @@ type daemon struct {
 	resolver resolver
 	now      func() time.Time
 	lifetime context.Context // of the process
-	crew     *crew
+	crew     *crew.Crew
 
 	events chan func()
 	limits func(transport string) sched.Limits // cached, safe for all
@@ -99,7 +100,7 @@ func (d *daemon) setup(dir string, owner int, limits func(string) sched.Limits) 
 		Bounce: p.BounceService, Defer: p.DeferService, Trace: p.TraceService, Timeout: p.IPCTimeout,
 	})
 	d.resolver = newCache(rewrite.NewClient(ipc.NewPool("private/"+p.Rewrite, rewrite.Timeout)))
-	d.crew = newCrew()
+	d.crew = crew.New()
 	d.events = make(chan func(), 256)
 	d.slots = make(chan struct{}, 32)
 	d.limits = cachedLimits(limits)
@@ -160,7 +161,7 @@ func (d *daemon) recoverActive() error {
 func (d *daemon) drain() {
 	done := make(chan struct{})
 	go func() {
-		d.crew.wait()
+		d.crew.Wait()
 		close(done)
 	}()
 	select {
@@ -283,7 +284,7 @@ func (d *daemon) take(c candidate) {
 }
 
 // spawn runs work that may block.
-func (d *daemon) spawn(f func()) { d.crew.run(d.lifetime, f) }
+func (d *daemon) spawn(f func()) { d.crew.Run(d.lifetime, f) }
 
 // slot runs f with one of the slots for work that waits for a disk.
 func (d *daemon) slot(f func()) {

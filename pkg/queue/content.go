@@ -8,27 +8,33 @@ import (
 
 // Content reads the lines of a message.
 type Content struct {
-	r    *RecordReader
+	m    *Message
+	r    *RecordReader // nil at the end
 	name string
-	done bool
 }
 
 // Content returns a reader of the message, from its first header line. Edits
 // that were made through pointer records are seen as the result.
 func (m *Message) Content() *Content {
-	r := NewFileReader(m.f, m.FileSize)
-	c := &Content{r: r, name: m.f.Name()}
+	r := m.buffers.reader(m.f, m.FileSize)
+	c := &Content{m: m, r: r, name: m.f.Name()}
 	if err := r.SeekTo(m.DataOffset); err != nil {
-		c.done = true
+		c.end()
 	}
 	return c
+}
+
+// end gives the buffer back.
+func (c *Content) end() {
+	c.m.buffers.putReader(c.r)
+	c.r = nil
 }
 
 // Next returns the next piece of a line. eol tells whether the line ends with
 // it; a long line comes in pieces. The data is valid until the next call. The
 // error is io.EOF, bare, at the end of the message.
 func (c *Content) Next() (data []byte, eol bool, err error) {
-	if c.done {
+	if c.r == nil {
 		return nil, false, io.EOF
 	}
 	rec, err := c.r.NextFollow()
@@ -44,7 +50,7 @@ func (c *Content) Next() (data []byte, eol bool, err error) {
 	case RecCont:
 		return rec.Data, false, nil
 	case RecXtra:
-		c.done = true
+		c.end()
 		return nil, false, io.EOF
 	}
 	return nil, false, fmt.Errorf("%s: %w: record %q in content", c.name, ErrCorrupt, rec.Type)
@@ -54,8 +60,8 @@ func (c *Content) Next() (data []byte, eol bool, err error) {
 func (m *Message) WriteContentTo(w io.Writer, eol string) error {
 	bw, ok := w.(*bufio.Writer)
 	if !ok {
-		// A record's head is as long as any line end: no message grows.
-		bw = bufio.NewWriterSize(w, int(min(m.DataSize, writeBuffer)))
+		bw = m.buffers.writer(w)
+		defer m.buffers.putWriter(bw)
 	}
 	c := m.Content()
 	open := false

@@ -1,11 +1,9 @@
 package queue
 
 import (
-	"bufio"
 	"fmt"
 	"io"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/posthouse-mail/posthouse/pkg/envelope"
@@ -17,16 +15,9 @@ const firstBatch = 100
 
 // readEnvelope reads all records around the content. Nothing that it keeps is
 // in the buffer, which the next message gets.
-func (m *Message) readEnvelope(buffers *sync.Pool) error {
-	br, ok := buffers.Get().(*bufio.Reader)
-	if !ok {
-		br = bufio.NewReaderSize(nil, readBuffer)
-	}
-	r := newFileReader(m.f, m.FileSize, br)
-	defer func() {
-		br.Reset(nil)
-		buffers.Put(br)
-	}()
+func (m *Message) readEnvelope() error {
+	r := m.buffers.reader(m.f, m.FileSize)
+	defer m.buffers.putReader(r)
 	p := envelopeParser{m: m, limit: firstBatch}
 	done, err := p.run(r)
 	if err != nil {
@@ -331,7 +322,8 @@ func (m *Message) Recipients(from int64, limit int) (rcpts []envelope.Recipient,
 		rcpts, m.first = m.first, nil // marks may follow: use it once
 		return rcpts, 0, nil
 	}
-	r := NewFileReader(m.f, m.FileSize)
+	r := m.buffers.reader(m.f, m.FileSize)
+	defer m.buffers.putReader(r)
 	if err := r.SeekTo(from); err != nil {
 		return nil, 0, fmt.Errorf("%s: %w", m.f.Name(), err)
 	}

@@ -69,7 +69,7 @@ func FuzzMessage(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m, err := NewMessage(file, Incoming, "ABCDE1")
+		m, err := new(Buffers).Message(file, Incoming, "ABCDE1")
 		if err != nil {
 			if !errors.Is(err, ErrCorrupt) {
 				t.Fatal(err)

@@ -7,7 +7,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -119,6 +118,7 @@ type Message struct {
 
 	f           *os.File
 	fs          *safefile.FS
+	buffers     *Buffers
 	warnOffset  int64
 	traceOffset int64
 	first       []envelope.Recipient // the first recipients, read with the rest
@@ -151,20 +151,10 @@ func (q *Queue) OpenPath(queueName string, id ID, path string) (*Message, error)
 	return newMessage(f, q.fs, &q.reads, queueName, id, st)
 }
 
-// NewMessage reads the envelope of an open queue file, such as one that was
-// passed by another process.
-func NewMessage(f *os.File, queueName string, id ID) (*Message, error) {
-	var st unix.Stat_t
-	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
-		return nil, &os.PathError{Op: "fstat", Path: f.Name(), Err: err}
-	}
-	return newMessage(f, new(safefile.FS), new(sync.Pool), queueName, id, &st)
-}
-
-func newMessage(f *os.File, fs *safefile.FS, buffers *sync.Pool, queueName string, id ID, st *unix.Stat_t) (*Message, error) {
+func newMessage(f *os.File, fs *safefile.FS, buffers *Buffers, queueName string, id ID, st *unix.Stat_t) (*Message, error) {
 	m := &Message{ID: id, Queue: queueName, Mode: os.FileMode(st.Mode & 0o777), FileSize: st.Size,
-		ModTime: time.Unix(st.Mtim.Unix()), f: f, fs: fs}
-	if err := m.readEnvelope(buffers); err != nil {
+		ModTime: time.Unix(st.Mtim.Unix()), f: f, fs: fs, buffers: buffers}
+	if err := m.readEnvelope(); err != nil {
 		_ = f.Close()
 		return nil, fmt.Errorf("%s: %w", f.Name(), err)
 	}

@@ -38,7 +38,7 @@ type Queue struct {
 	owner  int
 	fs     *safefile.FS
 	bufs   sync.Pool // of writers
-	reads  sync.Pool // of those who read envelopes
+	reads  Buffers
 }
 
 // Open returns the queue in dir; daemons, whose working directory it is, use

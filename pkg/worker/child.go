@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/posthouse-mail/posthouse/pkg/crew"
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
 )
 
@@ -78,8 +80,10 @@ func (t *Task) event(event string, l ipc.List) ipc.List {
 // that.
 func (c *Child) Serve(max int, do func(*Task) ipc.List, gone func()) error {
 	slots := make(chan struct{}, max)
-	var running sync.WaitGroup
-	defer running.Wait()
+	ctx, leave := context.WithCancel(context.Background())
+	defer leave()
+	hands := crew.New()
+	defer hands.Wait()
 	if gone != nil {
 		defer gone()
 	}
@@ -106,12 +110,10 @@ func (c *Child) Serve(max int, do func(*Task) ipc.List, gone func()) error {
 			}
 		}
 		slots <- struct{}{}
-		running.Add(1)
-		go func() {
-			defer running.Done()
+		hands.Run(ctx, func() {
 			defer func() { <-slots }()
 			c.answer(task, do)
-		}()
+		})
 	}
 }
 

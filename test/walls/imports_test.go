@@ -19,7 +19,7 @@ const module = "github.com/posthouse-mail/posthouse/"
 // those of lower rows, and of its own row when the later in the list uses the
 // earlier.
 var rows = [][]string{
-	{"nowait", "pace"},
+	{"nowait", "crew", "pace"},
 	{"getopt", "printable", "address", "status", "safefile", "cdb", "bdb", "maildir", "mbox", "mime", "alias", "dkim", "mutf7"},
 	{"mailstore/crlf", "mailstore/uidlist", "mailstore/index", "mailstore/changelog", "mailstore/takeover", "mailstore/maildirsize", "mailstore/fulltext", "mailstore"},
 	{"ipc", "pam", "imapwire", "mime/structure", "envelope", "config", "bouncetext", "maillog", "userdb", "password", "authclient", "authclient/authtest"},
