@@ -271,7 +271,8 @@ func (s *site) finish() *figures {
 		s.t.Errorf("the queue did not run empty in %v", took)
 	}
 	for _, r := range f.Recover {
-		if r > 10*time.Second {
+		// Not in the smoke test, which runs beside others: start has a limit.
+		if *campaign && r > 10*time.Second {
 			s.t.Errorf("it took %v until mail was accepted again", r)
 		}
 	}

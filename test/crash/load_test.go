@@ -23,7 +23,7 @@ var errRefused = errors.New("refused")
 
 // dialSMTP connects and says hello.
 func dialSMTP(addr string) (*client, error) {
-	conn, err := net.DialTimeout("tcp", addr, time.Second)
+	conn, err := net.DialTimeout("tcp", addr, 10*time.Second)
 	if err != nil {
 		return nil, err
 	}

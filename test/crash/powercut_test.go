@@ -54,7 +54,7 @@ func powerCutSingle(t *testing.T, fault string, oneFS bool, cycles int) {
 			// The cruel case: the message has left the queue, and the
 			// queue's file system has committed that, because it took
 			// another message. The mailbox has to stand on its own.
-			s.settle(5 * time.Second)
+			s.settle(time.Minute)
 			s.one(recipient{"r@ok.test", classOK, []string{"r@ok.test"}})
 		}
 		s.powerCut()
@@ -114,7 +114,7 @@ func TestLyingDisk(t *testing.T) {
 		}
 		s.powerCut()
 		in.stop()
-		s.settle(30 * time.Second)
+		s.settle(time.Minute)
 		f := s.judge()
 		fmt.Println(f)
 		if f.Lost == 0 {
@@ -126,11 +126,11 @@ func TestLyingDisk(t *testing.T) {
 		s.warm()
 		in := s.inject(injection{act: actLie, calls: "fsync", pids: s.procs("virtual", "asuser")})
 		s.oneAcked(0, toMaildir("u1"))
-		s.settle(5 * time.Second)
+		s.settle(time.Minute)
 		s.one(recipient{"r@ok.test", classOK, []string{"r@ok.test"}})
 		s.powerCut()
 		in.stop()
-		s.settle(30 * time.Second)
+		s.settle(time.Minute)
 		f := s.judge()
 		fmt.Println(f)
 		if f.Lost+f.Stranded == 0 {
@@ -150,9 +150,9 @@ func (s *site) warm() {
 			s.t.Fatalf("not accepted: %s", e.Text)
 		}
 	}
-	s.settle(20 * time.Second)
+	s.settle(time.Minute)
 }
 
 // hold lets the kernel write what is in its memory by now, so that only what
 // follows depends on syncs.
-func (s *site) hold() { s.settle(5 * time.Second) }
+func (s *site) hold() { s.settle(time.Minute) }

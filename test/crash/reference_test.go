@@ -156,7 +156,7 @@ func (r *reference) settle() {
 }
 
 func (r *reference) killAll() {
-	for range 200 {
+	for range 12000 {
 		left := 0
 		dirs, _ := filepath.Glob("/proc/[0-9]*/exe")
 		for _, d := range dirs {

@@ -147,7 +147,7 @@ func (s *site) start() error {
 		return err
 	}
 	defer log.Close()
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); {
 		cmd := s.mail.Command("posthouse", "start-fg")
 		cmd.Stdout, cmd.Stderr = log, log
 		if err := cmd.Start(); err != nil {
@@ -226,7 +226,7 @@ func (s *site) procs(names ...string) []proc {
 
 // killAll ends the mail system as a power cut does.
 func (s *site) killAll() {
-	for range 200 {
+	for range 12000 {
 		list := s.procs()
 		if len(list) == 0 {
 			return

@@ -102,7 +102,7 @@ func (s *site) fault(target target, i injection) string {
 	if len(i.pids) == 0 {
 		s.ledger.end(e, nackNow, "not sent")
 		s.oneAcked(0, toMaildir("u0")) // so that the program runs
-		s.settle(5 * time.Second)
+		s.settle(time.Minute)
 		i.pids = s.procs(target.attach...)
 		e, text = s.ledger.begin("sendmail", 9000, recipients()...)
 	}
