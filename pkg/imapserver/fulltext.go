@@ -206,7 +206,8 @@ func Index(ctx context.Context, store *mailstore.Store, folder string, o IndexOp
 	if err != nil || len(todo) < o.Least {
 		return 0, err
 	}
-	if added, err = addMissing(ctx, mb, update, todo, o); err != nil {
+	added, unread, err := addMissing(ctx, mb, update, todo, o)
+	if err != nil {
 		return added, err
 	}
 	there := func(uid uint32) bool {
@@ -216,7 +217,7 @@ func Index(ctx context.Context, store *mailstore.Store, folder string, o IndexOp
 	for more := true; more && err == nil && ctx.Err() == nil; {
 		more, err = update.Tidy(there)
 	}
-	return added, err
+	return added, errors.Join(unread, err)
 }
 
 // missing returns the messages that are not in the index.
@@ -237,8 +238,9 @@ func missing(mb *mailstore.Mailbox) ([]uint32, error) {
 }
 
 // addMissing adds messages to the index. When the time is over, what was
-// looked at is written, and the rest comes next time.
-func addMissing(ctx context.Context, mb *mailstore.Mailbox, update *fulltext.Update, todo []uint32, o IndexOptions) (added int, err error) {
+// looked at is written, and the rest comes next time. unread says why one was left
+// out: others shall not lack an index for it.
+func addMissing(ctx context.Context, mb *mailstore.Mailbox, update *fulltext.Update, todo []uint32, o IndexOptions) (added int, unread, err error) {
 	m := &matcher{mb: mb}
 	var b fulltext.Builder
 	var scratch mailstore.Scratch
@@ -258,13 +260,13 @@ func addMissing(ctx context.Context, mb *mailstore.Mailbox, update *fulltext.Upd
 			}
 			m.content.Close()
 			b.Add(uid, words)
-		case !errors.Is(err, mailstore.ErrExpunged):
-			return added, err
+		case unread == nil && !errors.Is(err, mailstore.ErrExpunged):
+			unread = err
 		}
 		if b.Full() {
 			added += b.Len()
 			if err := update.Add(&b); err != nil {
-				return added, err
+				return added, unread, err
 			}
 		}
 		if o.Easy && i%32 == 31 {
@@ -272,11 +274,13 @@ func addMissing(ctx context.Context, mb *mailstore.Mailbox, update *fulltext.Upd
 			busy = time.Now()
 		}
 	}
-	if b.Len() == 0 {
-		return added, nil
+	if b.Len() > 0 {
+		added += b.Len()
+		if err := update.Add(&b); err != nil {
+			return added, unread, err
+		}
 	}
-	added += b.Len()
-	return added, update.Add(&b)
+	return added, unread, nil
 }
 
 // Indexer updates full-text indexes for the sessions of a process, one after

@@ -205,6 +205,41 @@ func TestFullTextAgrees(t *testing.T) {
 	}
 }
 
+// TestFullTextUnreadable: a message that cannot be read keeps no other one out
+// of the index.
+func TestFullTextUnreadable(t *testing.T) {
+	r := rand.New(rand.NewSource(4))
+	s, with, without := twoServers(t)
+	for range 100 {
+		s.deliver(randomMail(r))
+	}
+	for _, d := range []*dialog{with, without} {
+		d.talk("A", ">", "a SELECT INBOX")
+		d.talk("A", "...", "a OK")
+	}
+	files, err := filepath.Glob(filepath.Join(s.root, "[cn]??", "*"))
+	if err != nil || len(files) != 100 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	// No server of mail follows a link.
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(files[3], link); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(link, files[2]); err != nil {
+		t.Fatal(err)
+	}
+	index := func() (int, error) {
+		return imapserver.Index(context.Background(), s.open("you@example.test"), "INBOX", imapserver.IndexOptions{MaxText: indexed})
+	}
+	if n, err := index(); n != 99 || err == nil {
+		t.Errorf("%d messages were added to the index, error %v", n, err)
+	}
+	if n, err := index(); n != 0 || err == nil {
+		t.Errorf("then %d, error %v", n, err)
+	}
+}
+
 // TestFullTextInBackground: a search that had to read many messages has them
 // put into the index.
 func TestFullTextInBackground(t *testing.T) {
