@@ -34,7 +34,7 @@ var errNo = errors.New("refused")
 
 // login connects as a user.
 func (s *site) login(user string) (*reader, error) {
-	conn, err := net.DialTimeout("tcp", s.port(3), time.Second)
+	conn, err := net.DialTimeout("tcp", s.port(3), readerPatience)
 	if err != nil {
 		return nil, err
 	}

@@ -22,8 +22,11 @@ func newReaderSite(t *testing.T, fault string, forgets bool) (*site, *readerMode
 	m := newReaderModel(s, fault, forgets)
 	for _, user := range maildirUsers[:2] {
 		c := s.mustLogin(user)
-		if _, err := c.cmd("CREATE Other"); err != nil {
-			t.Fatal(err)
+		// A mailbox that is there before the fault can be read during it.
+		for _, command := range []string{"CREATE Other", "SELECT INBOX"} {
+			if _, err := c.cmd("%s", command); err != nil {
+				t.Fatal(err)
+			}
 		}
 		c.conn.Close()
 	}
