@@ -214,11 +214,16 @@ func lifetimes(cfg *config.Config) []config.Override {
 
 // words says a lifetime in the largest unit that it is a multiple of.
 func words(d time.Duration) string {
-	switch {
-	case d%(24*time.Hour) == 0 && d > 0:
-		return fmt.Sprintf("%d days", d/(24*time.Hour))
-	case d%time.Hour == 0 && d > 0:
-		return fmt.Sprintf("%d hours", d/time.Hour)
+	for _, unit := range []struct {
+		name string
+		d    time.Duration
+	}{{"day", 24 * time.Hour}, {"hour", time.Hour}, {"minute", time.Minute}, {"second", time.Second}} {
+		switch {
+		case d == unit.d:
+			return "1 " + unit.name
+		case d%unit.d == 0 && d > 0:
+			return fmt.Sprintf("%d %ss", d/unit.d, unit.name)
+		}
 	}
 	return d.String()
 }
