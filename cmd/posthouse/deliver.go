@@ -34,14 +34,14 @@ func (a *app) deliverCommand(args []string) error {
 	if err != nil {
 		return a.exit(exTempfail, err)
 	}
-	if done, err := a.asUser(user, "deliver", args); done {
+	if done, err := a.asUser(user, "deliver", args, os.Stdin); done {
 		var exit *exitError
 		if err != nil && !errors.As(err, &exit) {
 			return a.exit(exTempfail, err)
 		}
 		return err
 	}
-	s, err := a.openStore(user, f.quota)
+	s, err := a.openStore(user, f)
 	if err != nil {
 		return a.exit(exTempfail, err)
 	}

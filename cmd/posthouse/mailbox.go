@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,10 +28,12 @@ import (
 // mailboxFlags are the options of "posthouse mailbox" and "posthouse deliver".
 type mailboxFlags struct {
 	*pflag.FlagSet
-	folder, mbox, quota, sender string
-	days                        int
-	create                      bool
-	flags                       []string
+	folder, mbox, sender string
+	quota, login         string // of the user, told to the process with its rights
+	days                 int
+	create               bool
+	flags                []string
+	input                *os.File // the mbox
 }
 
 func newMailboxFlags(name string) *mailboxFlags {
@@ -40,6 +43,7 @@ func newMailboxFlags(name string) *mailboxFlags {
 	f.StringVarP(&f.folder, "folder", "m", "", "")
 	f.StringVar(&f.mbox, "mbox", "", "")
 	f.StringVar(&f.quota, "quota", "", "")
+	f.StringVar(&f.login, "login", "", "")
 	f.StringVarP(&f.sender, "sender", "f", "", "")
 	f.IntVar(&f.days, "older-than", 30, "")
 	f.BoolVar(&f.create, "create", false, "")
@@ -65,10 +69,20 @@ func (a *app) mailboxCommand(args []string) error {
 	if err != nil {
 		return err
 	}
-	if done, err := a.asUser(user, "mailbox", args); done {
+	in := os.Stdin
+	if f.mbox != "" && f.mbox != "-" && f.Arg(0) == "import" {
+		// Opened with the caller's rights, where the caller is: the user may not
+		// get there.
+		if in, err = os.Open(f.mbox); err != nil {
+			return err
+		}
+		defer in.Close()
+	}
+	f.input = in
+	if done, err := a.asUser(user, "mailbox", args, in); done {
 		return err
 	}
-	s, err := a.openStore(user, f.quota)
+	s, err := a.openStore(user, f)
 	if err != nil {
 		return err
 	}
@@ -120,7 +134,7 @@ func (a *app) mailUser(name string) (*authclient.User, error) {
 // asUser runs the command again with the user's rights, if this process is
 // root and the user is not: root opens no mailbox. done is false if this
 // process is to do the work.
-func (a *app) asUser(u *authclient.User, word string, args []string) (done bool, err error) {
+func (a *app) asUser(u *authclient.User, word string, args []string, in *os.File) (done bool, err error) {
 	if os.Geteuid() != 0 || u.UID == 0 {
 		return false, nil
 	}
@@ -137,8 +151,14 @@ func (a *app) asUser(u *authclient.User, word string, args []string) (done bool,
 	if u.Quota != "" {
 		child = append(child, "--quota="+u.Quota)
 	}
+	if u.Login != "" {
+		child = append(child, "--login="+u.Login)
+	}
+	if in != os.Stdin {
+		child = append(child, "--mbox=-")
+	}
 	cmd := exec.Command(self, append([]string{"-c", a.configDir, word}, child...)...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, a.out, a.err
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = in, a.out, a.err
 	cmd.Dir = "/"
 	cmd.Env = []string{"PATH=/usr/bin:/bin", "HOME=" + u.Home, "TZ=" + os.Getenv("TZ")}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(u.UID), Gid: uint32(u.GID)}}
@@ -156,11 +176,35 @@ type exitError struct{ code int }
 
 func (e *exitError) Error() string { return "exit status " + strconv.Itoa(e.code) }
 
-func (a *app) openStore(u *authclient.User, quota string) (*mailstore.Store, error) {
+// quotaSettings are those that deliveries obey.
+type quotaSettings struct {
+	Hostname string   `param:"myhostname"`
+	Rules    []string `param:"quota_rules"`
+	Levels   []string `param:"quota_warning_levels"`
+}
+
+func (a *app) openStore(u *authclient.User, f *mailboxFlags) (*mailstore.Store, error) {
 	syscall.Umask(0o077)
 	host, _ := os.Hostname()
 	log := slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	return mailstore.Open(mailstore.Options{Shared: mailstore.NewShared(new(safefile.FS), log), Root: u.MailDir, Host: host, User: u.Login, Quota: quota})
+	o := mailstore.Options{Shared: mailstore.NewShared(new(safefile.FS), log), Root: u.MailDir, Host: host, User: cmp.Or(u.Login, f.login)}
+	// A Maildir can be looked after without an instance.
+	var set quotaSettings
+	cfg, err := config.Load(a.configDir)
+	if err == nil {
+		err = cfg.Fill(&set)
+	}
+	if errors.Is(err, os.ErrNotExist) {
+		o.Quota = f.quota
+		return mailstore.Open(o)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := o.SetQuota(mailstore.QuotaOptions{Quota: f.quota, Rules: set.Rules, Levels: set.Levels, Hostname: set.Hostname}); err != nil {
+		return nil, err
+	}
+	return mailstore.Open(o)
 }
 
 // reports looks at all folders, or at the one that was named.
@@ -220,11 +264,6 @@ const mboxBatch = 100
 // importMbox adds the messages of a file. Their flags are in Status and
 // X-Status fields, if somebody wrote those.
 func (a *app) importMbox(f *mailboxFlags, s *mailstore.Store) error {
-	in, err := os.Open(f.mbox)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
 	folder := f.folder
 	if folder == "" {
 		folder = "INBOX"
@@ -233,7 +272,7 @@ func (a *app) importMbox(f *mailboxFlags, s *mailstore.Store) error {
 		return fmt.Errorf("folder %s: %w", folder, err)
 	}
 	total := 0
-	for r, more := mbox.NewReader(in), true; more; {
+	for r, more := mbox.NewReader(f.input), true; more; {
 		n, err := mboxPart(s, folder, r)
 		if err != nil && err != io.EOF {
 			return fmt.Errorf("%s, after %d messages: %w", f.mbox, total, err)

@@ -54,8 +54,10 @@ func TestMailboxCommands(t *testing.T) {
 		t.Fatal(err)
 	}
 	must("Old: 2 messages", "", "mailbox", "import", "--mbox", box, "-m", "Old", root)
+	must("Input: 2 messages", text, "mailbox", "import", "--mbox", "-", "-m", "Input", root)
+	must("no problems", "", "mailbox", "check", root)
 	must("Lists                                   1          0", "", "mailbox", "stats", root)
-	must("3 folders, no problems", "", "mailbox", "check", root)
+	must("4 folders, no problems", "", "mailbox", "check", root)
 	must("Old: rebuilt", "", "mailbox", "rebuild", "-m", "Old", root)
 	must("already here", "", "mailbox", "import", root)
 	must("Old: 0 messages removed", "", "mailbox", "expire", "-m", "Old", root)
@@ -112,5 +114,41 @@ func TestDeliverExitStatus(t *testing.T) {
 		if _, err := run(t, "", args...); !errors.Is(err, errUsage) {
 			t.Errorf("%v: %v", args, err)
 		}
+	}
+}
+
+// TestDeliverQuota: quota_rules and quota_warning_levels count for deliver too,
+// and the warning is for the user.
+func TestDeliverQuota(t *testing.T) {
+	root := filepath.Join(t.TempDir(), "Maildir")
+	if _, err := mailstore.Open(mailstore.Options{Root: root}); err != nil {
+		t.Fatal(err)
+	}
+	etc := t.TempDir()
+	for name, text := range map[string]string{"main.cf": "myhostname = mail.example.org\nquota_rules = Lists:ignore\nquota_warning_levels = 80\n", "master.cf": ""} {
+		if err := os.WriteFile(filepath.Join(etc, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for n := range 4 {
+		for _, folder := range []string{"INBOX", "Lists"} {
+			if out, err := run(t, "Subject: x\n\nbody\n", "-c", etc, "deliver", "--create", "-m", folder, "--quota=5C", "--login=ann@example.org", root); err != nil {
+				t.Fatalf("message %d: %v %s", n, err, out)
+			}
+		}
+	}
+	var warnings []string
+	names, _ := filepath.Glob(filepath.Join(root, "new", "*"))
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(text), "80% full") {
+			warnings = append(warnings, string(text))
+		}
+	}
+	if len(names) != 5 || len(warnings) != 1 || !strings.Contains(warnings[0], "To: <ann@example.org>") || !strings.Contains(warnings[0], "@mail.example.org") {
+		t.Errorf("%d messages, warnings %q", len(names), warnings)
 	}
 }

@@ -104,7 +104,8 @@
 //	mailbox expire USER   remove old messages of Trash
 //	mailbox move USER DIRECTORY   move the Maildir to another place
 //	-m, --folder FOLDER   only this folder
-//	--mbox FILE           import: the messages of an mbox file instead
+//	--mbox FILE           import: the messages of an mbox file instead (- is
+//	                      standard input)
 //	--older-than DAYS     expire: 30 if not given
 //	--quota QUOTA         such as 1000000S,1000C, instead of the user's
 //

@@ -61,11 +61,11 @@ func rowsMailAccess() []row {
 				"not their name: \"Drafts, Sent, Trash, Spam=Junk\". Special uses are Archive, Drafts, Flagged, Junk, Sent, Trash."},
 		{"mail_max_userip_connections", Int, "10", "0", "sessiond", 'O',
 			"How many sessions of one protocol a user may have from one address. 0 is no limit."},
-		{"quota_rules", List, "Trash:ignore", "", "deposit sessiond virtual", 'O',
+		{"quota_rules", List, "Trash:ignore", "", "deposit posthouse sessiond virtual", 'O',
 			"Rules for folders and those below them, in the form of Dovecot's quota_rule: \"Trash:ignore\" does not count what is there, " +
 				"\"Trash:storage=+100M\" lets so much more in. The default is what Courier does. All programs that keep a maildirsize " +
 				"should have the same."},
-		{"quota_warning_levels", List, "", "", "deposit sessiond virtual", 'O',
+		{"quota_warning_levels", List, "", "", "deposit posthouse sessiond virtual", 'O',
 			"How many percent of the quota are used when the user gets a message about that, such as \"80, 95\"; each at most " +
 				"once a day."},
 		{"session_minimum_uid", Int, "$virtual_minimum_uid", "1", "sessiond", 'O',

@@ -78,8 +78,11 @@ func (s *Store) warning(w QuotaWarning) string {
 	fmt.Fprintf(&b, "Message-ID: <quota.%d.%d@%s>\nSubject: Your mailbox is %d%% full\nAuto-Submitted: auto-generated\nMIME-Version: 1.0\nContent-Type: text/plain; charset=us-ascii\n\n",
 		now.UnixNano(), w.Percent, printable.Text(s.o.WarnFrom), w.Percent)
 	b.WriteString("Your mailbox is nearly full:\n\n")
-	if w.Limit.Bytes > 0 {
+	switch {
+	case w.Limit.Bytes >= 10<<20:
 		fmt.Fprintf(&b, "    %d of %d megabytes\n", w.Usage.Bytes>>20, w.Limit.Bytes>>20)
+	case w.Limit.Bytes > 0:
+		fmt.Fprintf(&b, "    %d of %d kilobytes\n", w.Usage.Bytes>>10, w.Limit.Bytes>>10)
 	}
 	if w.Limit.Messages > 0 {
 		fmt.Fprintf(&b, "    %d of %d messages\n", w.Usage.Messages, w.Limit.Messages)
