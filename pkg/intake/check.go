@@ -145,8 +145,11 @@ func (h *Session) logAction(s *smtpserver.Session, f *access.Facts, action, text
 	if f.HaveSender {
 		b.WriteString(" from=<" + address.Quote(f.Sender) + ">")
 	}
-	if f.HaveRcpt {
+	switch {
+	case f.HaveRcpt:
 		b.WriteString(" to=<" + address.Quote(f.Recipient) + ">")
+	case h.msg.first != "" && s.Recipients() == 1:
+		b.WriteString(" to=<" + address.Quote(h.msg.first) + ">")
 	}
 	b.WriteString(" proto=" + s.Client.Proto)
 	if s.Client.Helo != "" {

@@ -61,6 +61,21 @@ func (t *transfer) receive(fd uintptr) bool {
 	}
 }
 
+// ReadNow reads what has come already. An error is for the next read to find.
+func (s *Stream) ReadNow(p []byte) int {
+	n := 0
+	err := s.raw.Control(func(fd uintptr) {
+		got, errno := read(int(fd), p)
+		if errno == 0 {
+			n = got
+		}
+	})
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
 // send writes as much as there is room for; false means to wait for more.
 func (t *transfer) send(fd uintptr) bool {
 	for t.n < len(t.p) {
@@ -147,6 +162,9 @@ func (c *Conn) Read(p []byte) (int, error) {
 	n, err := c.stream.Read(p)
 	return n, c.wrap("read", err)
 }
+
+// ReadNow reads what has come already, which may be nothing.
+func (c *Conn) ReadNow(p []byte) int { return c.stream.ReadNow(p) }
 
 // Write implements net.Conn.
 func (c *Conn) Write(p []byte) (int, error) {

@@ -81,6 +81,7 @@ func (s *Session) run(ctx context.Context) {
 			return
 		}
 	} else {
+		s.spokeFirst()
 		s.w.Reply(220, false, s.opts.Banner)
 	}
 	for !s.quit && ctx.Err() == nil {
@@ -307,10 +308,32 @@ func (s *Session) earlyTalk(c command) bool {
 	return true
 }
 
-// escape returns the first bytes of what is pending, line ends visible.
+// spokeFirst notices a client that sends commands before the greeting, which it
+// must wait for (RFC 5321 section 4.3.1).
+func (s *Session) spokeFirst() {
+	if c, ok := s.conn.Conn.(*nowait.Conn); ok && !s.opts.TLSWrapper {
+		s.r.Preload(c.ReadNow)
+	}
+	if s.Pending() {
+		s.early = true
+		s.opts.Log.Info("", "improper command pipelining after %s from %s: %s", s.where, s.Peer(), escape(s.r.Pending()))
+	}
+}
+
+// escape returns the first bytes of what is pending, with what is not printable
+// in the form that C has for it.
 func escape(b []byte) string {
-	b = bytes.ReplaceAll(b[:min(len(b), 100)], []byte("\r"), []byte(`\r`))
-	return string(bytes.ReplaceAll(b, []byte("\n"), []byte(`\n`)))
+	var out []byte
+	for _, c := range b[:min(len(b), 100)] {
+		if i := strings.IndexByte("\a\b\f\n\r\t\v\\", c); i >= 0 {
+			out = append(out, '\\', `abfnrtv\`[i])
+		} else if c < ' ' || c >= 0x7f {
+			out = fmt.Appendf(out, "\\%03o", c)
+		} else {
+			out = append(out, c)
+		}
+	}
+	return string(out)
 }
 
 // reset ends the transaction, whatever state it is in.

@@ -100,6 +100,15 @@ func (r *Reader) Release() {
 	r.buf, r.r, r.w = r.small, 0, 0
 }
 
+// Preload takes bytes from elsewhere than the source, if nothing waits. read is
+// given room for them and says how many there were.
+func (r *Reader) Preload(read func([]byte) int) {
+	if r.r == r.w {
+		r.r, r.w = 0, max(0, min(len(r.buf), read(r.buf)))
+		r.total += int64(r.w)
+	}
+}
+
 // Buffered returns how many bytes wait in the buffer: zero means that a
 // pipelining peer waits for replies (RFC 2920 section 3.2).
 func (r *Reader) Buffered() int { return r.w - r.r }
