@@ -16,7 +16,9 @@
 // Submission(8) also reports the messages and recipients of each user who has
 // logged in, for its limits by hour and day. This account is kept in
 // $data_directory/anvil_usage.0 and .1, and survives a restart; a crash loses
-// at most the last 20 seconds.
+// at most the last 20 seconds. Of a user who sends one message after the other,
+// some are counted ahead, as long as the limits are far; what is not used is
+// taken back.
 //
 // Every anvil_status_update_time, and at the end, the highest counts are
 // logged.

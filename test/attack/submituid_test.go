@@ -36,10 +36,12 @@ func TestSignatureForSMTPD(t *testing.T) {
 		{smtpd, "keys", "no"},
 		{smtpd, "sign", "no"},
 		{smtpd, "spend", "no"},
+		{smtpd, "unspend", "no"},
 		{submission, "chains", "yes"},
 		{submission, "keys", "yes"},
 		{submission, "sign", "yes"},
 		{submission, "spend", "yes"},
+		{submission, "unspend", "yes"},
 	} {
 		role(t, mail, "signer", tt.as, mail.Spool("private"), tt.request, tt.want)
 	}
@@ -76,6 +78,8 @@ func askSigner(dir, request, want string) int {
 		if err == nil && reply.Value("status") != "0" {
 			err = fmt.Errorf("refused: %s", reply.Value("reason"))
 		}
+	case "unspend":
+		err = anvilclient.New(ipc.NewPool(dir+"/anvil", time.Minute)).Unspend(ctx, "you@example.test", anvilclient.Ahead{Messages: 1})
 	case "spend":
 		anvil := anvilclient.New(ipc.NewPool(dir+"/anvil", time.Minute))
 		_, err = anvil.Spend(ctx, "you@example.test", 1, 0, 0, anvilclient.Limits{MessagesHour: 1000000})
