@@ -23,6 +23,7 @@ type purse struct {
 
 	mu     sync.Mutex
 	stocks map[limits]*stock
+	closed bool
 	work   sync.WaitGroup // stocks that are to be given back
 }
 
@@ -122,7 +123,7 @@ func (p *purse) giveBack(l limits) {
 	defer p.work.Done()
 	p.mu.Lock()
 	s := p.stocks[l]
-	left := s.left
+	left, closed := s.left, p.closed
 	s.left, s.timer = anvilclient.Ahead{}, nil
 	p.mu.Unlock()
 	if left.Messages == 0 && left.Recipients == 0 {
@@ -130,14 +131,16 @@ func (p *purse) giveBack(l limits) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	if err := p.anvil.Unspend(ctx, l.ident, left); err != nil {
+	if err := p.anvil.Unspend(ctx, l.ident, left); err != nil && !closed {
 		p.warn(err)
 	}
 }
 
-// close gives everything back, once there are no more sessions.
+// close gives everything back, once there are no more sessions. When the whole
+// system stops, anvil may be gone before.
 func (p *purse) close() {
 	p.mu.Lock()
+	p.closed = true
 	for l, s := range p.stocks {
 		if s.timer != nil && s.timer.Stop() {
 			go p.giveBack(l)

@@ -119,8 +119,18 @@ func TestPurseWithoutAnvil(t *testing.T) {
 	if _, err := p.spend(t.Context(), me, 1, 0); err != nil {
 		t.Error(err)
 	}
-	p.close()
+	if p.stocks[me].timer.Stop() {
+		p.giveBack(me)
+	}
 	if warned != 1 {
 		t.Errorf("%d warnings", warned)
+	}
+	for range 2 {
+		if _, err := p.spend(t.Context(), me, 1, 0); err != nil {
+			t.Error(err)
+		}
+	}
+	if p.close(); warned != 1 || p.stocks[me].left != (anvilclient.Ahead{}) {
+		t.Errorf("%d warnings, %+v", warned, p.stocks[me])
 	}
 }

@@ -52,7 +52,7 @@ func TestSubmission(t *testing.T) {
 	ways = slices.DeleteFunc(ways, func(w way) bool { return !wanted.MatchString(w.name) })
 	got := make([][]cost, len(ways))
 	for _, w := range ways {
-		incoming(t, w, 200)
+		incoming(t, w, connect(t, w), 200)
 	}
 	for r := range *rounds {
 		for i := range ways {
@@ -88,10 +88,11 @@ func costRow(w way, all []cost) []string {
 	return row
 }
 
-// taken measures one way.
+// taken measures one way, once its connections are there.
 func taken(t testing.TB, p posthouse, w way) cost {
+	clients := connect(t, w)
 	before := parts(p.pid())
-	rate := incoming(t, w, *messages)
+	rate := incoming(t, w, clients, *messages)
 	drained(t, p)
 	c := cost{rate: rate, parts: map[string]float64{}}
 	for name, after := range parts(p.pid()) {
@@ -99,6 +100,19 @@ func taken(t testing.TB, p posthouse, w way) cost {
 		c.all += c.parts[name]
 	}
 	return c
+}
+
+// connect opens the connections of one measurement.
+func connect(t testing.TB, w way) (clients []*client) {
+	t.Helper()
+	for range width {
+		c, err := w.dial()
+		if err != nil {
+			t.Fatalf("%s: %v", w.name, err)
+		}
+		clients = append(clients, c)
+	}
+	return clients
 }
 
 // signatures measures what the signatures cost by themselves, and what they
@@ -183,9 +197,9 @@ func dialTLS(addr, login string) (*client, error) {
 	return c, c.cmd(235, "AUTH PLAIN "+base64.StdEncoding.EncodeToString([]byte("\x00"+login+"\x00secret")))
 }
 
-// incoming sends n messages over connections that stay open, and returns the
+// incoming sends n messages over connections, closes these, and returns the
 // rate.
-func incoming(t testing.TB, w way, n int) float64 {
+func incoming(t testing.TB, w way, clients []*client, n int) float64 {
 	t.Helper()
 	var wg sync.WaitGroup
 	var sent atomic.Int64
@@ -193,13 +207,8 @@ func incoming(t testing.TB, w way, n int) float64 {
 	sender := "sender@" + w.domain
 	text := strings.Replace(strings.Replace(body(), "sender@client.test", sender, 1), "Subject:", "To: x@sink.test\r\nDate: Sat, 28 Nov 2026 12:00:00 +0000\r\nMessage-ID: <x@client.test>\r\nMIME-Version: 1.0\r\nSubject:", 1)
 	start := time.Now()
-	for range width {
+	for _, c := range clients {
 		wg.Go(func() {
-			c, err := w.dial()
-			if err != nil {
-				errs <- err
-				return
-			}
 			defer c.Close()
 			for sent.Add(1) <= int64(n) {
 				if _, err := c.message(sender, "x@sink.test", text); err != nil {

@@ -13,7 +13,8 @@ func TestSubmissionStream(t *testing.T) {
 	const limit = 200
 	i := testkit.New(t, testkit.Users("you", "other"))
 	submissionUsers(t, i, "you", "other")
-	i.Set(t, "submission_messages_per_hour = 200", "submission_messages_per_day = 200", "submission_recipients_per_hour = 300")
+	i.Set(t, "submission_messages_per_hour = 200", "submission_messages_per_day = 200", "submission_recipients_per_hour = 300",
+		"smtpd_junk_command_limit = 1000")
 	i.Start(t)
 	a, b := dialSubmission(t, i), dialSubmission(t, i)
 	for _, c := range []*submitClient{a, b} {
