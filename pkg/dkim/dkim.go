@@ -211,7 +211,7 @@ const bodyBuffer = 1024
 
 // Line takes a line without its end, or where eol is false a part of one.
 func (b *BodyHash) Line(p []byte, eol bool) {
-	if n := len(p); n > 0 && p[n-1] != ' ' && !b.space && bytes.IndexByte(p, '\t') < 0 && bytes.Index(p, []byte("  ")) < 0 {
+	if n := len(p); n > 0 && p[n-1] != ' ' && !b.space && bytes.IndexByte(p, '\t') < 0 && !bytes.Contains(p, []byte("  ")) {
 		// Nearly all lines: each blank in it stands for itself.
 		b.flush()
 		b.write(p)
