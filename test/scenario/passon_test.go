@@ -104,6 +104,7 @@ func TestPassOnPostfix(t *testing.T) {
 	c.want("354", "DATA")
 	c.want("250 2.0.0 Ok: ", "Subject: good\r\n\r\n"+strings.Repeat("\xc3\xbc\r\n..\r\n", 5000)+".")
 	c.message("550 5.7.1 we do not like it", "you@example.test", "a@example.org", "Subject: spam\n\nx")
+	testkit.Wait(t, "the delivery of the first message", func() bool { return strings.Contains(postfix.Log(), "status=sent") })
 	if log := postfix.Settle(t); strings.Count(log, "status=sent") != 1 || !strings.Contains(log, "from=<you@example.test>") {
 		t.Errorf("log of Postfix:\n%s", log)
 	}
