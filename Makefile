@@ -64,7 +64,7 @@ bench: build ## measure beside Postfix in the same run (BENCHFLAGS="-rounds 1 -s
 	@tools/scripts/test-deps
 	$(GO) test -count=1 -v -timeout 60m ./test/bench -args -full $(BENCHFLAGS)
 
-faults: build ## the long durability campaign: kills, power cuts, full disks (needs root); about twenty minutes
+faults: build ## the long durability campaign: kills, power cuts, full disks (needs root); 7 minutes or more
 	@mkdir -p build && rm -f build/faults.txt
 	$(GO) test -timeout 60m -count=1 ./test/crash -args -campaign -results $(CURDIR)/build/faults.txt
 	@cat build/faults.txt
