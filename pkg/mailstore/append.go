@@ -322,7 +322,17 @@ func (a *Appending) takeBack() {
 		}
 		return nil
 	})
-	if err != nil {
-		a.s.sh.log.Warn("messages of a failed append may stay", "folder", a.f.dir, "reason", err)
+	if err == nil {
+		return
+	}
+	// The folder cannot be worked on. Without their files the messages are gone
+	// all the same, as if another program had removed them.
+	for _, m := range a.msgs {
+		if m.path == "" {
+			continue
+		}
+		if rerr := a.s.fs.Remove(m.path); rerr != nil && !errors.Is(rerr, os.ErrNotExist) {
+			a.s.sh.log.Warn("messages of a failed append may stay", "folder", a.f.dir, "reason", err)
+		}
 	}
 }

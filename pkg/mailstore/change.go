@@ -45,7 +45,7 @@ func (f *folder) change(fn func(c *change) error) error {
 		}
 		c := &change{f: f, st: f.st, modseq: f.st.modseq + 1, next: f.st.next, words: f.st.keywords}
 		ferr := fn(c)
-		if len(c.ops) == 0 {
+		if len(c.ops) == 0 || f.st == nil { // a commit within fn has failed
 			return ferr
 		}
 		if c.files && before.same(f.st.stamps) {

@@ -50,3 +50,35 @@ func TestCreateFails(t *testing.T) {
 		selectBox(t, s, "New")
 	}
 }
+
+// TestAppendFailsHalfway: of several messages none stays when the keyword of a
+// later one cannot be written.
+func TestAppendFailsHalfway(t *testing.T) {
+	for _, errno := range []error{unix.ENOSPC, unix.EIO} {
+		armed := false
+		fs := &safefile.FS{Fault: func(op safefile.Op, path string) error {
+			if armed && op == safefile.OpWrite && strings.HasSuffix(path, fileList) {
+				return errno
+			}
+			return nil
+		}}
+		root := newRoot(t)
+		s := openWith(t, root, Options{Shared: NewShared(fs, slog.New(slog.DiscardHandler))})
+		appendTo(t, s, "INBOX", 1, 0)
+		armed = true
+		_, err := s.Append("INBOX", []Incoming{{Content: strings.NewReader(message(2))}, {Content: strings.NewReader(message(3)), Keywords: []string{"new"}}})
+		if !errors.Is(err, ErrTemporary) || !errors.Is(err, errno) {
+			t.Errorf("append: %v", err)
+		}
+		for _, sub := range []string{"cur", "new", "tmp"} {
+			names, _ := os.ReadDir(filepath.Join(root, sub))
+			if want := map[string]int{"cur": 1}[sub]; len(names) != want {
+				t.Errorf("%v: %d files in %s, want %d", errno, len(names), sub, want)
+			}
+		}
+		armed = false
+		if m := selectBox(t, s, "INBOX"); m.Len() != 1 {
+			t.Errorf("%v: %d messages", errno, m.Len())
+		}
+	}
+}
