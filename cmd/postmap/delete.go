@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"time"
 
@@ -24,8 +25,8 @@ func (c *command) doDelete() (int, error) {
 	status := 1
 	for _, spec := range c.tables {
 		kind, path := c.split(spec)
-		if err := indexed(kind); err != nil {
-			return 1, err
+		if indexed(kind) != nil {
+			return 1, fmt.Errorf("table %s: delete operation is not supported", spec)
 		}
 		found, err := c.deleteKeys(kind, path, keys)
 		if err != nil {

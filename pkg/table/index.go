@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/posthouse-mail/posthouse/pkg/bdb"
@@ -114,7 +115,7 @@ func missing(kind, name string) error {
 		return fmt.Errorf("%s.pag: DBM files cannot be read, and there is no text; convert it: "+
 			"postmap -s %s:%s >%s with the Postfix that made it, then postmap %s:%s", name, kind, name, name, kind, name)
 	}
-	return fmt.Errorf("open database %s%s: %w", name, IndexSuffix, os.ErrNotExist)
+	return fmt.Errorf("open database %s%s: %w", name, IndexSuffix, syscall.ENOENT)
 }
 
 // fromText reads the text into memory.

@@ -40,6 +40,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
@@ -186,7 +187,10 @@ const maxNesting = 10
 func open(spec string, o *Options, depth int) (Table, error) {
 	kind, name, ok := SplitSpec(spec)
 	if !ok {
-		return nil, errors.New(`expected "type:name"`)
+		return nil, fmt.Errorf(`open dictionary: expecting "type:name" form instead of "%s"`, spec)
+	}
+	if name == "" && slices.Contains([]string{"inline", "static", "texthash", "hash", "btree", "lmdb", "dbm", "sdbm", "cdb"}, kind) {
+		return nil, fmt.Errorf(`open dictionary: expecting "type:name" form instead of "%s"`, spec)
 	}
 	if depth > maxNesting {
 		return nil, fmt.Errorf("tables nested more than %d deep", maxNesting)
