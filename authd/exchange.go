@@ -101,15 +101,11 @@ func (s *server) couldServe(string) bool {
 func (s *server) begin(ctx context.Context, p authclient.Peer, req ipc.List) (ipc.List, *exchange) {
 	switch req.Value("request") {
 	case "plain":
-		secret, err := base64.StdEncoding.DecodeString(req.Value("password"))
-		if err != nil {
-			return nil, nil
+		t, failed, err := s.plainRequest(p, req)
+		if err != nil || failed != nil {
+			return failed, nil
 		}
-		if !p.TLS && !s.cleartextAllowed(p) {
-			s.notOffered(sasl.Plain, p)
-			return failedStep(req.Value("login")).Attributes(), nil
-		}
-		return s.login(ctx, s.plain(p, sasl.Plain, "", req.Value("login"), string(secret))).Attributes(), nil
+		return s.login(ctx, *t).Attributes(), nil
 	case "apop":
 		return s.login(ctx, s.apop(p, req.Value("login"), req.Value("challenge"), req.Value("digest"))).Attributes(), nil
 	case "cram":
@@ -134,6 +130,21 @@ func (s *server) begin(ctx context.Context, p authclient.Peer, req ipc.List) (ip
 		initial = append([]byte{}, b...)
 	}
 	return s.next(ctx, x, initial)
+}
+
+// plainRequest is the try that a request with a password asks for, or the answer
+// to one that is not to be looked at.
+func (s *server) plainRequest(p authclient.Peer, req ipc.List) (*try, ipc.List, error) {
+	secret, err := base64.StdEncoding.DecodeString(req.Value("password"))
+	if err != nil {
+		return nil, nil, ipc.ErrMalformed
+	}
+	if !p.TLS && !s.cleartextAllowed(p) {
+		s.notOffered(sasl.Plain, p)
+		return nil, failedStep(req.Value("login")).Attributes(), nil
+	}
+	t := s.plain(p, sasl.Plain, "", req.Value("login"), string(secret))
+	return &t, nil, nil
 }
 
 // notOffered tells the administrator why somebody cannot log in who could.

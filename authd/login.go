@@ -30,6 +30,9 @@ type try struct {
 	authzid string // who the client wants to be, "" = login
 	login   string
 	secret  string // of a wrong one it is noticed when it comes again; "" where there is none
+	// handOver, if not nil, gives the client's connection to sessiond, or reports
+	// false.
+	handOver func(step *authclient.Step) bool
 	// check says whether the proof is right for the user. f is nil when there
 	// is no such user: then it only takes its time.
 	check func(ctx context.Context, a attempt, f *found) (bool, error)
@@ -149,6 +152,9 @@ func (s *server) allowed(ctx context.Context, t try, a attempt, f *found) authcl
 	s.guard.success(a)
 	s.log.Debug("login: user=<%s>, method=%s, service=%s, rip=%s, source=%s", u.Login, t.method, t.peer.Service, t.peer.RemoteIP, f.from.name())
 	step := authclient.Step{Outcome: authclient.OK, Login: u.Login, User: u}
+	if t.handOver != nil && t.handOver(&step) {
+		return step
+	}
 	if s.tickets.wants(t.peer.Service) {
 		if step.Ticket = s.tickets.issue(u, t.peer.Service); step.Ticket == "" {
 			return s.temporary(t, errors.New("too many tickets"))

@@ -37,6 +37,13 @@
 // allows them and the sources can serve them. Those that show the password are
 // offered under TLS only, and to clients in auth_cleartext_networks.
 //
+// # Sessions
+//
+// imapd(8) and pop3d(8) get a ticket for a login, with which sessiond(8) learns who
+// has logged in. They may send their client's connection along with a password
+// instead: authd passes it on to sessiond, over one of the connections that
+// sessiond keeps open for this, together with who the user is.
+//
 // # Guesses
 //
 // The answer to a wrong password takes auth_failure_delay, twice as long after
@@ -66,7 +73,7 @@
 //
 // auth_sources, auth_mechanisms, auth_cleartext_networks, auth_username_chars,
 // auth_default_realm, auth_failure_delay, auth_failure_delay_limit,
-// auth_cache_time, auth_cache_size, auth_verify_limit, auth_owner,
+// auth_cache_time, auth_cache_size, auth_verify_limit, auth_owner, login_owner,
 // auth_pam_service, auth_pam_time_limit,
 // auth_oauth_keys, auth_oauth_issuers, auth_oauth_audiences,
 // auth_oauth_login_claims, auth_oauth_introspection_url,

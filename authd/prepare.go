@@ -40,6 +40,7 @@ type params struct {
 	DomainAliases []string      `param:"domain_alias_maps"`
 	DebugLogin    int           `param:"debug_login"`
 	Hostname      string        `param:"myhostname"`
+	LoginOwner    string        `param:"login_owner"`
 	PAMService    string        `param:"auth_pam_service"`
 	PAMLimit      time.Duration `param:"auth_pam_time_limit"`
 	OAuth         oauthParams
@@ -56,10 +57,12 @@ type server struct {
 	gate      *gate
 	guard     *guard
 	tickets   *tickets
+	jobs      chan job // sessions for who is free to pass them to sessiond
 	quotas    *quotas
-	domains   *lookup.Maps // nil: no aliases of domains
-	tokens    *tokens      // nil: no OAuth
-	trusted   map[int]bool // uids that may redeem tickets
+	domains   *lookup.Maps       // nil: no aliases of domains
+	tokens    *tokens            // nil: no OAuth
+	trusted   map[int]bool       // uids that may redeem tickets
+	logins    func(uid int) bool // those of login servers
 	keep      *service.Keep
 	pace      *pace.Governor
 	saltKey   []byte
@@ -96,7 +99,8 @@ func prepare(env *service.Env) (*service.Hooks, error) {
 // newServer makes a server without sources, which goes on where the one before
 // it ended.
 func newServer(p params, log *maillog.Logger, before *state) (*server, error) {
-	s := &server{params: p, log: log, tickets: newTickets(), quotas: newQuotas()}
+	s := &server{params: p, log: log, tickets: newTickets(), jobs: make(chan job), quotas: newQuotas(),
+		logins: service.OnlyUser(p.LoginOwner)}
 	var err error
 	if s.cleartext, err = parseNetworks(p.Cleartext); err != nil {
 		return nil, fmt.Errorf("auth_cleartext_networks: %w", err)

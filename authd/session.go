@@ -22,7 +22,11 @@ const exchangeTime = 5 * time.Minute
 
 // session answers the requests of one server, one at a time.
 func (s *server) session(ctx context.Context, conn net.Conn) error {
-	c := ipc.NewConn(conn)
+	c, err := ipc.NewFileConn(conn, 1)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
 	defer closeOnDone(ctx, conn)()
 	cred, err := peerOf(conn)
 	if err != nil {
@@ -43,13 +47,57 @@ func (s *server) session(ctx context.Context, conn net.Conn) error {
 			return fmt.Errorf("receive request: %w", err)
 		}
 		var reply ipc.List
-		if reply, x = s.answer(ctx, cred, x, req); reply == nil {
+		switch {
+		case req.Value("request") == "sessions" && x == nil:
+			if !s.trusted[cred.UID] {
+				return fmt.Errorf("refused to tell process %d of uid %d of sessions", cred.PID, cred.UID)
+			}
+			return s.giveSessions(ctx, conn)
+		case req.Value("request") == "plain" && req.Value("hand") == "1":
+			x = nil
+			reply, err = s.withConnection(ctx, cred, c, req)
+		default:
+			reply, x = s.answer(ctx, cred, x, req)
+		}
+		if err != nil {
+			return err
+		}
+		if reply == nil {
 			return fmt.Errorf("%w: request %q", ipc.ErrMalformed, printable.ASCII(req.Value("request")))
 		}
 		if err := c.Send(reply); err != nil {
 			return fmt.Errorf("send reply: %w", err)
 		}
 	}
+}
+
+// withConnection answers a request that brought the client's connection.
+func (s *server) withConnection(ctx context.Context, cred ipc.Cred, c *ipc.FileConn, req ipc.List) (ipc.List, error) {
+	if !s.logins(cred.UID) {
+		return nil, fmt.Errorf("refused a connection from process %d of uid %d, which is no login server", cred.PID, cred.UID)
+	}
+	client, err := c.Passed("client")
+	if errors.Is(err, ipc.ErrNoRoom) {
+		s.log.Warn("", "%v", err)
+		return authclient.Step{Outcome: authclient.Temporary, Login: req.Value("login"), Text: textTemporary}.Attributes(), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	p, err := authclient.ReadPeer(req)
+	if err != nil {
+		return nil, err
+	}
+	t, failed, err := s.plainRequest(p, req)
+	if err != nil || failed != nil {
+		return failed, err
+	}
+	step, err := s.plainWith(ctx, *t, req, client)
+	if err != nil {
+		return nil, err
+	}
+	return step.Attributes(), nil
 }
 
 // peerOf returns who is at the other end of a session's socket.

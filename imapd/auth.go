@@ -29,7 +29,10 @@ func (s *session) login(ctx context.Context) error {
 		s.no("PRIVACYREQUIRED", "Plaintext authentication disallowed on non-secure (SSL/TLS) connections.")
 		return nil
 	}
-	return s.finish(ctx, s.conn.Plain(ctx, user, password))
+	if err := s.enc.Flush(); err != nil {
+		return err
+	}
+	return s.finish(ctx, s.conn.Plain(ctx, user, password, s.tag, s.dec.Buffered()))
 }
 
 func (s *session) no(code, text string) {
@@ -154,6 +157,9 @@ func (s *session) handOver(ctx context.Context, step authclient.Step) error {
 		return nil
 	case errors.Is(err, login.ErrTooMany):
 		return err
+	case errors.Is(err, sessions.ErrLost):
+		s.over = true
+		return io.EOF
 	case err != nil:
 		return imapwire.ErrTooLong
 	case returned == nil:

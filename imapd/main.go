@@ -12,6 +12,9 @@
 // mailuser(8), where all of IMAP is. Commands that a client sends in one go
 // with its login are not lost.
 //
+// Without TLS, the connection goes to authd along with the password of LOGIN, and
+// from there to sessiond.
+//
 // A connection with TLS stays: imapd encrypts for the session. One without is
 // passed on as it is.
 //

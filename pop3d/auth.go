@@ -37,7 +37,11 @@ func (s *session) pass(ctx context.Context, password string) {
 		s.unknown("Password is too long.")
 	default:
 		s.named = false
-		s.finish(ctx, s.conn.Plain(ctx, s.user, password))
+		if s.w.Flush() != nil {
+			s.over = true
+			return
+		}
+		s.finish(ctx, s.conn.Plain(ctx, s.user, password, s.state(ctx).String(), slices.Clone(s.r.Pending())))
 	}
 }
 
@@ -172,6 +176,8 @@ func (s *session) handOver(ctx context.Context, step authclient.Step) {
 			code = "SYS/TEMP"
 		}
 		s.fail("[" + code + "] " + refusal.Text)
+	case errors.Is(err, sessions.ErrLost):
+		s.over = true
 	case err != nil:
 		s.fail("[SYS/TEMP] Internal error occurred.")
 		s.over = true

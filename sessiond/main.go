@@ -15,6 +15,9 @@
 // last. With session_scope = user each user has a worker, also where users
 // share a uid.
 //
+// It also keeps connections to authd, by which that hands over sessions whose
+// login server sent it the connection with the password.
+//
 // Where the login server keeps TLS it sends one end of a socket pair instead
 // of the connection, and passes bytes.
 //
@@ -26,7 +29,8 @@
 //
 // Sessiond is root in order to start workers. It reads no byte of a client
 // and opens no user's file. It takes requests from the login servers only,
-// and believes nothing that they say about the user: that comes from authd.
+// and believes nothing that they say about the user: that comes from authd, over
+// connections that sessiond made, to a socket that root made.
 // A worker never runs as root nor with a uid below session_minimum_uid. It is
 // confined to the home and mail directories of its users by landlock, may
 // start no program and connect nowhere.

@@ -67,6 +67,7 @@ func prepare(env *service.Env) (*service.Hooks, error) {
 	p.workers = worker.NewPool(filepath.Join(p.DaemonDir, "mailuser"), p.WorkerIdle)
 	p.workers.Grace = leaveGrace
 	return &service.Hooks{
+		Ready:   p.listen,
 		Session: p.session,
 		Drain:   p.workers.Close,
 	}, nil
@@ -129,13 +130,18 @@ func (p *parent) take(ctx context.Context, in *ipc.FileConn) error {
 		client.Close()
 		return in.Send(session.Refused(refusal))
 	}
+	return p.begin(ctx, in.Conn, start, client)
+}
+
+// begin starts a session whose user is known, and says over to what became of it.
+func (p *parent) begin(ctx context.Context, to *ipc.Conn, start *session.Start, client *ipc.Passed) error {
 	a := &answer{reply: make(chan ipc.List, 1)}
 	if !service.Go(ctx, func(ctx context.Context) { p.serve(ctx, start, client, a) }) {
 		client.Close()
 		p.log.Warn("", "%s: too many sessions in this process (client_limit)", prefix(start))
-		return in.Send(session.Refused(session.Unavailable()))
+		return to.Send(session.Refused(session.Unavailable()))
 	}
-	return in.Send(<-a.reply)
+	return to.Send(<-a.reply)
 }
 
 // answer is what the login server hears of a session: the first word counts.
@@ -173,8 +179,14 @@ func (p *parent) redeem(ctx context.Context, ticket string, start *session.Start
 		p.log.Warn("", "%v", err)
 		return session.Unavailable()
 	}
-	start.User, start.Settings = u, p.settings
-	if err := p.check(u); err != nil {
+	start.User = u
+	return p.admit(start)
+}
+
+// admit looks at the user of a session, whom authd has told.
+func (p *parent) admit(start *session.Start) *session.Refusal {
+	start.Settings = p.settings
+	if err := p.check(start.User); err != nil {
 		p.log.Error("", "%s: %v", prefix(start), err)
 		return session.Unavailable()
 	}

@@ -16,6 +16,10 @@
 //	request=lookup login service                      -> status, user
 //	request=recipient address                         -> status, user, target ..., over_quota
 //	request=redeem ticket service                     -> status, user
+//	request=sessions                                  -> see pkg/session
+//
+// A request of plain may bring the client's connection along, with hand=1 and
+// what pkg/session says of a session: then handed says what became of it.
 //
 // A step is outcome, and as they apply challenge, login, text, ticket and user.
 // What may hold any byte (initial, response, challenge, password, the channel
@@ -116,17 +120,35 @@ type Step struct {
 	User      *User  // with OK
 	Ticket    string // with OK, for services whose sessions run in another process
 	Text      string // fixed words for the client's human and the log: "authentication failed"
+	Handed    Handed // with OK, after [Client.PlainWith]: what became of the connection
+	Code      string // with Refused, the reason in a word; Text is what the client may read
 }
+
+// Handed is what became of a connection that came with a password.
+type Handed int
+
+// With Kept the caller goes on as without: there is a ticket, for services that
+// have them.
+const (
+	Kept    Handed = iota // still the caller's
+	Given                 // the user's process has it
+	Refused               // there is no session; the connection is still the caller's
+	Lost                  // not known, and so nobody must use it any more
+)
+
+// handings are the words on the socket.
+var handings = [...]string{Kept: "", Given: "ok", Refused: "refused", Lost: "lost"}
 
 // Client asks authd. It is safe for concurrent use.
 type Client struct {
+	path   string
 	pool   *ipc.Pool
 	master bool // the socket must be one that master made
 }
 
 // New returns a client of the socket at path, which for a daemon is
 // [Endpoint]. It connects when it is first asked something.
-func New(path string) *Client { return &Client{pool: ipc.NewPool(path, Timeout)} }
+func New(path string) *Client { return &Client{path: path, pool: ipc.NewPool(path, Timeout)} }
 
 // RequireMaster has the client talk only to a socket that root made, as master
 // does, or the own user. Callers that act on a user id need it: the directory
@@ -174,6 +196,11 @@ func (c *Client) call(ctx context.Context, req ipc.List) (ipc.List, error) {
 // exchange sends a request and returns the connection, on which an exchange
 // may go on. A kept connection that turns out to be dead is replaced.
 func (c *Client) exchange(ctx context.Context, req ipc.List) (*ipc.Conn, ipc.List, error) {
+	return c.exchangeWith(ctx, req, roundTrip)
+}
+
+// exchangeWith is exchange with another way to ask.
+func (c *Client) exchangeWith(ctx context.Context, req ipc.List, ask func(context.Context, *ipc.Conn, ipc.List) (ipc.List, error)) (*ipc.Conn, ipc.List, error) {
 	for {
 		conn, reused, err := c.pool.Get(ctx)
 		if err == nil && !reused {
@@ -184,12 +211,12 @@ func (c *Client) exchange(ctx context.Context, req ipc.List) (*ipc.Conn, ipc.Lis
 		if err != nil {
 			return nil, nil, temporary(err)
 		}
-		reply, err := roundTrip(ctx, conn, req)
+		reply, err := ask(ctx, conn, req)
 		if err == nil {
 			return conn, reply, nil
 		}
 		conn.Close()
-		if !reused || ctx.Err() != nil || errors.Is(err, ipc.ErrMalformed) {
+		if !reused || ctx.Err() != nil || errors.Is(err, ipc.ErrMalformed) || errors.Is(err, errLost) {
 			return nil, nil, temporary(err)
 		}
 		c.pool.Close()
@@ -306,6 +333,27 @@ func usable(name string) bool {
 }
 
 func encode(b []byte) string { return base64.StdEncoding.EncodeToString(b) }
+
+// Sessions connects to authd for sessions that it hands over after a login, which
+// pkg/session reads from the connection. Only root is heard.
+func (c *Client) Sessions(ctx context.Context) (*ipc.FileConn, error) {
+	conn, err := ipc.Dial(ctx, c.path, Timeout)
+	if err != nil {
+		return nil, temporary(err)
+	}
+	in, err := ipc.NewFileConn(conn.Conn, 1)
+	if err == nil {
+		err = c.trusted(conn)
+	}
+	if err == nil {
+		err = in.Send(ipc.List{}.Str("request", "sessions"))
+	}
+	if err != nil {
+		conn.Close()
+		return nil, temporary(err)
+	}
+	return in, nil
+}
 
 // SetQuota tells whether the mailbox of a user is full. Who delivers to it
 // knows, and only root is heard.

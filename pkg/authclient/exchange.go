@@ -5,6 +5,8 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
+	"syscall"
 
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
 )
@@ -100,6 +102,53 @@ func (c *Client) Plain(ctx context.Context, p Peer, login, password string) (Ste
 	return c.once(ctx, p, ipc.List{}.Str("request", "plain").Str("login", login).Str("password", encode([]byte(password))))
 }
 
+// PlainWith is Plain for a client whose connection may go to the user's process
+// at once, if the login is right: authd sends it on. session is what that process
+// has to know of it.
+func (c *Client) PlainWith(ctx context.Context, p Peer, login, password string, session ipc.List, conn syscall.Conn) (Step, error) {
+	if !usable(login) || len(login) > MaxLogin || len(password) > MaxPassword {
+		return Step{Outcome: Failed, Text: TextFailed}, nil
+	}
+	req := p.attributes(ipc.List{}.Str("request", "plain").Str("login", login).Str("password", encode([]byte(password))).Bool("hand", true))
+	to, reply, err := c.exchangeWith(ctx, append(req, session...), func(ctx context.Context, to *ipc.Conn, req ipc.List) (ipc.List, error) {
+		return roundTripWith(ctx, to, req, conn)
+	})
+	switch {
+	case errors.Is(err, errLost):
+		return Step{Outcome: OK, Login: login, Handed: Lost}, err
+	case err != nil:
+		return Step{Outcome: Temporary, Text: ErrTemporary.Error()}, err
+	}
+	step, err := readStep(reply)
+	if err != nil || step.Outcome == Continue {
+		// A reply that makes no sense says nothing of the connection either.
+		to.Close()
+		return Step{Outcome: OK, Login: login, Handed: Lost}, temporary(errors.Join(errLost, err))
+	}
+	c.pool.Put(to)
+	return step, nil
+}
+
+// errLost reports a request that was read and not answered.
+var errLost = errors.New("it is not known who has the connection")
+
+// roundTripWith is roundTrip with a descriptor.
+func roundTripWith(ctx context.Context, to *ipc.Conn, req ipc.List, conn syscall.Conn) (ipc.List, error) {
+	stop := context.AfterFunc(ctx, func() { to.Close() })
+	defer stop()
+	if err := to.Extend(); err != nil {
+		return nil, err
+	}
+	if err := to.WriteFileList(conn, req); err != nil {
+		return nil, err // it did not arrive whole
+	}
+	reply, err := to.Receive()
+	if err == nil || errors.Is(err, syscall.ECONNRESET) {
+		return reply, err // reset: closed before it was read
+	}
+	return nil, errors.Join(errLost, err)
+}
+
 // APOP checks the digest of POP3's APOP (RFC 1939 7).
 func (c *Client) APOP(ctx context.Context, p Peer, login, challenge, digest string) (Step, error) {
 	if !usable(login) || len(login) > MaxLogin || !usable(challenge) || !usable(digest) {
@@ -139,6 +188,12 @@ func (s Step) Attributes() ipc.List {
 	if s.Ticket != "" {
 		l = l.Str("ticket", s.Ticket)
 	}
+	if s.Handed != Kept {
+		l = l.Str("handed", handings[s.Handed])
+	}
+	if s.Code != "" {
+		l = l.Str("code", s.Code)
+	}
 	if s.User != nil {
 		l = s.User.Attributes(l)
 	}
@@ -167,8 +222,13 @@ func readStep(l ipc.List) (Step, error) {
 	if s.Outcome == OK && s.User == nil {
 		return broken("success without a user")
 	}
+	handed := slices.Index(handings[:], l.Value("handed"))
+	if handed < 0 {
+		return broken("handed")
+	}
+	s.Handed, s.Code = Handed(handed), l.Value("code")
 	if s.Outcome != OK {
-		s.User, s.Ticket = nil, ""
+		s.User, s.Ticket, s.Handed, s.Code = nil, "", Kept, ""
 	}
 	return s, nil
 }

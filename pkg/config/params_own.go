@@ -74,7 +74,7 @@ func rowsOwn() []row {
 		{"domain_alias_maps", List, "", "", "authd", 'O',
 			"Tables that lead from a domain to the one whose users get its mail, such as the table that " +
 				"makehosteddomains(8) makes. A domain that leads to itself, or is not there, is no alias."},
-		{"login_owner", String, "posthouse-login", "1", "imapd pop3d master", 'O',
+		{"login_owner", String, "posthouse-login", "1", "authd imapd pop3d master sessiond", 'O',
 			"The user that imapd and pop3d run as, the servers that talk to mail users before login. It must own no " +
 				"files and run no other process."},
 		{"password_scheme", String, "ARGON2ID", "1", "authd posthouse", 'O',

@@ -85,9 +85,17 @@ func (c *Conn) StartTLS(ctx context.Context) error {
 	return nil
 }
 
-// Plain checks a login and password.
-func (c *Conn) Plain(ctx context.Context, login, password string) authclient.Step {
-	step, err := c.srv.auth.Plain(ctx, c.Peer, login, password)
+// Plain checks a login and password. Without TLS authd gets the connection as
+// well, and may pass it on by itself. tag and pending are those of [Conn.HandOver],
+// which says in any case how the session began.
+func (c *Conn) Plain(ctx context.Context, login, password, tag string, pending []byte) authclient.Step {
+	var step authclient.Step
+	var err error
+	if raw, ok := c.raw.(syscall.Conn); ok && !c.Peer.TLS && len(pending) <= session.MaxPending {
+		step, err = c.srv.auth.PlainWith(ctx, c.Peer, login, password, c.start(tag, pending).OfConnection(), raw)
+	} else {
+		step, err = c.srv.auth.Plain(ctx, c.Peer, login, password)
+	}
 	c.warn(err)
 	c.Attempt("PLAIN", login, step)
 	return step
@@ -155,23 +163,28 @@ type Returned struct{ Pending []byte }
 // HandOver gives the connection to the user's process. With TLS it stays and
 // passes bytes until the session is over, or gives the connection back:
 // Returned is nil otherwise. A *session.Refusal may be told to the client, and
-// after it the connection is still the caller's.
+// after it the connection is still the caller's; session.ErrLost says that nobody
+// may use it any more.
 func (c *Conn) HandOver(ctx context.Context, step authclient.Step, tag string, pending []byte) (*Returned, error) {
 	if len(pending) > session.MaxPending {
 		return nil, fmt.Errorf("%d bytes sent before the answer to the login", len(pending))
 	}
-	start := &session.Start{
-		Service: c.srv.Protocol, RemoteIP: c.Peer.RemoteIP, RemotePort: c.Peer.RemotePort,
-		LocalIP: c.Peer.LocalIP, LocalPort: c.Peer.LocalPort, TLS: c.Peer.TLS, Proxied: c.Peer.TLS,
-		Tag: tag, SessionID: c.Peer.SessionID, Pending: pending,
-	}
 	c.raw.SetDeadline(time.Time{})
-	err := c.pass(ctx, step.Ticket, start)
+	var err error
+	if step.Handed == authclient.Kept {
+		err = c.pass(ctx, step.Ticket, c.start(tag, pending))
+	} else {
+		err = session.Verdict(step)
+	}
 	var refusal *session.Refusal
 	if err != nil {
 		c.closeWorker()
 		if errors.As(err, &refusal) {
 			return nil, refusal
+		}
+		if errors.Is(err, session.ErrLost) {
+			c.over = true
+			return nil, err
 		}
 		c.srv.Log.Warn("", "%v", err)
 		return nil, session.Unavailable()
@@ -200,6 +213,15 @@ func (c *Conn) HandOver(ctx context.Context, step authclient.Step, tag string, p
 	c.raw.SetDeadline(c.started.Add(c.srv.Timeout))
 	c.watch()
 	return returned, err
+}
+
+// start is what the user's process has to know of the connection.
+func (c *Conn) start(tag string, pending []byte) *session.Start {
+	return &session.Start{
+		Service: c.srv.Protocol, RemoteIP: c.Peer.RemoteIP, RemotePort: c.Peer.RemotePort,
+		LocalIP: c.Peer.LocalIP, LocalPort: c.Peer.LocalPort, TLS: c.Peer.TLS, Proxied: c.Peer.TLS,
+		Tag: tag, SessionID: c.Peer.SessionID, Pending: pending,
+	}
 }
 
 func (c *Conn) closeWorker() {

@@ -63,6 +63,12 @@ type Start struct {
 	Settings map[string]string
 }
 
+// OfConnection is what of a session is not in the attributes of its client's
+// [authclient.Peer], for a login with which the connection goes along.
+func (s *Start) OfConnection() ipc.List {
+	return ipc.List{}.Bool("proxied", s.Proxied).Str("tag", s.Tag).Str("pending", base64.StdEncoding.EncodeToString(s.Pending))
+}
+
 // Attributes appends the session to a list.
 func (s *Start) Attributes(l ipc.List) ipc.List {
 	l = l.Str("service", s.Service).Str("rip", s.RemoteIP).Int("rport", int64(s.RemotePort)).
@@ -204,6 +210,37 @@ func handOver(ctx context.Context, conn *ipc.Conn, req ipc.List, client syscall.
 	return reply, err
 }
 
+// Give is HandOver of authd, over a connection of sessiond's, for a user whom it
+// knows. An error means that sessiond has not got the session, unless it is
+// ErrLost.
+func Give(conn *ipc.Conn, s *Start, client syscall.Conn) (reply ipc.List, err error) {
+	if err := conn.Extend(); err != nil {
+		return nil, err
+	}
+	if err := conn.WriteFileList(client, s.Attributes(nil)); err != nil {
+		return nil, err
+	}
+	if reply, err = conn.Receive(); err == nil || errors.Is(err, syscall.ECONNRESET) {
+		return reply, err // reset: closed before it was read
+	}
+	return nil, fmt.Errorf("%w: %w", ErrLost, err)
+}
+
+// ErrLost reports a connection of which nobody knows who has it.
+var ErrLost = errors.New("the connection is lost")
+
+// Verdict is what the login server hears of a session that authd handed over:
+// nil, a *Refusal, or ErrLost.
+func Verdict(step authclient.Step) error {
+	switch step.Handed {
+	case authclient.Given:
+		return nil
+	case authclient.Refused:
+		return verdict(Refused(&Refusal{Code: step.Code, Text: step.Text}))
+	}
+	return ErrLost
+}
+
 // verdict reads the reply.
 func verdict(reply ipc.List) error {
 	switch reply.Value("status") {
@@ -222,25 +259,41 @@ func verdict(reply ipc.List) error {
 // Receive reads a request of a login server; io.EOF, bare, means that it has no
 // more. The caller closes the descriptor.
 func Receive(c *ipc.FileConn) (ticket string, s *Start, client *ipc.Passed, err error) {
-	l, err := c.Receive()
+	l, s, client, err := receive(c)
+	if err == nil && s.User != nil {
+		client.Close()
+		err = fmt.Errorf("request for a session: %w: a login server does not say who the user is", ipc.ErrMalformed)
+	}
+	return l.Value("ticket"), s, client, err
+}
+
+// ReceiveFromAuthd reads a session of authd, which says who the user is.
+func ReceiveFromAuthd(c *ipc.FileConn) (s *Start, client *ipc.Passed, err error) {
+	_, s, client, err = receive(c)
+	if err == nil && s.User == nil {
+		client.Close()
+		err = fmt.Errorf("session of authd: %w: no user", ipc.ErrMalformed)
+	}
+	return s, client, err
+}
+
+func receive(c *ipc.FileConn) (l ipc.List, s *Start, client *ipc.Passed, err error) {
+	l, err = c.Receive()
 	if err == io.EOF {
-		return "", nil, nil, err
+		return nil, nil, nil, err
 	}
 	if err == nil {
 		client, err = c.Passed("client")
 	}
 	if err != nil {
-		return "", nil, nil, fmt.Errorf("request for a session: %w", err)
+		return nil, nil, nil, fmt.Errorf("request for a session: %w", err)
 	}
-	if s, err = Read(l); err == nil && s.User != nil {
-		err = fmt.Errorf("%w: a login server does not say who the user is", ipc.ErrMalformed)
-	}
-	if err != nil {
+	if s, err = Read(l); err != nil {
 		client.Close()
-		return "", nil, nil, fmt.Errorf("request for a session: %w", err)
+		return nil, nil, nil, fmt.Errorf("request for a session: %w", err)
 	}
 	s.Settings = nil
-	return l.Value("ticket"), s, client, nil
+	return l, s, client, nil
 }
 
 // Accepted is the reply for a session that was taken.

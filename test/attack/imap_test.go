@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -18,6 +19,7 @@ import (
 	"time"
 
 	"github.com/posthouse-mail/posthouse/pkg/authclient"
+	"github.com/posthouse-mail/posthouse/pkg/ipc"
 	"github.com/posthouse-mail/posthouse/pkg/jail"
 	"github.com/posthouse-mail/posthouse/pkg/session"
 	"github.com/posthouse-mail/posthouse/pkg/testkit"
@@ -341,6 +343,8 @@ func TestCapturedLogin(t *testing.T) {
 	as := []string{"--reuid", "posthouse-login", "--regid", "65534", "--groups", group.Gid}
 	role(t, mail, "forge", as, mail.Spool("private/sessiond"))
 	mail.WaitLog(t, `a login server sent a ticket that does not count`)
+	role(t, mail, "lie", as, mail.Spool(""))
+	mail.WaitLog(t, `refused to tell process \d+ of uid \d+ of sessions`)
 	for _, service := range []string{"rewrite", "bounce", "local", "virtual", "deposit", "proxymap"} {
 		role(t, mail, "ask", as, mail.Spool("private/"+service))
 	}
@@ -426,6 +430,42 @@ func replayTicket(spool string) int {
 				return 1
 			}
 		}
+	}
+	return 0
+}
+
+// lie succeeds if authd opens no session for who has taken over imapd and says
+// who the user is, or that it is sessiond.
+func lie(spool string) int {
+	ctx := context.Background()
+	path := filepath.Join(spool, authclient.Endpoint)
+	client, err := os.Open("/dev/null")
+	if err != nil {
+		fmt.Println(err)
+		return 2
+	}
+	c := authclient.New(path)
+	peer := authclient.Peer{Service: "imap", RemoteIP: "127.0.0.1", LocalIP: "127.0.0.1", TLS: true}
+	b := (&authclient.User{Login: "b@example.test", UID: 1, GID: 1, Home: "/", MailDir: "/"}).Attributes((&session.Start{Tag: "a"}).OfConnection())
+	for name, try := range map[string]struct {
+		password string
+		session  ipc.List
+	}{"a wrong password": {"wrong", (&session.Start{Tag: "a"}).OfConnection()}, "another user": {"secret", b}} {
+		step, err := c.PlainWith(ctx, peer, "a@example.test", try.password, try.session, client)
+		if err == nil && step.Outcome == authclient.OK {
+			fmt.Printf("%s: %+v\n", name, step)
+			return 1
+		}
+	}
+	in, err := c.Sessions(ctx)
+	if err != nil {
+		fmt.Println(err)
+		return 2
+	}
+	in.SetDeadline(time.Now().Add(30 * time.Second))
+	if _, _, err := session.ReceiveFromAuthd(in); err != io.EOF && !errors.Is(err, syscall.ECONNRESET) {
+		fmt.Println("sessions for who is not root:", err)
+		return 1
 	}
 	return 0
 }

@@ -14,6 +14,8 @@ func playRole(role string, args []string) int {
 		return askPrivate(args[0])
 	case "forge":
 		return forgeTicket(args[0])
+	case "lie":
+		return lie(args[0])
 	case "replay":
 		return replayTicket(args[0])
 	case "signer":
