@@ -2,13 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"os"
 	"slices"
-	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/posthouse-mail/posthouse/pkg/authclient"
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
@@ -149,8 +150,7 @@ func TestHandOverLost(t *testing.T) {
 	}
 }
 
-// TestHandOverLies: who the user is does not come from who brings the connection,
-// and only login servers bring one.
+// TestHandOverLies: who the user is does not come from who brings the connection.
 func TestHandOverLies(t *testing.T) {
 	h := newHander(t)
 	h.sessiond(func(s *session.Start) ipc.List {
@@ -187,17 +187,31 @@ func TestHandOverLies(t *testing.T) {
 	if reply, err := ask(imap); err != nil || reply.Value("outcome") != "ok" {
 		t.Errorf("the same without a lie: %v, %v", reply, err)
 	}
-	h.server.logins = func(int) bool { return false }
-	if reply, err := ask(imap); err != io.EOF {
-		t.Errorf("of no login server: %v, %v", reply, err)
+}
+
+// TestHandOverForWhom: only login servers bring connections, and only root is told
+// of sessions.
+func TestHandOverForWhom(t *testing.T) {
+	h := newHander(t)
+	strict, err := newServer(h.server.params, h.server.log, nil)
+	if err != nil {
+		t.Fatal(err)
 	}
-	h.server.trusted = nil
-	in, err := h.Sessions(context.Background())
+	strict.logins = func(int) bool { return false }
+	strict.sources = h.server.sources
+	c := authclient.New(serveOn(t, strict))
+	defer c.Close()
+	step, err := c.PlainWith(context.Background(), h.peer, "ann@d.test", "secret", (&session.Start{}).OfConnection(), h.conn)
+	if err == nil || step.Outcome == authclient.OK && step.Handed != authclient.Lost || step.Ticket != "" {
+		t.Errorf("of no login server: %+v, %v", step, err)
+	}
+	in, err := c.Sessions(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer in.Close()
-	if _, _, err := session.ReceiveFromAuthd(in); err == nil || strings.Contains(err.Error(), "timeout") {
+	in.SetDeadline(time.Now().Add(30 * time.Second))
+	if _, _, err := session.ReceiveFromAuthd(in); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("sessions for anybody: %v", err)
 	}
 }

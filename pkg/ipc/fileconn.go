@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -67,7 +68,10 @@ func (c *FileConn) Passed(name string) (*Passed, error) {
 // Close closes the connection, and the files that came and were not taken.
 func (c *FileConn) Close() error {
 	err := c.Conn.Close()
+	c.in.mu.Lock()
+	defer c.in.mu.Unlock()
 	c.in.drop()
+	c.in.closed = true // for one that is just being read
 	return err
 }
 
@@ -79,11 +83,16 @@ type fileReader struct {
 	r     *nowait.Receiver
 	oob   []byte
 	limit int
-	fds   []int
+
+	mu     sync.Mutex
+	fds    []int
+	closed bool
 }
 
 // next takes the first descriptor.
 func (f *fileReader) next(name string) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if len(f.fds) == 0 {
 		return 0, fmt.Errorf("receive %s: %w: no descriptor", name, ErrMalformed)
 	}
@@ -95,7 +104,7 @@ func (f *fileReader) next(name string) (int, error) {
 	return fd, nil
 }
 
-// drop closes the descriptors that nobody took.
+// drop closes the descriptors that nobody took. It needs the lock.
 func (f *fileReader) drop() {
 	for _, fd := range f.fds {
 		if fd != lost {
@@ -112,9 +121,14 @@ func (f *fileReader) Read(p []byte) (int, error) {
 	if cut && len(fds) == 0 {
 		fds = []int{lost} // each list has one file
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if f.fds = append(f.fds, fds...); len(f.fds) > f.limit {
 		f.drop()
 		perr = fmt.Errorf("%w: more than %d files without lists", ErrMalformed, f.limit)
+	}
+	if f.closed {
+		f.drop()
 	}
 	if err == nil {
 		err = perr
