@@ -25,7 +25,7 @@ const (
 	// the process gets all processors; it keeps them until it was below the
 	// second for calm intervals. Below the third it does nothing.
 	much, little, nothing = 50, 30, 2
-	calm                  = 20
+	calm                  = 5
 )
 
 // Governor sets how many processors the process has. A nil Governor does
