@@ -206,7 +206,7 @@ func TestForwardThatIsNotSafe(t *testing.T) {
 			tc.make(path)
 			id := deliver(t, mail, "phalice@localhost", "Subject: "+tc.name+"\n\nx\n")
 			mail.WaitLog(t, id+`: to=<phalice@localhost>, relay=local, .*status=sent \(delivered to mailbox\)`)
-			mail.WaitLog(t, `warning: `+id+`: not used: .*\.forward`)
+			mail.WaitLog(t, `warning: `+id+`: .*\.forward`)
 		})
 	}
 }
