@@ -219,6 +219,8 @@ func TestLocalLoops(t *testing.T) {
 	_ = alice
 	mail.Start(t)
 	deliver(t, mail, "loop@localhost", "Subject: include loop\n\nx\n")
+	// The member of a list has a message of its own.
+	mail.WaitLog(t, `to=<phalice@\S+>, orig_to=<loop@localhost>, relay=local, .*status=sent \(delivered to mailbox\)`)
 	if text := read(t, filepath.Join(mail.Dir, "var-mail", "phalice")); strings.Count(text, "Subject: include loop") != 1 {
 		t.Errorf("mailbox\n%s", text)
 	}
