@@ -1,6 +1,7 @@
 package crash
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -159,16 +160,33 @@ func (s *site) start() error {
 			return nil
 		}
 	}
-	text, _ := os.ReadFile(log.Name())
-	return fmt.Errorf("the mail system does not start: %s", lastLines(string(text), 20))
+	return fmt.Errorf("the mail system does not start: %s", s.whatHangs(log.Name()))
 }
 
-// comesUp waits for a start. Until the new master says that it has started,
-// what greets may be a daemon of one that was killed.
+// whatHangs returns what processes of the mail system there are, and the stacks
+// of those that start it.
+func (s *site) whatHangs(log string) string {
+	before, _ := os.ReadFile(log)
+	var list strings.Builder
+	for _, p := range s.procs() {
+		line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.pid))
+		fmt.Fprintf(&list, "%s: %s\n", p.name, line)
+	}
+	for _, p := range s.procs("posthouse", "master") {
+		syscall.Kill(p.pid, syscall.SIGQUIT)
+	}
+	time.Sleep(time.Second)
+	after, _ := os.ReadFile(log)
+	return fmt.Sprintf("%s\n%s\n%s", lastLines(string(before), 20), list.String(), after[min(len(before), len(after)):])
+}
+
+// comesUp waits for a start. Until the new master has a queue manager, what
+// greets may be a daemon of one that was killed. (The log does not tell: it is
+// never at rest under load, and its first lines may be lost with a postlogd.)
 func (s *site) comesUp(ended <-chan struct{}, deadline time.Time) bool {
 	for time.Now().Before(deadline) {
 		for _, p := range s.procs("master") {
-			if strings.Contains(s.mail.Log(), fmt.Sprintf("master[%d]: daemon started", p.pid)) && s.greets() {
+			if s.hasQueueManager(p) && s.greets() {
 				return true
 			}
 		}
@@ -180,6 +198,20 @@ func (s *site) comesUp(ended <-chan struct{}, deadline time.Time) bool {
 		}
 	}
 	return false
+}
+
+// hasQueueManager reports whether a master has started its qmgr.
+func (s *site) hasQueueManager(master proc) bool {
+	return slices.ContainsFunc(s.procs("qmgr"), func(p proc) bool { return parentOf(p.pid) == master.pid })
+}
+
+// parentOf returns a process's parent, 0 if it is gone.
+func parentOf(pid int) int {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	var parent int
+	var state string
+	_, _ = fmt.Sscan(string(text[bytes.LastIndexByte(text, ')')+1:]), &state, &parent)
+	return parent
 }
 
 func (s *site) greets() bool {
