@@ -31,9 +31,10 @@ type Deliverer struct {
 	Host string
 	// Now is the clock; time.Now if nil.
 	Now func() time.Time
-	// Check, if not nil, is asked when the size is known, and before the
-	// message becomes visible.
-	Check func(size int64) error
+	// Admit, if not nil, is asked when the size is known, before the message
+	// becomes visible. What it returns is called at once after that, or after it
+	// has failed.
+	Admit func(size int64) (placed func(there bool), err error)
 }
 
 // Deliver writes one message into the Maildir at dir, which is made if it is
@@ -45,10 +46,11 @@ func (d *Deliverer) Deliver(dir string, fill func(io.Writer) error) (string, err
 	if err != nil {
 		return "", err
 	}
-	name, err := d.write(f, fill)
+	name, placed, err := d.write(f, fill)
 	if err == nil {
 		name = filepath.Join("new", name)
 		err = d.FS.RenameNew(tmp, filepath.Join(dir, name))
+		placed(err == nil)
 	}
 	if err != nil {
 		_ = d.FS.Close(f)
@@ -72,23 +74,24 @@ func (d *Deliverer) Deliver(dir string, fill func(io.Writer) error) (string, err
 
 // write fills the file and returns the name that it must have. The content is
 // in its place then, and synced by the caller together with the name.
-func (d *Deliverer) write(f *os.File, fill func(io.Writer) error) (string, error) {
+func (d *Deliverer) write(f *os.File, fill func(io.Writer) error) (name string, placed func(there bool), err error) {
 	dev, ino, err := safefile.Inode(f)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	w := &counter{w: f}
 	if err := fill(w); err != nil {
-		return "", err
-	}
-	if d.Check != nil {
-		if err := d.Check(w.size); err != nil {
-			return "", err
-		}
+		return "", nil, err
 	}
 	safefile.WriteBack(f)
+	placed = func(bool) {}
+	if d.Admit != nil {
+		if placed, err = d.Admit(w.size); err != nil {
+			return "", nil, err
+		}
+	}
 	now := d.now()
-	return BaseName(now.Unix(), now.Nanosecond()/1000, dev, ino, d.Host, w.size, w.size+w.bare), nil
+	return BaseName(now.Unix(), now.Nanosecond()/1000, dev, ino, d.Host, w.size, w.size+w.bare), placed, nil
 }
 
 // counter counts bytes, and line ends without CR.

@@ -220,31 +220,47 @@ func (a *Appending) Commit() ([]Appended, error) {
 		return nil, os.ErrClosed
 	}
 	defer a.Abort()
-	if !a.free {
-		if err := a.s.checkQuota(a.p, a.Size(), int64(len(a.msgs))); err != nil {
-			return nil, err
-		}
-	}
-	var validity uint32
-	err := a.f.change(func(c *change) error {
-		validity = c.st.validity
-		return c.addFiles(a.msgs)
-	})
+	validity, counted, err := a.place()
+	bytes, messages := a.counted()
 	if err == nil {
 		err = a.f.makeDurable(a.msgs)
 	}
 	if err != nil {
+		if counted {
+			a.s.quotaAdd(a.f, -bytes, -messages)
+		}
 		a.takeBack()
 		return nil, err
 	}
-	bytes, messages := a.counted()
-	a.s.quotaChange(a.f, bytes, messages)
+	if counted {
+		a.s.quotaTell(a.f, bytes, messages)
+	}
 	out := make([]Appended, len(a.msgs))
 	for i, m := range a.msgs {
 		out[i] = Appended{UIDValidity: validity, UID: m.record.UID, Size: m.record.Size, GUID: m.record.GUID}
 	}
 	a.msgs = nil
 	return out, nil
+}
+
+// place makes the messages visible and counts them, if the quota has room.
+func (a *Appending) place() (validity uint32, counted bool, err error) {
+	release := func() {}
+	if !a.free {
+		if release, err = a.s.admit(a.p, a.Size(), int64(len(a.msgs))); err != nil {
+			return 0, false, err
+		}
+	}
+	defer release()
+	err = a.f.change(func(c *change) error {
+		validity = c.st.validity
+		return c.addFiles(a.msgs)
+	})
+	if err == nil {
+		bytes, messages := a.counted()
+		counted = a.s.quotaAdd(a.f, bytes, messages)
+	}
+	return validity, counted, err
 }
 
 // addFiles gives the files their names, and the messages their UIDs.

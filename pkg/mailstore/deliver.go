@@ -92,22 +92,35 @@ func (s *Store) deliverNew(p place, d Delivery) (Delivered, error) {
 			return Delivered{}, err
 		}
 	}
+	f := &folder{dir: p.dir, root: p.root}
+	counted := int64(0)
 	dl := &maildir.Deliverer{FS: s.fs, Host: s.o.Host, Now: s.sh.now}
 	if !d.NoQuota {
-		dl.Check = func(size int64) error { return s.checkQuota(p, size, 1) }
+		dl.Admit = func(size int64) (func(bool), error) {
+			release, err := s.admit(p, size, 1)
+			return func(there bool) {
+				if there && s.quotaAdd(f, size, 1) {
+					counted = size
+				}
+				release()
+			}, err
+		}
 	}
 	name, err := dl.Deliver(p.dir, d.Fill)
 	if err != nil {
-		if errors.Is(err, ErrOverQuota) {
-			return Delivered{}, err
+		if counted > 0 {
+			s.quotaChange(f, -counted, -1)
 		}
 		return Delivered{}, temporary(err)
 	}
 	size, _ := maildir.Sizes(name)
-	if d.quiet {
-		return Delivered{Folder: p.name, Path: filepath.Join(p.dir, name), Size: size}, nil
+	switch {
+	case d.quiet:
+	case d.NoQuota:
+		s.quotaChange(f, size, 1)
+	case counted > 0:
+		s.quotaTell(f, size, 1)
 	}
-	s.quotaChange(&folder{dir: p.dir, root: p.root}, size, 1)
 	return Delivered{Folder: p.name, Path: filepath.Join(p.dir, name), Size: size}, nil
 }
 

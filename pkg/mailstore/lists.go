@@ -57,8 +57,18 @@ func (s *Store) writeLines(dir, name string, lines []string) error {
 	})
 }
 
-// rootLocked calls fn with the lock of the store's text files.
+// rootLocked calls fn with the lock of the store's text files and its quota.
 func (s *Store) rootLocked(dir string, fn func() error) error {
+	unlock, err := s.lockRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return temporary(fn())
+}
+
+// lockRoot takes the lock of rootLocked.
+func (s *Store) lockRoot(dir string) (unlock func(), err error) {
 	path := filepath.Join(dir, fileRootLock)
 	f, _, err := s.fs.Open(path, os.O_RDWR, safefile.Check{Owner: safefile.AnyOwner})
 	if errors.Is(err, os.ErrNotExist) {
@@ -67,15 +77,15 @@ func (s *Store) rootLocked(dir string, fn func() error) error {
 		}
 	}
 	if err != nil {
-		return temporary(err)
+		return nil, temporary(err)
 	}
-	defer f.Close()
 	ctx, cancel := contextFor(lockPatience)
 	defer cancel()
 	if err := lockSoon(ctx, f); err != nil {
-		return temporary(err)
+		f.Close()
+		return nil, temporary(err)
 	}
-	return temporary(fn())
+	return func() { f.Close() }, nil
 }
 
 // Subscriptions returns the names that the user has subscribed to, sorted,

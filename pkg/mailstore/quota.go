@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/posthouse-mail/posthouse/pkg/mailstore/index"
@@ -106,6 +107,31 @@ func (s *Store) quotaDir(root string) (d *maildirsize.Dir, line string, q maildi
 	return d, line, q, nil
 }
 
+// admit is checkQuota for who adds and counts before calling release: until
+// then others wait, as two that each fit may be too much together.
+func (s *Store) admit(p place, bytes, messages int64) (release func(), err error) {
+	if s.rule(p.name).Ignore {
+		return func() {}, nil
+	}
+	_, line, _, err := s.quotaDir(p.root)
+	if err != nil || line == "" {
+		return func() {}, err
+	}
+	if p.root != s.o.Root {
+		// Its lock is its owner's.
+		return func() {}, s.checkQuota(p, bytes, messages)
+	}
+	unlock, err := s.lockRoot(p.root)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.checkQuota(p, bytes, messages); err != nil {
+		unlock()
+		return nil, err
+	}
+	return sync.OnceFunc(unlock), nil
+}
+
 // checkQuota refuses an addition that is more than the quota allows.
 func (s *Store) checkQuota(p place, bytes, messages int64) error {
 	r := s.rule(p.name)
@@ -163,21 +189,37 @@ func (s *Store) tellUsage(d *maildirsize.Dir, line string, q maildirsize.Quota, 
 // warnEvery is how often one level is told of at most.
 const warnEvery = 24 * time.Hour
 
-// quotaChange counts messages that came or went.
+// quotaChange counts messages that came or went, and tells who wants to know.
 func (s *Store) quotaChange(f *folder, bytes, messages int64) {
+	if s.quotaAdd(f, bytes, messages) {
+		s.quotaTell(f, bytes, messages)
+	}
+}
+
+// quotaAdd counts messages that came or went. It reports whether there is a
+// quota.
+func (s *Store) quotaAdd(f *folder, bytes, messages int64) bool {
 	if bytes == 0 && messages == 0 {
-		return
+		return false
 	}
 	if name, ok := s.folderName(f.root, filepath.Base(f.dir)); ok && f.dir != f.root && s.rule(name).Ignore {
-		return
+		return false
 	}
+	d, line, _, err := s.quotaDir(f.root)
+	if err != nil || line == "" {
+		return false
+	}
+	if err := d.Add(maildirsize.Usage{Bytes: bytes, Messages: messages}); err != nil {
+		s.sh.log.Warn("quota is not counted", "folder", f.root, "reason", err)
+		return false
+	}
+	return true
+}
+
+// quotaTell tells of a change that was counted.
+func (s *Store) quotaTell(f *folder, bytes, messages int64) {
 	d, line, q, err := s.quotaDir(f.root)
 	if err != nil || line == "" {
-		return
-	}
-	change := maildirsize.Usage{Bytes: bytes, Messages: messages}
-	if err := d.Add(change); err != nil {
-		s.sh.log.Warn("quota is not counted", "folder", f.root, "reason", err)
 		return
 	}
 	s.tellUsage(d, line, q, bytes < 0 || messages < 0)
