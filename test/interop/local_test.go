@@ -23,18 +23,18 @@ func ownerOf(info os.FileInfo) string {
 }
 
 const localAliases = `
-plain: phalice
-two: phalice, phbob
-dup: phalice, phbob, phalice
+plain: pxalice
+two: pxalice, pxbob
+dup: pxalice, pxbob, pxalice
 nest: nest2
-nest2: nest3, phbob
-nest3: phalice
+nest2: nest3, pxbob
+nest3: pxalice
 loop1: loop2
 loop2: loop1
-loop3: loop4, phalice
+loop3: loop4, pxalice
 loop4: loop3
 self: self
-selfplus: selfplus, phalice
+selfplus: selfplus, pxalice
 file: DIR/drop/file
 filequoted: "DIR/drop/with blank"
 maildir: DIR/drop/dir/
@@ -90,32 +90,32 @@ incfile: :include:DIR/etc/listfile
 incnest: :include:DIR/etc/listnest
 increl: :include:relative
 incbad: :include:DIR/etc/listbad
-owned: phbob, nosuch
+owned: pxbob, nosuch
 owner-owned: remote@away.test
-ownedmany: phbob
+ownedmany: pxbob
 owner-ownedmany: one@away.test, two@away.test
-list-request: phalice
-list: phbob, nosuch@localhost
+list-request: pxalice
+list: pxbob, nosuch@localhost
 owner-list: remote@away.test
 away: someone@away.test
-mixed: phalice, someone@away.test, "|cat > DIR/drop/mixed", DIR/drop/mixedfile
-escaped: \phalice
+mixed: pxalice, someone@away.test, "|cat > DIR/drop/mixed", DIR/drop/mixedfile
+escaped: \pxalice
 escapedaway: \someone@away.test
 empty:
 comment: (comment only)
-named: "Full, Name" <phalice>, Other (x, y) <phbob@localhost>
+named: "Full, Name" <pxalice>, Other (x, y) <pxbob@localhost>
 nouser: nosuch
-nouser2: nosuch, phalice
-quoted: "phalice", "phbob"@localhost
-plus+ext: phbob
-plus: phalice
-colon: phalice:phbob
-semicolon: phalice; phbob
-UPPER: phalice
-"quoted name": phalice
-group: Friends: phalice, phbob;
+nouser2: nosuch, pxalice
+quoted: "pxalice", "pxbob"@localhost
+plus+ext: pxbob
+plus: pxalice
+colon: pxalice:pxbob
+semicolon: pxalice; pxbob
+UPPER: pxalice
+"quoted name": pxalice
+group: Friends: pxalice, pxbob;
 bang: host!user
-percent: phalice%localhost
+percent: pxalice%localhost
 badfile: DIR/nosuchdir/file
 badfile2: DIR/etc/list/x
 rootfile: DIR/etc/ro
@@ -124,9 +124,9 @@ dirfile: DIR/drop
 symlink: DIR/drop/link
 cmdempty: "|"
 cmdspace: "|  /bin/cat  "
-bare@address: phalice
-number123: phalice
-postmaster: phbob
+bare@address: pxalice
+number123: pxalice
+postmaster: pxbob
 mailer-daemon: postmaster
 `
 
@@ -134,24 +134,24 @@ var localTwins = []twin{
 	{
 		name:     "aliases",
 		settings: []string{"alias_maps = hash:ETC/aliases", "recipient_delimiter = +", "default_transport = discard:"},
-		files: map[string]string{"aliases": localAliases, "list": "# people\nphalice\n\nphbob, someone@away.test\n  # not a comment? \n",
+		files: map[string]string{"aliases": localAliases, "list": "# people\npxalice\n\npxbob, someone@away.test\n  # not a comment? \n",
 			"listcmd": "\"|cat > DIR/drop/inccmd\"\n", "listfile": "DIR/drop/incfile\n", "listnest": ":include:DIR/etc/list\nnosuch\n",
-			"listbad": "phalice\n\"phbob\n", "notexec": "x"},
+			"listbad": "pxalice\n\"pxbob\n", "notexec": "x"},
 		postmap: []string{"postalias hash:ETC/aliases"},
 		cases:   aliasCases(),
 	},
 	{
 		name:     "forward files",
 		settings: []string{"alias_maps = hash:ETC/aliases", "recipient_delimiter = +", "default_transport = discard:"},
-		files:    map[string]string{"aliases": "team: phalice, phbob\ntoalice: phalice\nroot: phbob\n", "members": "phbob, someone@away.test\n"},
+		files:    map[string]string{"aliases": "team: pxalice, pxbob\ntoalice: pxalice\nroot: pxbob\n", "members": "pxbob, someone@away.test\n"},
 		postmap:  []string{"postalias hash:ETC/aliases"},
 		cases:    forwardCases(),
 	},
 	userTwin("mailbox", "mailbox_size_limit = 0"),
 	userTwin("home maildir", "home_mailbox = Maildir/", "recipient_delimiter = -+"),
 	userTwin("mailbox transport", "mailbox_transport = discard:hop"),
-	userTwin("mailbox transport maps", "mailbox_transport_maps = inline:{phalice=discard:hop, nosuch=error:{5.7.7 no}}", "fallback_transport = discard:hop"),
-	userTwin("luser address", "luser_relay = phbob"),
+	userTwin("mailbox transport maps", "mailbox_transport_maps = inline:{pxalice=discard:hop, nosuch=error:{5.7.7 no}}", "fallback_transport = discard:hop"),
+	userTwin("luser address", "luser_relay = pxbob"),
 	userTwin("luser away", "luser_relay = $user+${extension?{$extension}:{none}}@[192.0.2.1]"),
 }
 
@@ -169,23 +169,23 @@ func userTwin(name string, settings ...string) twin {
 	one := func(name, rcpt string, before func(t *testing.T, s *twinSite)) twinCase {
 		return twinCase{name: name, rcpts: []string{rcpt + "@localhost"}, before: before}
 	}
-	cases := []twinCase{one("user", "phalice", nil), one("extension", "phalice+ext", nil), one("delimiter", "phalice-other", nil), one("bob", "phbob", nil),
+	cases := []twinCase{one("user", "pxalice", nil), one("extension", "pxalice+ext", nil), one("delimiter", "pxalice-other", nil), one("bob", "pxbob", nil),
 		one("unknown", "nosuch", nil), one("unknown extension", "nosuch+ext", nil), one("command", "cmd", nil), one("file", "file", nil), one("alias", "team+ext", nil),
-		one("list", "list+ext", nil), one("owned", "owned", nil), one("forward", "phalice+x", func(t *testing.T, s *twinSite) { s.alice.Write(t, ".forward", "phbob, someone@away.test\n", 0o644) })}
+		one("list", "list+ext", nil), one("owned", "owned", nil), one("forward", "pxalice+x", func(t *testing.T, s *twinSite) { s.alice.Write(t, ".forward", "pxbob, someone@away.test\n", 0o644) })}
 	switch name {
 	case "mailbox", "strict ownership off", "locks", "dotlock":
-		cases = append(cases, one("lock left", "phalice", locked("phalice.lock")), one("foreign mailbox", "phalice", func(t *testing.T, s *twinSite) {
-			os.WriteFile(s.dir+"/spool/phalice", []byte("From x\n\n"), 0o660)
-			os.Chown(s.dir+"/spool/phalice", s.bob.UID, 8)
-		}), one("mailbox link", "phalice", func(t *testing.T, s *twinSite) { os.Symlink(s.dir+"/drop/target", s.dir+"/spool/phalice") }),
-			one("mailbox with two names", "phalice", func(t *testing.T, s *twinSite) {
-				locked("phalice")(t, s)
-				os.Link(s.dir+"/spool/phalice", s.dir+"/spool/other")
+		cases = append(cases, one("lock left", "pxalice", locked("pxalice.lock")), one("foreign mailbox", "pxalice", func(t *testing.T, s *twinSite) {
+			os.WriteFile(s.dir+"/spool/pxalice", []byte("From x\n\n"), 0o660)
+			os.Chown(s.dir+"/spool/pxalice", s.bob.UID, 8)
+		}), one("mailbox link", "pxalice", func(t *testing.T, s *twinSite) { os.Symlink(s.dir+"/drop/target", s.dir+"/spool/pxalice") }),
+			one("mailbox with two names", "pxalice", func(t *testing.T, s *twinSite) {
+				locked("pxalice")(t, s)
+				os.Link(s.dir+"/spool/pxalice", s.dir+"/spool/other")
 			}),
-			one("mailbox is a folder", "phalice", func(t *testing.T, s *twinSite) { os.Mkdir(s.dir+"/spool/phalice", 0o700) }),
-			one("mailbox without end", "phalice", func(t *testing.T, s *twinSite) {
-				locked("phalice")(t, s)
-				os.WriteFile(s.dir+"/spool/phalice", []byte("From x\nSubject: x\n\nno end"), 0o600)
+			one("mailbox is a folder", "pxalice", func(t *testing.T, s *twinSite) { os.Mkdir(s.dir+"/spool/pxalice", 0o700) }),
+			one("mailbox without end", "pxalice", func(t *testing.T, s *twinSite) {
+				locked("pxalice")(t, s)
+				os.WriteFile(s.dir+"/spool/pxalice", []byte("From x\nSubject: x\n\nno end"), 0o600)
 			}))
 	}
 	whys := map[string]string{"lock left": "words", "foreign mailbox": "a mailbox may be mended", "mailbox link": "a mailbox may be mended", "mailbox with two names": "a mailbox may be mended",
@@ -194,22 +194,22 @@ func userTwin(name string, settings ...string) twin {
 		cases[i].why = whys[cases[i].name]
 	}
 	return twin{name: name, settings: append([]string{"alias_maps = hash:ETC/aliases", "recipient_delimiter = +", "default_transport = discard:"}, settings...),
-		files: map[string]string{"aliases": "cmd: \"|cat > DIR/drop/cmd; id >> DIR/drop/cmd\"\nfile: DIR/drop/file\nteam: phalice, phbob@localhost\nlist: :include:DIR/etc/members\nowned: phbob, nosuch\nowner-owned: someone@away.test\n",
-			"members": "phalice\n\"|cat > DIR/drop/member\"\n", "fwd.phalice": "phbob\n"},
+		files: map[string]string{"aliases": "cmd: \"|cat > DIR/drop/cmd; id >> DIR/drop/cmd\"\nfile: DIR/drop/file\nteam: pxalice, pxbob@localhost\nlist: :include:DIR/etc/members\nowned: pxbob, nosuch\nowner-owned: someone@away.test\n",
+			"members": "pxalice\n\"|cat > DIR/drop/member\"\n", "fwd.pxalice": "pxbob\n"},
 		postmap: []string{"postalias hash:ETC/aliases"}, cases: cases}
 }
 
-// forwards are .forward files of phalice.
+// forwards are .forward files of pxalice.
 var forwards = []struct{ name, text string }{
-	{"other", "phbob\n"}, {"self", "phalice\n"}, {"escaped", "\\phalice\n"}, {"both", "\\phalice, phbob\n"}, {"away", "someone@away.test\n"},
-	{"self and away", "phalice, someone@away.test\n"}, {"self full", "phalice@localhost, phbob@mail.example.test\n"}, {"command", "|cat > DIR/drop/cmd\n"},
+	{"other", "pxbob\n"}, {"self", "pxalice\n"}, {"escaped", "\\pxalice\n"}, {"both", "\\pxalice, pxbob\n"}, {"away", "someone@away.test\n"},
+	{"self and away", "pxalice, someone@away.test\n"}, {"self full", "pxalice@localhost, pxbob@mail.example.test\n"}, {"command", "|cat > DIR/drop/cmd\n"},
 	{"quoted command", "\"|cat > DIR/drop/cmd; id -un\"\n"}, {"env", "\"|env | sort | grep -v -e ^_= -e ^LANG -e ^LD_ -e ^MAIL_CONFIG -e ^PWD > DIR/drop/env; id >> DIR/drop/env; pwd\"\n"},
-	{"file", "DIR/drop/file\n"}, {"home file", "DIR/home/phalice/box\n"}, {"maildir", "DIR/home/phalice/Maildir/\n"}, {"devnull", "/dev/null\n"},
-	{"include", ":include:DIR/etc/members\n"}, {"empty", ""}, {"comment", "# nothing here\n"}, {"blank lines", "\n\nphbob\n\n"}, {"comment and address", "# me\nphbob # too\n"},
-	{"unknown", "nosuch\n"}, {"unknown and self", "nosuch, phalice\n"}, {"no newline", "phbob"}, {"crlf", "phbob\r\n"}, {"commas", "phbob,,\n,someone@away.test\n"},
-	{"failing command", "\"|exit 1\"\n"}, {"failing command and self", "\"|exit 1\", phalice\n"}, {"deferring command and away", "\"|exit 75\", someone@away.test\n"},
-	{"exec", "\"|IFS=' ' && exec /bin/cat > DIR/drop/x || exit 75 #phalice\"\n"}, {"vacation", "\\phalice, \"|/bin/true phalice\"\n"}, {"root", "root\n"},
-	{"alias", "team\n"}, {"alias to self", "toalice\n"}, {"loop", "phbob\n"}, {"quote", "\"phbob\n"}, {"binary", "\x00\x01\n"}, {"folded", "phbob,\n  someone@away.test\n"},
+	{"file", "DIR/drop/file\n"}, {"home file", "DIR/home/pxalice/box\n"}, {"maildir", "DIR/home/pxalice/Maildir/\n"}, {"devnull", "/dev/null\n"},
+	{"include", ":include:DIR/etc/members\n"}, {"empty", ""}, {"comment", "# nothing here\n"}, {"blank lines", "\n\npxbob\n\n"}, {"comment and address", "# me\npxbob # too\n"},
+	{"unknown", "nosuch\n"}, {"unknown and self", "nosuch, pxalice\n"}, {"no newline", "pxbob"}, {"crlf", "pxbob\r\n"}, {"commas", "pxbob,,\n,someone@away.test\n"},
+	{"failing command", "\"|exit 1\"\n"}, {"failing command and self", "\"|exit 1\", pxalice\n"}, {"deferring command and away", "\"|exit 75\", someone@away.test\n"},
+	{"exec", "\"|IFS=' ' && exec /bin/cat > DIR/drop/x || exit 75 #pxalice\"\n"}, {"vacation", "\\pxalice, \"|/bin/true pxalice\"\n"}, {"root", "root\n"},
+	{"alias", "team\n"}, {"alias to self", "toalice\n"}, {"loop", "pxbob\n"}, {"quote", "\"pxbob\n"}, {"binary", "\x00\x01\n"}, {"folded", "pxbob,\n  someone@away.test\n"},
 }
 
 func forwardCases() []twinCase {
@@ -217,49 +217,49 @@ func forwardCases() []twinCase {
 	whys := map[string]string{"command": "a command without quotes is one command", "quote": "a file with a mistake waits until that is mended",
 		"binary": "a file with a mistake waits until that is mended"}
 	for _, f := range forwards {
-		cases = append(cases, twinCase{name: f.name, why: whys[f.name], rcpts: []string{"phalice@localhost"}, before: func(t *testing.T, s *twinSite) {
+		cases = append(cases, twinCase{name: f.name, why: whys[f.name], rcpts: []string{"pxalice@localhost"}, before: func(t *testing.T, s *twinSite) {
 			s.alice.Write(t, ".forward", s.expand(f.text), 0o644)
 			if f.name == "loop" {
-				s.bob.Write(t, ".forward", "phalice\n", 0o644)
+				s.bob.Write(t, ".forward", "pxalice\n", 0o644)
 			}
 		}})
 	}
 	with := func(name, rcpt string, before func(t *testing.T, s *twinSite)) {
 		cases = append(cases, twinCase{name: name, rcpts: []string{rcpt}, before: before})
 	}
-	with("extension file", "phalice+ext@localhost", func(t *testing.T, s *twinSite) {
-		s.alice.Write(t, ".forward", "phbob\n", 0o644)
+	with("extension file", "pxalice+ext@localhost", func(t *testing.T, s *twinSite) {
+		s.alice.Write(t, ".forward", "pxbob\n", 0o644)
 		s.alice.Write(t, ".forward+ext", s.expand("DIR/drop/ext\n"), 0o644)
 	})
-	with("extension without file", "phalice+other@localhost", func(t *testing.T, s *twinSite) { s.alice.Write(t, ".forward", "phbob\n", 0o644) })
-	with("extension command", "phalice+more@localhost", func(t *testing.T, s *twinSite) {
+	with("extension without file", "pxalice+other@localhost", func(t *testing.T, s *twinSite) { s.alice.Write(t, ".forward", "pxbob\n", 0o644) })
+	with("extension command", "pxalice+more@localhost", func(t *testing.T, s *twinSite) {
 		s.alice.Write(t, ".forward", s.expand("\"|env | grep -e EXT -e LOCAL -e RECIPIENT -e ^USER= > DIR/drop/env\"\n"), 0o644)
 	})
-	with("mode 666", "phalice@localhost", func(t *testing.T, s *twinSite) { s.alice.Write(t, ".forward", "phbob\n", 0o666) })
-	with("mode 664", "phalice@localhost", func(t *testing.T, s *twinSite) { s.alice.Write(t, ".forward", "phbob\n", 0o664) })
-	with("mode 000", "phalice@localhost", func(t *testing.T, s *twinSite) { s.alice.Write(t, ".forward", "phbob\n", 0) })
-	with("owned by bob", "phalice@localhost", func(t *testing.T, s *twinSite) {
-		s.alice.Write(t, ".forward", "phbob\n", 0o644)
+	with("mode 666", "pxalice@localhost", func(t *testing.T, s *twinSite) { s.alice.Write(t, ".forward", "pxbob\n", 0o666) })
+	with("mode 664", "pxalice@localhost", func(t *testing.T, s *twinSite) { s.alice.Write(t, ".forward", "pxbob\n", 0o664) })
+	with("mode 000", "pxalice@localhost", func(t *testing.T, s *twinSite) { s.alice.Write(t, ".forward", "pxbob\n", 0) })
+	with("owned by bob", "pxalice@localhost", func(t *testing.T, s *twinSite) {
+		s.alice.Write(t, ".forward", "pxbob\n", 0o644)
 		os.Chown(s.alice.Home+"/.forward", s.bob.UID, s.bob.GID)
 	})
-	with("owned by root", "phalice@localhost", func(t *testing.T, s *twinSite) {
-		s.alice.Write(t, ".forward", "phbob\n", 0o644)
+	with("owned by root", "pxalice@localhost", func(t *testing.T, s *twinSite) {
+		s.alice.Write(t, ".forward", "pxbob\n", 0o644)
 		os.Chown(s.alice.Home+"/.forward", 0, 0)
 	})
-	with("directory", "phalice@localhost", func(t *testing.T, s *twinSite) { os.Mkdir(s.alice.Home+"/.forward", 0o755) })
-	with("symlink", "phalice@localhost", func(t *testing.T, s *twinSite) {
-		s.alice.Write(t, "target", "phbob\n", 0o644)
+	with("directory", "pxalice@localhost", func(t *testing.T, s *twinSite) { os.Mkdir(s.alice.Home+"/.forward", 0o755) })
+	with("symlink", "pxalice@localhost", func(t *testing.T, s *twinSite) {
+		s.alice.Write(t, "target", "pxbob\n", 0o644)
 		os.Symlink("target", s.alice.Home+"/.forward")
 	})
-	with("dangling link", "phalice@localhost", func(t *testing.T, s *twinSite) { os.Symlink("target", s.alice.Home+"/.forward") })
-	with("fifo", "phalice@localhost", func(t *testing.T, s *twinSite) { syscall.Mkfifo(s.alice.Home+"/.forward", 0o644) })
-	with("home not searchable", "phalice@localhost", func(t *testing.T, s *twinSite) {
-		s.alice.Write(t, ".forward", "phbob\n", 0o644)
+	with("dangling link", "pxalice@localhost", func(t *testing.T, s *twinSite) { os.Symlink("target", s.alice.Home+"/.forward") })
+	with("fifo", "pxalice@localhost", func(t *testing.T, s *twinSite) { syscall.Mkfifo(s.alice.Home+"/.forward", 0o644) })
+	with("home not searchable", "pxalice@localhost", func(t *testing.T, s *twinSite) {
+		s.alice.Write(t, ".forward", "pxbob\n", 0o644)
 		os.Chmod(s.alice.Home, 0)
 	})
 	cases[len(cases)-1].why = "it is said"
-	with("writable home", "phalice@localhost", func(t *testing.T, s *twinSite) {
-		s.alice.Write(t, ".forward", "phbob\n", 0o644)
+	with("writable home", "pxalice@localhost", func(t *testing.T, s *twinSite) {
+		s.alice.Write(t, ".forward", "pxbob\n", 0o644)
 		os.Chmod(s.alice.Home, 0o777)
 	})
 	return cases
@@ -286,7 +286,7 @@ func aliasCases() []twinCase {
 		"incbad", "owned", "ownedmany", "owner-owned", "list-request", "list", "away", "mixed", "escaped", "escapedaway", "empty", "comment", "named", "nouser", "nouser2",
 		"quoted", "plus+ext", "plus+other", "plus", "plus+", "colon", "semicolon", "upper", "UPPER", `"quoted name"`, "group", "bang", "percent",
 		"badfile", "badfile2", "rootfile", "fifo", "dirfile", "symlink", "cmdempty", "cmdspace", "number123", "postmaster", "mailer-daemon",
-		"phalice", "phalice+x", "PHALICE", "Phalice+X", "nosuch", "nosuch+x", "root", "daemon", `"|cat > DIR/drop/evil"`, `"/tmp/evil"`, "bin", "double-bounce", "+x", "phalice+"} {
+		"pxalice", "pxalice+x", "PHALICE", "Phalice+X", "nosuch", "nosuch+x", "root", "daemon", `"|cat > DIR/drop/evil"`, `"/tmp/evil"`, "bin", "double-bounce", "+x", "pxalice+"} {
 		c := twinCase{name: name, rcpts: []string{name + "@localhost"}, why: aliasWhys[name]}
 		switch name {
 		case "fifo":
@@ -296,11 +296,11 @@ func aliasCases() []twinCase {
 		}
 		cases = append(cases, c)
 	}
-	return append(cases, twinCase{name: "several", rcpts: []string{"two@localhost", "phalice@localhost", "nest@localhost", "nosuch@localhost"}},
+	return append(cases, twinCase{name: "several", rcpts: []string{"two@localhost", "pxalice@localhost", "nest@localhost", "nosuch@localhost"}},
 		twinCase{name: "bounce to owner", sender: "<>", rcpts: []string{"owned@localhost"}},
 		twinCase{name: "from lines", rcpts: []string{"plain@localhost"}, text: "Subject: x\n\nFrom me\n>From you\nfrom\n\n.\nFrom"},
 		twinCase{name: "delivered before", rcpts: []string{"plain@localhost"}, text: "Delivered-To: plain@localhost\nSubject: x\n\nx\n"},
-		twinCase{name: "delivered user", rcpts: []string{"phalice@localhost"}, text: "Delivered-To: phalice@LOCALHOST\nSubject: x\n\nx\n"},
+		twinCase{name: "delivered user", rcpts: []string{"pxalice@localhost"}, text: "Delivered-To: pxalice@LOCALHOST\nSubject: x\n\nx\n"},
 		twinCase{name: "no body", rcpts: []string{"plain@localhost"}, text: "Subject: x\n"},
 		twinCase{name: "own return path", rcpts: []string{"plain@localhost"}, text: "Return-Path: <x@y.test>\nX-Original-To: z\nSubject: x\n\nx\n"},
 	)

@@ -51,8 +51,8 @@ func newTwinSite(t *testing.T) *twinSite {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	s := &twinSite{dir: dir}
 	os.Mkdir(filepath.Join(dir, "etc"), 0o755)
-	s.alice = testkit.NewAccount(t, dir, "phalice")
-	s.bob = testkit.NewAccount(t, dir, "phbob")
+	s.alice = testkit.NewAccount(t, dir, "pxalice")
+	s.bob = testkit.NewAccount(t, dir, "pxbob")
 	return s
 }
 
@@ -60,7 +60,7 @@ func newTwinSite(t *testing.T) *twinSite {
 func (s *twinSite) clean(t *testing.T) {
 	t.Helper()
 	// The folders stay, since a worker is confined to them.
-	for _, d := range []string{"drop", "spool", "home/phalice", "home/phbob"} {
+	for _, d := range []string{"drop", "spool", "home/pxalice", "home/pxbob"} {
 		dir := filepath.Join(s.dir, d)
 		if err := os.MkdirAll(dir, 0o777); err != nil {
 			t.Fatal(err)

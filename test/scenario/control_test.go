@@ -214,7 +214,7 @@ func TestReloadKeepsSessions(t *testing.T) {
 		t.Errorf("mailbox: %q", got)
 	}
 	mail.Set(t, "smtpd_recipient_overshoot_limit = many")
-	control(t, mail, 1, "errors: the mail system keeps the configuration that it has", "reload")
+	control(t, mail, 1, "1 error: the mail system keeps the configuration that it has", "reload")
 	mail.Set(t, "smtpd_recipient_overshoot_limit = 1", "default_process_limit = many")
 	pid, err := strconv.Atoi(strings.TrimSpace(read(t, mail.Spool("pid/master.pid"))))
 	if err != nil {
