@@ -46,6 +46,7 @@ import (
 
 	"github.com/posthouse-mail/posthouse/pkg/jail"
 	"github.com/posthouse-mail/posthouse/pkg/pace"
+	"github.com/posthouse-mail/posthouse/pkg/safefile"
 	"github.com/posthouse-mail/posthouse/pkg/worker"
 )
 
@@ -73,7 +74,7 @@ func run(dirs []string) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	u := newUser(ctx)
-	u.pace = pace.New()
+	u.pace = pace.New(safefile.SpareProcessors())
 	if _, err := jail.ConfineUser(dirs...); err != nil {
 		return err
 	}

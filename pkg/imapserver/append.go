@@ -50,7 +50,7 @@ func (c *conn) append() error {
 	if !c.dec.End() {
 		return nil
 	}
-	done, err := a.Commit()
+	done, err := c.commit(a)
 	if err != nil {
 		return err
 	}
@@ -266,7 +266,7 @@ func (c *conn) replace() error {
 	if !c.dec.End() {
 		return nil
 	}
-	done, err := a.Commit()
+	done, err := c.commit(a)
 	if err != nil {
 		return err
 	}
@@ -278,4 +278,11 @@ func (c *conn) replace() error {
 	}
 	c.enc.Line("* OK [%s] Replacement message ready.", appendUID(done))
 	return c.ok("Replace completed.")
+}
+
+// commit makes an append durable. Others go on while this one waits for the
+// disk.
+func (c *conn) commit(a *mailstore.Appending) ([]mailstore.Appended, error) {
+	defer c.o.Pace.Wait()()
+	return a.Commit()
 }

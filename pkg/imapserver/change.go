@@ -229,7 +229,9 @@ func (c *conn) copy() error {
 		run = c.mb.Move
 	}
 	p := c.startProgress(len(uids))
+	done := c.o.Pace.Wait()
 	res, err := run(uids, name)
+	done()
 	p.stop()
 	if err != nil {
 		return c.after(tryCreate(err))

@@ -7,7 +7,8 @@
 // threads that come and go. One processor does not have that, and is not enough
 // for many clients at once, or for a search. So a Governor looks ten times a
 // second, as long as somebody comes, how much of one processor the process
-// used, and lets it have them all from a half of one on.
+// used, and lets it have them all from a half of one on. Who waits for the disk
+// gets some beside those: see safefile.MoreProcessors.
 package pace
 
 import (
@@ -32,11 +33,14 @@ const (
 // nothing.
 type Governor struct {
 	all      int // as many as there were at the start
+	spare    int // beside them, while somebody waits for the disk
 	watching atomic.Bool
 
 	mu     sync.Mutex
-	now    int // processors
-	hurry  int // calls of Hurry that go on
+	now    int  // processors
+	hurry  int  // calls of Hurry that go on
+	waits  int  // calls of Wait that go on
+	waited bool // there was one since the last look
 	timer  *time.Timer
 	used   time.Duration // processor time at the last look
 	looked time.Time
@@ -44,10 +48,10 @@ type Governor struct {
 	idle   int // looks in a row that found nothing
 }
 
-// New gives the process one processor, and a Governor. A process has one at
-// most.
-func New() *Governor {
-	g := &Governor{all: runtime.GOMAXPROCS(0), now: 1}
+// New gives the process one processor, and a Governor, which has so many to spare
+// for Wait. A process has one Governor at most.
+func New(spare int) *Governor {
+	g := &Governor{all: runtime.GOMAXPROCS(0), spare: spare, now: 1}
 	if g.all > 1 {
 		runtime.GOMAXPROCS(1)
 	}
@@ -89,13 +93,32 @@ func (g *Governor) Hurry() (done func()) {
 	}
 	g.mu.Lock()
 	g.hurry++
-	g.set(g.all)
+	g.set(max(g.all, g.now))
 	g.mu.Unlock()
 	return sync.OnceFunc(func() {
 		g.mu.Lock()
 		g.hurry--
 		g.mu.Unlock()
 		g.Touch() // takes them back after a while
+	})
+}
+
+// Wait is Hurry for what waits for the disk: the others get as many processors
+// as they could use, beside those that are held up.
+func (g *Governor) Wait() (done func()) {
+	if g == nil || g.all < 2 {
+		return func() {}
+	}
+	g.mu.Lock()
+	g.waits++
+	g.waited = true
+	g.set(g.all + g.spare)
+	g.mu.Unlock()
+	return sync.OnceFunc(func() {
+		g.mu.Lock()
+		g.waits--
+		g.mu.Unlock()
+		g.Touch()
 	})
 }
 
@@ -133,11 +156,14 @@ func (g *Governor) decide(share int) {
 		g.idle = 0
 	}
 	switch {
-	case share >= much || g.hurry > 0:
+	case g.waits > 0 || g.waited:
+		g.set(g.all + g.spare)
+	case share >= much || g.hurry > 0 || g.now > g.all:
 		g.set(g.all)
 	case g.below >= calm:
 		g.set(1)
 	}
+	g.waited = false
 }
 
 // processTime is the time that the process spent on processors.

@@ -10,7 +10,7 @@ import (
 func start(t *testing.T) *Governor {
 	t.Helper()
 	before := runtime.GOMAXPROCS(8)
-	g := New()
+	g := New(3)
 	t.Cleanup(func() {
 		g.mu.Lock()
 		defer g.mu.Unlock()
@@ -69,6 +69,28 @@ func TestHurry(t *testing.T) {
 	g.mu.Unlock()
 }
 
+// TestWait: who waits for the disk has some to spare, also from one look to the
+// next.
+func TestWait(t *testing.T) {
+	g := start(t)
+	done := g.Wait()
+	processors(t, g, 11)
+	hurried := g.Hurry()
+	processors(t, g, 11)
+	hurried()
+	done()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.decide(0)
+	processors(t, g, 11)
+	g.decide(0)
+	processors(t, g, 8)
+	for range calm {
+		g.decide(0)
+	}
+	processors(t, g, 1)
+}
+
 // TestWork: a process that is at work gets all processors by itself, and when it
 // rests, one; then nobody looks any more.
 func TestWork(t *testing.T) {
@@ -95,4 +117,5 @@ func TestNil(t *testing.T) {
 	var g *Governor
 	g.Touch()
 	g.Hurry()()
+	g.Wait()()
 }

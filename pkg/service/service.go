@@ -153,7 +153,7 @@ func run(d Daemon, argv []string) int {
 	case d.Brief:
 		runtime.GOMAXPROCS(1)
 	case d.Calm:
-		p.env.Pace = pace.New()
+		p.env.Pace = pace.New(0)
 	case d.Syncs:
 		safefile.MoreProcessors()
 	}
