@@ -15,7 +15,7 @@ import (
 // The options, which stand after -args.
 var (
 	full      = flag.Bool("full", false, "measure; without it only the arithmetic is tested")
-	scenarios = flag.String("scenarios", "floor,discard,maildir,relay,latency,memory,deferred,pop3,imap,auth,submission", "what to measure")
+	scenarios = flag.String("scenarios", "floor,discard,maildir,relay,latency,memory,deferred,pop3,imap,imapidle,auth,submission", "what to measure")
 	rounds    = flag.Int("rounds", 3, "rounds; the medians of their figures are printed")
 	sessions  = flag.String("sessions", "1,10,50", "numbers of parallel SMTP sessions")
 	messages  = flag.Int("messages", 1500, "messages per measurement; a third of it with one session")
@@ -45,6 +45,7 @@ func TestBench(t *testing.T) {
 		{"deferred", deferredQueue},
 		{"pop3", pop3},
 		{"imap", imapScenario},
+		{"imapidle", imapConnections},
 	} {
 		if slices.Contains(strings.Split(*scenarios, ","), s.name) {
 			t.Run(s.name, s.run)
