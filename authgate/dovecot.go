@@ -61,6 +61,25 @@ func (l *link) read() ([]string, error) {
 	return line, err
 }
 
+// each has do serve the commands of a client until it leaves or one fails.
+// Those that do does not know are passed over, as the protocol asks.
+func (l *link) each(do func(command string, args []string) error) error {
+	for {
+		f, err := l.read()
+		if errors.Is(err, errEnd) {
+			return nil
+		}
+		if err == nil && f[0] == "VERSION" {
+			err = version(f)
+		} else if err == nil {
+			err = do(f[0], f[1:])
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
 // version refuses a peer with another major version.
 func version(fields []string) error {
 	if len(fields) < 2 || fields[1] != "1" {
@@ -78,28 +97,17 @@ func (g *gate) dovecot(ctx context.Context, conn net.Conn) error {
 	if err := l.hello(ctx); err != nil {
 		return err
 	}
-	for {
-		f, err := l.read()
-		if errors.Is(err, errEnd) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		switch f[0] {
-		case "VERSION":
-			err = version(f)
+	return l.each(func(command string, args []string) error {
+		switch command {
 		case "AUTH":
-			err = l.auth(ctx, f[1:])
+			return l.auth(ctx, args)
 		case "CONT":
-			err = l.cont(f[1:])
+			return l.cont(args)
 		case "CANCEL":
-			l.cancel(f[1:])
+			l.cancel(args)
 		}
-		if err != nil {
-			return err
-		}
-	}
+		return nil
+	})
 }
 
 // hello tells who we are and what we offer.

@@ -23,33 +23,22 @@ func (g *gate) master(ctx context.Context, conn net.Conn) error {
 	if err := l.send("SPID", strconv.Itoa(os.Getpid())); err != nil {
 		return err
 	}
-	for {
-		f, err := l.read()
-		if errors.Is(err, errEnd) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		switch f[0] {
-		case "VERSION":
-			err = version(f)
+	return l.each(func(command string, args []string) error {
+		switch command {
 		case "USER":
-			err = l.user(ctx, f[1:])
+			return l.user(ctx, args)
 		case "PASS":
-			err = l.pass(ctx, f[1:])
+			return l.pass(ctx, args)
 		case "LIST", "REQUEST":
 			// Nobody may list all users; and who has logged in elsewhere is
 			// not known.
-			if len(f) < 2 || !validID(f[1]) {
-				return fmt.Errorf("%w: %s", da.ErrMalformed, f[0])
+			if len(args) < 1 || !validID(args[0]) {
+				return fmt.Errorf("%w: %s", da.ErrMalformed, command)
 			}
-			err = l.refuse(f[0], f[1])
+			return l.refuse(command, args[0])
 		}
-		if err != nil {
-			return err
-		}
-	}
+		return nil
+	})
 }
 
 // refuse answers what is not to be had, in the form that the client reads.

@@ -213,38 +213,13 @@ func (h *headers) recipients() ([]string, error) {
 // recipients of a long one.
 func splitAddresses(value string) []string {
 	var out []string
-	start, depth := 0, 0
-	quoted, angle := false, false
-	for i := 0; i <= len(value); i++ {
-		if i < len(value) {
-			switch c := value[i]; {
-			case c == '\\':
-				i++
-				continue
-			case c == '"' && depth == 0:
-				quoted = !quoted
-			case quoted:
-			case c == '(':
-				depth++
-			case c == ')' && depth > 0:
-				depth--
-			case depth > 0:
-			case c == '<':
-				angle = true
-			case c == '>':
-				angle = false
-			}
-			if value[i] != ',' || quoted || angle || depth > 0 {
-				continue
-			}
-		}
-		end := min(i, len(value))
-		for _, a := range address.ListAddresses(value[start:end], 0) {
+	items, _ := address.Items(value, ",")
+	for _, item := range items {
+		for _, a := range address.ListAddresses(item, 0) {
 			if a != "" {
 				out = append(out, a)
 			}
 		}
-		start = i + 1
 	}
 	return out
 }

@@ -113,41 +113,19 @@ func Read(r io.Reader, name string) ([]Target, error) {
 // split cuts a line at commas and semicolons that are not within quotes,
 // comments or angle brackets, and drops items that are empty or comments.
 func split(line string) ([]string, error) {
+	pieces, open := address.Items(line, ",;")
+	if open.Quote {
+		return nil, fmt.Errorf("%w: quote without end", ErrSyntax)
+	}
+	if last := pieces[len(pieces)-1]; open.Comment && !strings.HasPrefix(strings.TrimSpace(last), "|") {
+		return nil, fmt.Errorf("%w: comment without end", ErrSyntax)
+	}
 	var items []string
-	add := func(s string) {
+	for _, s := range pieces {
 		if s = strings.TrimSpace(s); s != "" && (s[0] != '(' || strings.TrimSpace(stripComments(s)) != "") {
 			items = append(items, words(s)...)
 		}
 	}
-	start, depth, angle, quoted := 0, 0, false, false
-	for i := 0; i < len(line); i++ {
-		switch c := line[i]; {
-		case c == '\\':
-			i++
-		case c == '"' && depth == 0:
-			quoted = !quoted
-		case quoted:
-		case c == '(':
-			depth++
-		case c == ')' && depth > 0:
-			depth--
-		case depth > 0:
-		case c == '<':
-			angle = true
-		case c == '>':
-			angle = false
-		case (c == ',' || c == ';') && !angle:
-			add(line[start:i])
-			start = i + 1
-		}
-	}
-	if quoted {
-		return nil, fmt.Errorf("%w: quote without end", ErrSyntax)
-	}
-	if depth > 0 && !strings.HasPrefix(strings.TrimSpace(line[start:]), "|") {
-		return nil, fmt.Errorf("%w: comment without end", ErrSyntax)
-	}
-	add(line[start:])
 	return items, nil
 }
 
