@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"net"
 	"sync"
 	"time"
@@ -75,20 +73,15 @@ type process struct {
 // socket of a process is gone, so are its clients.
 func (s *server) session(ctx context.Context, conn net.Conn) error {
 	c := ipc.NewConn(conn)
-	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
 	cred, err := ipc.PeerCred(conn)
 	if err != nil {
 		return err
 	}
 	p := s.enter(cred.PID)
 	defer s.leave(cred.PID)
-	for {
-		req, err := c.Receive()
-		if errors.Is(err, io.EOF) || ctx.Err() != nil {
-			return nil
-		}
+	for req, err := range c.Requests(ctx) {
 		if err != nil {
-			return fmt.Errorf("receive request: %w", err)
+			return err
 		}
 		if r := req.Value("request"); (r == anvilclient.Spend || r == anvilclient.Unspend) && !s.maySpend(cred.UID) {
 			return fmt.Errorf("refused to count for process %d of uid %d, which is not submission", cred.PID, cred.UID)
@@ -97,6 +90,7 @@ func (s *server) session(ctx context.Context, conn net.Conn) error {
 			return fmt.Errorf("send reply: %w", err)
 		}
 	}
+	return nil
 }
 
 func (s *server) enter(pid int) *process {

@@ -16,6 +16,7 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/maillog"
 	"github.com/posthouse-mail/posthouse/pkg/password"
 	"github.com/posthouse-mail/posthouse/pkg/sasl"
+	"github.com/posthouse-mail/posthouse/pkg/testkit"
 )
 
 // rig is an authd on a socket of its own.
@@ -55,7 +56,7 @@ func startRig(t *testing.T, change func(*params), lines ...string) *rig {
 		t.Fatal(err)
 	}
 	r.server = s
-	r.path = serveOn(t, s)
+	r.path = testkit.ServeSessions(t, s.session)
 	r.Client = authclient.New(r.path)
 	t.Cleanup(r.Client.Close)
 	return r
@@ -66,37 +67,6 @@ type testLog struct{ t *testing.T }
 func (l testLog) Write(b []byte) (int, error) {
 	l.t.Log(strings.TrimSpace(string(b)))
 	return len(b), nil
-}
-
-// serveOn serves on a new socket until the test ends.
-func serveOn(t *testing.T, s *server) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "authd")
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(dir, "s")
-	l, err := net.Listen("unix", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				s.session(ctx, c)
-			}()
-		}
-	}()
-	t.Cleanup(func() { cancel(); l.Close(); <-done; os.RemoveAll(dir) })
-	return path
 }
 
 func (r *rig) write(name string, lines ...string) {

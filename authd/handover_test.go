@@ -199,7 +199,7 @@ func TestHandOverForWhom(t *testing.T) {
 	}
 	strict.logins = func(int) bool { return false }
 	strict.sources = h.server.sources
-	c := authclient.New(serveOn(t, strict))
+	c := authclient.New(testkit.ServeSessions(t, strict.session))
 	defer c.Close()
 	step, err := c.PlainWith(context.Background(), h.peer, "ann@d.test", "secret", (&session.Start{}).OfConnection(), h.conn)
 	if err == nil || step.Outcome == authclient.OK && step.Handed != authclient.Lost || step.Ticket != "" {

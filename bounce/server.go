@@ -86,15 +86,9 @@ func prepare(env *service.Env) (*service.Hooks, error) {
 // session answers requests until the client goes away.
 func (s *server) session(ctx context.Context, conn net.Conn) error {
 	c := ipc.NewConn(conn)
-	stop := context.AfterFunc(ctx, func() { conn.SetReadDeadline(time.Now()) })
-	defer stop()
-	for ctx.Err() == nil {
-		l, err := c.Receive()
-		if err == io.EOF || ctx.Err() != nil {
-			return nil
-		}
+	for l, err := range c.Requests(ctx) {
 		if err != nil {
-			return fmt.Errorf("%s request: %w", s.kind, err)
+			return fmt.Errorf("%s: %w", s.kind, err)
 		}
 		req, err := bounceclient.ParseRequest(l)
 		if err != nil {

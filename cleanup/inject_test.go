@@ -23,35 +23,8 @@ import (
 // serve runs a server on a socket and returns a client for it.
 func serve(t testing.TB, s *server) *inject.Client {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "cl")
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(dir, "s")
-	ln, err := net.Listen("unix", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := ipc.NewPool(path, time.Minute)
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for {
-			conn, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			wg.Go(func() {
-				s.session(context.Background(), conn)
-				conn.Close()
-			})
-		}
-	})
-	t.Cleanup(func() {
-		ln.Close()
-		pool.Close()
-		wg.Wait()
-		os.RemoveAll(dir)
-	})
+	pool := ipc.NewPool(testkit.ServeSessions(t, s.session), time.Minute)
+	t.Cleanup(func() { pool.Close() })
 	return inject.NewClient(pool)
 }
 

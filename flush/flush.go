@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"slices"
@@ -71,21 +70,16 @@ func prepare(env *service.Env) (*service.Hooks, error) {
 // since nobody should wait for a look at a long queue.
 func (s *server) session(ctx context.Context, conn net.Conn) error {
 	c := ipc.NewConn(conn)
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	defer stop()
-	for {
-		req, err := c.Receive()
-		if errors.Is(err, io.EOF) || ctx.Err() != nil {
-			return nil
-		}
+	for req, err := range c.Requests(ctx) {
 		if err != nil {
-			return fmt.Errorf("read request: %w", err)
+			return err
 		}
 		if err := c.Send(ipc.List{}.Int("status", int64(s.answer(ctx, req)))); err != nil {
 			return fmt.Errorf("send reply: %w", err)
 		}
 		s.work(ctx)
 	}
+	return nil
 }
 
 // answer says whether a request will be served.

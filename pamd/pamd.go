@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -64,14 +63,9 @@ func (s *server) session(ctx context.Context, conn net.Conn) error {
 		return fmt.Errorf("refused process %d of uid %d", cred.PID, cred.UID)
 	}
 	c := ipc.NewConn(conn)
-	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
-	for {
-		req, err := c.Receive()
-		if errors.Is(err, io.EOF) || ctx.Err() != nil {
-			return nil
-		}
+	for req, err := range c.Requests(ctx) {
 		if err != nil {
-			return fmt.Errorf("receive request: %w", err)
+			return err
 		}
 		check, err := pam.ReadCheck(req)
 		if err != nil {
@@ -81,6 +75,7 @@ func (s *server) session(ctx context.Context, conn net.Conn) error {
 			return fmt.Errorf("send reply: %w", err)
 		}
 	}
+	return nil
 }
 
 // check has a helper answer one question.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"strings"
 	"sync"
@@ -93,20 +92,15 @@ func approve(value string) (map[string]bool, error) {
 // serve answers the requests of one client.
 func (s *server) serve(ctx context.Context, conn net.Conn) error {
 	c := ipc.NewConn(conn)
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	defer stop()
-	for {
-		req, err := c.Receive()
-		if errors.Is(err, io.EOF) || ctx.Err() != nil {
-			return nil
-		}
+	for req, err := range c.Requests(ctx) {
 		if err != nil {
-			return fmt.Errorf("read request: %w", err)
+			return err
 		}
 		if err := c.Send(s.answer(ctx, req)); err != nil {
 			return fmt.Errorf("send reply: %w", err)
 		}
 	}
+	return nil
 }
 
 func status(s string) ipc.List { return ipc.List{}.Str("status", s) }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"net"
 	"os"
 	"path/filepath"
 	"testing"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
 	"github.com/posthouse-mail/posthouse/pkg/table"
+	"github.com/posthouse-mail/posthouse/pkg/testkit"
 )
 
 // start serves on a socket and returns a pool to it.
@@ -20,28 +20,8 @@ func start(t *testing.T, approved string) *ipc.Pool {
 		t.Fatal(err)
 	}
 	s := newServer(set, table.Options{})
-	path := filepath.Join(t.TempDir(), "proxymap")
-	l, err := net.Listen("unix", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer conn.Close()
-				s.serve(ctx, conn)
-			}()
-		}
-	}()
-	t.Cleanup(func() { cancel(); l.Close(); <-done; s.close() })
-	return ipc.NewPool(path, time.Minute)
+	t.Cleanup(s.close)
+	return ipc.NewPool(testkit.ServeSessions(t, s.serve), time.Minute)
 }
 
 func TestClientAndServer(t *testing.T) {

@@ -112,23 +112,7 @@ func newHouse(t testing.TB, settings ...string) *house {
 
 func (h *house) serve(path string, fn func(c *ipc.Conn)) {
 	h.t.Helper()
-	l, err := net.Listen("unix", path)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	h.t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer conn.Close()
-				fn(ipc.NewConn(conn))
-			}()
-		}
-	}()
+	testkit.Serve(h.t, "unix", path, func(conn net.Conn) { fn(ipc.NewConn(conn)) })
 }
 
 // answers makes a server of a function.

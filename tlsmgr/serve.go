@@ -5,9 +5,7 @@ import (
 	"crypto"
 	"crypto/rand"
 	"encoding/base64"
-	"errors"
 	"fmt"
-	"io"
 	"net"
 	"strconv"
 	"sync"
@@ -70,23 +68,19 @@ func prepare(env *service.Env) (*service.Hooks, error) {
 // session answers one server's requests until it goes away.
 func (m *manager) session(ctx context.Context, conn net.Conn) error {
 	c := ipc.NewConn(conn)
-	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
 	cred, err := ipc.PeerCred(conn)
 	if err != nil {
 		return err
 	}
-	for {
-		req, err := c.Receive()
-		if errors.Is(err, io.EOF) || ctx.Err() != nil {
-			return nil
-		}
+	for req, err := range c.Requests(ctx) {
 		if err != nil {
-			return fmt.Errorf("receive request: %w", err)
+			return err
 		}
 		if err := c.Send(m.answer(req, cred.UID)); err != nil {
 			return fmt.Errorf("send reply: %w", err)
 		}
 	}
+	return nil
 }
 
 func refuse(why string) ipc.List { return ipc.List{}.Int("status", 1).Str("reason", why) }

@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"net"
 
 	"github.com/posthouse-mail/posthouse/pkg/address"
@@ -22,13 +20,9 @@ type server struct {
 // session answers requests until the client closes the connection.
 func (s *server) session(ctx context.Context, conn net.Conn) error {
 	c := ipc.NewConn(conn)
-	for {
-		req, err := c.Receive()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
+	for req, err := range c.Requests(ctx) {
 		if err != nil {
-			return fmt.Errorf("read request: %w", err)
+			return err
 		}
 		reply, err := s.answer(ctx, req)
 		if err != nil {
@@ -38,6 +32,7 @@ func (s *server) session(ctx context.Context, conn net.Conn) error {
 			return fmt.Errorf("send reply: %w", err)
 		}
 	}
+	return nil
 }
 
 // answer handles one request. An error means that the request was malformed.

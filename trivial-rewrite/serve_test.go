@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,32 +11,14 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
 	"github.com/posthouse-mail/posthouse/pkg/maillog"
 	"github.com/posthouse-mail/posthouse/pkg/rewrite"
+	"github.com/posthouse-mail/posthouse/pkg/testkit"
 )
 
 func serveTest(t testing.TB, r *resolver) *ipc.Pool {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "s")
-	ln, err := net.Listen("unix", path)
-	if err != nil {
-		t.Fatal(err)
-	}
 	s := &server{resolver: r, log: maillog.Discard()}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			conn, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				s.session(context.Background(), conn)
-				conn.Close()
-			}()
-		}
-	}()
-	pool := ipc.NewPool(path, time.Minute)
-	t.Cleanup(func() { pool.Close(); ln.Close(); <-done })
+	pool := ipc.NewPool(testkit.ServeSessions(t, s.session), time.Minute)
+	t.Cleanup(func() { pool.Close() })
 	return pool
 }
 

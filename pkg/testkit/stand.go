@@ -2,6 +2,7 @@ package testkit
 
 import (
 	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -10,6 +11,8 @@ import (
 	"encoding/pem"
 	"math/big"
 	"net"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -57,6 +60,22 @@ func Serve(t testing.TB, network, addr string, serve func(conn net.Conn)) net.Li
 		}
 	}()
 	return ln
+}
+
+// ServeSessions has a daemon's session serve a new Unix socket until the test
+// ends, and returns its path, which is short enough wherever tests run.
+func ServeSessions(t testing.TB, session func(ctx context.Context, conn net.Conn) error) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "sessions")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	path := filepath.Join(dir, "s")
+	ctx, cancel := context.WithCancel(context.Background())
+	Serve(t, "unix", path, func(conn net.Conn) { session(ctx, conn) })
+	t.Cleanup(cancel)
+	return path
 }
 
 // Certificate makes one for servers of these names, which nobody vouches for.
