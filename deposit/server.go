@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -83,18 +81,15 @@ func (srv *server) session(ctx context.Context, raw net.Conn) error {
 	conn.Timeout = requestTime
 	c := &client{srv: srv, conn: conn}
 	defer c.drop()
-	for {
-		req, err := conn.Receive()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
+	for req, err := range conn.Requests(ctx) {
 		if err == nil {
 			err = c.do(ctx, req)
 		}
 		if err != nil {
-			return fmt.Errorf("request of lmtpd: %w", err)
+			return fmt.Errorf("lmtpd: %w", err)
 		}
 	}
+	return nil
 }
 
 // client is one connection, with the file of its present message.
