@@ -220,20 +220,25 @@ func (a *Appending) Commit() ([]Appended, error) {
 		return nil, os.ErrClosed
 	}
 	defer a.Abort()
-	validity, counted, err := a.place()
+	quota, err := a.s.account(a.p.root)
+	if err != nil && !a.free {
+		return nil, err
+	}
+	defer quota.close()
+	validity, counted, err := a.place(quota)
 	bytes, messages := a.counted()
 	if err == nil {
 		err = a.f.makeDurable(a.msgs)
 	}
 	if err != nil {
 		if counted {
-			a.s.quotaAdd(a.f, -bytes, -messages)
+			quota.add(a.f, -bytes, -messages)
 		}
 		a.takeBack()
 		return nil, err
 	}
 	if counted {
-		a.s.quotaTell(a.f, bytes, messages)
+		quota.tell(bytes, messages)
 	}
 	out := make([]Appended, len(a.msgs))
 	for i, m := range a.msgs {
@@ -244,10 +249,10 @@ func (a *Appending) Commit() ([]Appended, error) {
 }
 
 // place makes the messages visible and counts them, if the quota has room.
-func (a *Appending) place() (validity uint32, counted bool, err error) {
+func (a *Appending) place(quota *account) (validity uint32, counted bool, err error) {
 	release := func() {}
 	if !a.free {
-		if release, err = a.s.admit(a.p, a.Size(), int64(len(a.msgs))); err != nil {
+		if release, err = quota.admit(a.p, a.Size(), int64(len(a.msgs))); err != nil {
 			return 0, false, err
 		}
 	}
@@ -258,7 +263,7 @@ func (a *Appending) place() (validity uint32, counted bool, err error) {
 	})
 	if err == nil {
 		bytes, messages := a.counted()
-		counted = a.s.quotaAdd(a.f, bytes, messages)
+		counted = quota.add(a.f, bytes, messages)
 	}
 	return validity, counted, err
 }

@@ -86,41 +86,49 @@ func (s *Store) deliveryPlace(d Delivery) (place, error) {
 }
 
 func (s *Store) deliverNew(p place, d Delivery) (Delivered, error) {
-	if !d.NoQuota {
-		// A full mailbox takes nothing, so that need not be written first.
-		if err := s.checkQuota(p, 1, 1); err != nil {
-			return Delivered{}, err
-		}
-	}
 	f := &folder{dir: p.dir, root: p.root}
-	counted := int64(0)
 	dl := &maildir.Deliverer{FS: s.fs, Host: s.o.Host, Now: s.sh.now}
-	if !d.NoQuota {
-		dl.Admit = func(size int64) (func(bool), error) {
-			release, err := s.admit(p, size, 1)
-			return func(there bool) {
-				if there && s.quotaAdd(f, size, 1) {
-					counted = size
-				}
-				release()
-			}, err
+	if d.NoQuota {
+		name, err := dl.Deliver(p.dir, d.Fill)
+		if err != nil {
+			return Delivered{}, temporary(err)
 		}
+		size, _ := maildir.Sizes(name)
+		if !d.quiet {
+			s.quotaChange(f, size, 1)
+		}
+		return Delivered{Folder: p.name, Path: filepath.Join(p.dir, name), Size: size}, nil
+	}
+	a, err := s.account(p.root)
+	if err != nil {
+		return Delivered{}, err
+	}
+	defer a.close()
+	// A full mailbox takes nothing, so that need not be written first.
+	if err := a.check(p, 1, 1); err != nil {
+		return Delivered{}, err
+	}
+	counted := int64(0)
+	dl.Admit = func(size int64) (func(bool), error) {
+		release, err := a.admit(p, size, 1)
+		return func(there bool) {
+			if there && a.add(f, size, 1) {
+				counted = size
+			}
+			release()
+		}, err
 	}
 	name, err := dl.Deliver(p.dir, d.Fill)
 	if err != nil {
-		if counted > 0 {
-			s.quotaChange(f, -counted, -1)
+		if counted > 0 && a.add(f, -counted, -1) {
+			a.tell(-counted, -1)
 		}
 		return Delivered{}, temporary(err)
 	}
-	size, _ := maildir.Sizes(name)
-	switch {
-	case d.quiet:
-	case d.NoQuota:
-		s.quotaChange(f, size, 1)
-	case counted > 0:
-		s.quotaTell(f, size, 1)
+	if counted > 0 {
+		a.tell(counted, 1)
 	}
+	size, _ := maildir.Sizes(name)
 	return Delivered{Folder: p.name, Path: filepath.Join(p.dir, name), Size: size}, nil
 }
 

@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/posthouse-mail/posthouse/pkg/mailstore/index"
@@ -84,74 +83,91 @@ func (s *Store) rule(name string) QuotaRule {
 	return QuotaRule{}
 }
 
-// quotaDir returns the quota of the Maildir at root, and which it is. Without
-// one in the options that of the file counts. line is "" if there is none.
-func (s *Store) quotaDir(root string) (d *maildirsize.Dir, line string, q maildirsize.Quota, err error) {
-	d = &maildirsize.Dir{FS: s.fs, Root: root, Now: s.sh.now, Ignore: func(dir string) bool {
+// account is the quota of a Maildir, for one change. Its file is read once, and
+// again only where another process may have changed it.
+type account struct {
+	s     *Store
+	root  string
+	file  *maildirsize.Account
+	line  string // "" if there is no quota
+	limit maildirsize.Quota
+}
+
+// account opens the quota of the Maildir at root, to be closed. With an error
+// it is one without a limit, for who does not ask.
+func (s *Store) account(root string) (*account, error) {
+	d := &maildirsize.Dir{FS: s.fs, Root: root, Now: s.sh.now, Ignore: func(dir string) bool {
 		name, ok := s.folderName(root, dir)
 		return ok && s.rule(name).Ignore
 	}}
-	line = s.o.Quota
-	if line == "" || root != s.o.Root {
-		if line, _, err = d.Line(); err != nil {
-			return d, "", q, temporary(err)
+	a := &account{s: s, root: root, file: new(maildirsize.Account)}
+	file, err := d.Open()
+	if err != nil {
+		return a, temporary(err)
+	}
+	a.file = file
+	a.setLimit()
+	return a, nil
+}
+
+func (a *account) close() { a.file.Close() }
+
+// setLimit finds the quota. Without one in the options that of the file counts.
+func (a *account) setLimit() {
+	a.line = a.s.o.Quota
+	if a.line == "" || a.root != a.s.o.Root {
+		a.line = a.file.Line()
+	}
+	var err error
+	if a.limit, err = maildirsize.Parse(a.line); err != nil {
+		a.s.sh.log.Warn("quota is not understood", "folder", a.root, "quota", a.line)
+		a.limit = maildirsize.Quota{}
+	}
+	if a.limit.None() {
+		a.line = ""
+	}
+}
+
+// admit is check for who adds and counts before calling release: until then
+// others wait, as two that each fit may be too much together.
+func (a *account) admit(p place, bytes, messages int64) (release func(), err error) {
+	release = func() {}
+	if a.line == "" || a.s.rule(p.name).Ignore {
+		return release, nil
+	}
+	if a.root == a.s.o.Root { // the lock of another's is its owner's
+		if release, err = a.s.lockRoot(a.root); err != nil {
+			return nil, err
 		}
 	}
-	if q, err = maildirsize.Parse(line); err != nil {
-		s.sh.log.Warn("quota is not understood", "folder", root, "quota", line)
-		return d, "", q, nil
+	if err = temporary(a.file.Refresh()); err == nil {
+		a.setLimit()
+		err = a.check(p, bytes, messages)
 	}
-	if q.None() {
-		line = ""
-	}
-	return d, line, q, nil
-}
-
-// admit is checkQuota for who adds and counts before calling release: until
-// then others wait, as two that each fit may be too much together.
-func (s *Store) admit(p place, bytes, messages int64) (release func(), err error) {
-	if s.rule(p.name).Ignore {
-		return func() {}, nil
-	}
-	_, line, _, err := s.quotaDir(p.root)
-	if err != nil || line == "" {
-		return func() {}, err
-	}
-	if p.root != s.o.Root {
-		// Its lock is its owner's.
-		return func() {}, s.checkQuota(p, bytes, messages)
-	}
-	unlock, err := s.lockRoot(p.root)
 	if err != nil {
+		release()
 		return nil, err
 	}
-	if err := s.checkQuota(p, bytes, messages); err != nil {
-		unlock()
-		return nil, err
-	}
-	return sync.OnceFunc(unlock), nil
+	return release, nil
 }
 
-// checkQuota refuses an addition that is more than the quota allows.
-func (s *Store) checkQuota(p place, bytes, messages int64) error {
-	r := s.rule(p.name)
-	if r.Ignore {
+// check refuses an addition that is more than the quota allows.
+func (a *account) check(p place, bytes, messages int64) error {
+	r := a.s.rule(p.name)
+	if a.line == "" || r.Ignore {
 		return nil
 	}
-	d, line, q, err := s.quotaDir(p.root)
-	if err != nil || line == "" {
-		return err
-	}
+	q := a.limit
 	if q.Bytes > 0 {
 		q.Bytes += r.Bytes
 	}
-	ok, _, err := d.Allow(line, q, maildirsize.Usage{Bytes: bytes, Messages: messages})
+	ok, _, err := a.file.Allow(a.line, q, maildirsize.Usage{Bytes: bytes, Messages: messages})
 	if err != nil {
 		return temporary(err)
 	}
 	if !ok {
 		if bytes <= usualMessage && messages <= 1 {
-			s.tellFull(p.root, true)
+			a.s.tellFull(a.root, true)
 		}
 		return ErrOverQuota
 	}
@@ -170,71 +186,71 @@ func (s *Store) tellFull(root string, full bool) {
 	}
 }
 
-// tellUsage says whether there is room after a change. Who delivers asked
-// before, and need not hear that there still is.
-func (s *Store) tellUsage(d *maildirsize.Dir, line string, q maildirsize.Quota, less bool) {
-	if s.o.Full == nil || d.Root != s.o.Root {
-		return
-	}
-	now, err := d.Usage(line)
-	if err != nil {
-		return
-	}
-	full := q.Bytes > 0 && now.Bytes >= q.Bytes || q.Messages > 0 && now.Messages >= q.Messages
-	if full || less {
-		s.o.Full(full)
-	}
-}
-
 // warnEvery is how often one level is told of at most.
 const warnEvery = 24 * time.Hour
 
 // quotaChange counts messages that came or went, and tells who wants to know.
 func (s *Store) quotaChange(f *folder, bytes, messages int64) {
-	if s.quotaAdd(f, bytes, messages) {
-		s.quotaTell(f, bytes, messages)
+	if bytes == 0 && messages == 0 {
+		return
+	}
+	a, err := s.account(f.root)
+	if err != nil {
+		s.sh.log.Warn("quota is not counted", "folder", f.root, "reason", err)
+		return
+	}
+	defer a.close()
+	if a.add(f, bytes, messages) {
+		a.tell(bytes, messages)
 	}
 }
 
-// quotaAdd counts messages that came or went. It reports whether there is a
-// quota.
-func (s *Store) quotaAdd(f *folder, bytes, messages int64) bool {
-	if bytes == 0 && messages == 0 {
+// add counts messages that came or went. It reports whether they count.
+func (a *account) add(f *folder, bytes, messages int64) bool {
+	if a.line == "" || bytes == 0 && messages == 0 {
 		return false
 	}
-	if name, ok := s.folderName(f.root, filepath.Base(f.dir)); ok && f.dir != f.root && s.rule(name).Ignore {
+	if name, ok := a.s.folderName(f.root, filepath.Base(f.dir)); ok && f.dir != f.root && a.s.rule(name).Ignore {
 		return false
 	}
-	d, line, _, err := s.quotaDir(f.root)
-	if err != nil || line == "" {
-		return false
-	}
-	if err := d.Add(maildirsize.Usage{Bytes: bytes, Messages: messages}); err != nil {
-		s.sh.log.Warn("quota is not counted", "folder", f.root, "reason", err)
+	if err := a.file.Add(maildirsize.Usage{Bytes: bytes, Messages: messages}); err != nil {
+		a.s.sh.log.Warn("quota is not counted", "folder", f.root, "reason", err)
 		return false
 	}
 	return true
 }
 
-// quotaTell tells of a change that was counted.
-func (s *Store) quotaTell(f *folder, bytes, messages int64) {
-	d, line, q, err := s.quotaDir(f.root)
-	if err != nil || line == "" {
+// tell tells of a change that was counted.
+func (a *account) tell(bytes, messages int64) {
+	full := a.s.o.Full != nil && a.root == a.s.o.Root
+	warn := len(a.s.o.WarnLevels) > 0 && bytes > 0
+	if a.line == "" || !full && !warn {
 		return
 	}
-	s.tellUsage(d, line, q, bytes < 0 || messages < 0)
-	if len(s.o.WarnLevels) == 0 || bytes <= 0 {
-		return
-	}
-	now, err := d.Usage(line)
+	now, err := a.file.Usage(a.line)
 	if err != nil {
 		return
 	}
+	if full {
+		a.tellUsage(now, bytes < 0 || messages < 0)
+	}
+	if !warn {
+		return
+	}
 	before := maildirsize.Usage{Bytes: now.Bytes - bytes, Messages: now.Messages - messages}
-	for _, level := range s.o.WarnLevels {
-		if before.Percent(q) < level && now.Percent(q) >= level && s.warnDue(level) {
-			s.warn(QuotaWarning{Percent: level, Usage: Usage{Bytes: now.Bytes, Messages: now.Messages}, Limit: q})
+	for _, level := range a.s.o.WarnLevels {
+		if before.Percent(a.limit) < level && now.Percent(a.limit) >= level && a.s.warnDue(level) {
+			a.s.warn(QuotaWarning{Percent: level, Usage: Usage{Bytes: now.Bytes, Messages: now.Messages}, Limit: a.limit})
 		}
+	}
+}
+
+// tellUsage says whether there is room after a change. Who delivers asked
+// before, and need not hear that there still is.
+func (a *account) tellUsage(now maildirsize.Usage, less bool) {
+	full := now.Reaches(a.limit)
+	if full || less {
+		a.s.tellFull(a.root, full)
 	}
 }
 
@@ -254,27 +270,38 @@ func (s *Store) warnDue(level int) bool {
 
 // quotaForget has the messages counted anew when next asked.
 func (s *Store) quotaForget(root string) {
-	d, line, q, err := s.quotaDir(root)
-	if err != nil || line == "" {
-		return
-	}
-	if _, err := d.Recount(line); err != nil {
+	a, err := s.account(root)
+	if err != nil {
 		s.sh.log.Warn("quota is not counted", "folder", root, "reason", err)
 		return
 	}
-	s.tellUsage(d, line, q, true)
+	defer a.close()
+	if a.line == "" {
+		return
+	}
+	now, err := a.file.Recount(a.line)
+	if err != nil {
+		s.sh.log.Warn("quota is not counted", "folder", root, "reason", err)
+		return
+	}
+	a.tellUsage(now, true)
 }
 
 // QuotaUsage returns the user's usage; ok is false if there is no quota.
 func (s *Store) QuotaUsage() (u Usage, ok bool, err error) {
-	d, line, q, err := s.quotaDir(s.o.Root)
-	if err != nil || line == "" {
+	a, err := s.account(s.o.Root)
+	if err != nil {
 		return u, false, err
 	}
-	n, err := d.Usage(line)
+	defer a.close()
+	if a.line == "" {
+		return u, false, nil
+	}
+	n, err := a.file.Usage(a.line)
 	if err != nil {
 		return u, false, temporary(err)
 	}
+	q := a.limit
 	return Usage{Bytes: n.Bytes, Messages: n.Messages, MaxBytes: q.Bytes, MaxMessages: q.Messages, Percent: n.Percent(q)}, true, nil
 }
 

@@ -85,6 +85,11 @@ func (u Usage) Over(q Quota, add Usage) bool {
 	return q.Bytes > 0 && u.Bytes+add.Bytes > q.Bytes || q.Messages > 0 && u.Messages+add.Messages > q.Messages
 }
 
+// Reaches reports whether a quota is used up.
+func (u Usage) Reaches(q Quota) bool {
+	return q.Bytes > 0 && u.Bytes >= q.Bytes || q.Messages > 0 && u.Messages >= q.Messages
+}
+
 // Percent is how full the fuller of the two limits is.
 func (u Usage) Percent(q Quota) int {
 	p := int64(0)
@@ -115,7 +120,7 @@ type content struct {
 	usage Usage
 	lines int
 	size  int64
-	age   time.Duration
+	mtime time.Time
 }
 
 // parse reads the file's text. ok is false if it has to be made anew.
@@ -142,26 +147,6 @@ func parse(text string) (c content, ok bool) {
 	return c, c.lines > 0
 }
 
-func (d *Dir) read() (c content, ok bool, err error) {
-	f, st, err := d.FS.Open(filepath.Join(d.Root, Name), os.O_RDONLY, safefile.Check{Owner: safefile.AnyOwner})
-	if err != nil {
-		return c, false, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxSize))
-	if err != nil {
-		return c, false, err
-	}
-	if len(data) >= maxSize {
-		line, _, _ := strings.Cut(string(data), "\n")
-		return content{line: line}, false, nil
-	}
-	c, ok = parse(string(data))
-	c.size = st.Size
-	c.age = d.now().Sub(time.Unix(st.Mtim.Unix()))
-	return c, ok, nil
-}
-
 func (d *Dir) now() time.Time {
 	if d.Now != nil {
 		return d.Now()
@@ -169,55 +154,17 @@ func (d *Dir) now() time.Time {
 	return time.Now()
 }
 
-// Line returns the quota that the file has, for Maildirs that have it only
-// there; found is false if there is no file.
-func (d *Dir) Line() (line string, found bool, err error) {
-	c, _, err := d.read()
-	if errors.Is(err, os.ErrNotExist) {
-		return "", false, nil
-	}
-	return c.line, err == nil, err
-}
-
 // Usage returns what the Maildir has, with quota as its limit.
 func (d *Dir) Usage(quota string) (Usage, error) {
-	c, ok, err := d.read()
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return Usage{}, err
-	}
-	if err != nil || !ok || c.line != quota {
-		return d.Recount(quota)
-	}
-	q, err := Parse(quota)
+	a, err := d.Open()
 	if err != nil {
 		return Usage{}, err
 	}
-	if c.usage.Over(q, Usage{}) && (c.lines > 1 || c.age >= maxAge) {
-		return d.Recount(quota)
-	}
-	return c.usage, nil
+	defer a.Close()
+	return a.Usage(quota)
 }
 
-// Allow tells whether add fits below the quota; what would not is counted
-// anew first, as the file may be behind.
-func (d *Dir) Allow(quota string, q Quota, add Usage) (bool, Usage, error) {
-	u, err := d.Usage(quota)
-	if err != nil {
-		return false, u, err
-	}
-	if !u.Over(q, add) {
-		return true, u, nil
-	}
-	c, ok, err := d.read()
-	if err == nil && ok && (c.lines > 1 || c.age >= maxAge) {
-		if u, err = d.Recount(quota); err != nil {
-			return false, u, err
-		}
-	}
-	return !u.Over(q, add), u, nil
-}
-
-// Add appends a line, if the file is there.
+// Add appends a line, if the file is there. It does not read it.
 func (d *Dir) Add(change Usage) error {
 	if change == (Usage{}) {
 		return nil

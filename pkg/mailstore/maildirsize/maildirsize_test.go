@@ -51,10 +51,18 @@ func TestCount(t *testing.T) {
 	if u, err := d.Usage("2000S,4C"); err != nil || u != (Usage{1620, 4}) {
 		t.Errorf("%+v, %v", u, err)
 	}
-	if ok, u, err := d.Allow("2000S,4C", Quota{2000, 4}, Usage{500, 1}); err != nil || !ok || u.Messages != 3 {
+	allow := func(add Usage) (bool, Usage, error) {
+		a, err := d.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer a.Close()
+		return a.Allow("2000S,4C", Quota{2000, 4}, add)
+	}
+	if ok, u, err := allow(Usage{500, 1}); err != nil || !ok || u.Messages != 3 {
 		t.Errorf("the line that is not true was believed: %v, %+v, %v", ok, u, err)
 	}
-	if ok, _, err := d.Allow("2000S,4C", Quota{2000, 4}, Usage{900, 1}); err != nil || ok {
+	if ok, _, err := allow(Usage{900, 1}); err != nil || ok {
 		t.Errorf("over quota is allowed: %v", err)
 	}
 	if u, err := d.Usage("1S"); err != nil || u.Messages != 3 {
