@@ -34,8 +34,8 @@ type handed struct {
 // a time, until this process or that one leaves.
 func (s *server) giveSessions(ctx context.Context, conn net.Conn) error {
 	// The socket itself: a process that retires has an answer still to read.
-	if c, ok := conn.(interface{ Unix() *net.UnixConn }); ok {
-		conn = c.Unix()
+	if c, ok := conn.(interface{ NetConn() net.Conn }); ok {
+		conn = c.NetConn()
 	}
 	to := ipc.NewConn(conn)
 	to.Timeout = session.Timeout

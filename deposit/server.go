@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/posthouse-mail/posthouse/pkg/authclient"
@@ -128,27 +129,16 @@ func (c *client) do(ctx context.Context, req ipc.List) error {
 // newFile opens a file without a name, so that nothing is left of a message
 // that is not delivered, and passes it to the client.
 func (c *client) newFile() error {
-	uc, err := unixConn(c.conn.Conn)
-	if err != nil {
-		return err
+	socket, ok := c.conn.Conn.(syscall.Conn)
+	if !ok {
+		return fmt.Errorf("%T is not a socket", c.conn.Conn)
 	}
 	c.drop()
+	var err error
 	if c.file, err = safefile.Scratch(c.srv.DataDir); err != nil {
 		return err
 	}
-	return ipc.SendFile(uc, c.file)
-}
-
-// unixConn finds the socket below what pkg/service hands out.
-func unixConn(conn net.Conn) (*net.UnixConn, error) {
-	type below interface{ Unix() *net.UnixConn }
-	switch c := conn.(type) {
-	case *net.UnixConn:
-		return c, nil
-	case below:
-		return c.Unix(), nil
-	}
-	return nil, fmt.Errorf("%T is not a Unix socket", conn)
+	return ipc.SendFile(socket, c.file)
 }
 
 // deliver has the client's message stored for each recipient of the request.

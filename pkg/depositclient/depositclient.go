@@ -18,10 +18,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
@@ -100,14 +100,14 @@ func (c *Client) Begin(ctx context.Context) (*Message, error) {
 }
 
 func begin(conn *ipc.Conn) (*os.File, error) {
-	uc, ok := conn.Conn.(*net.UnixConn)
+	socket, ok := conn.Conn.(syscall.Conn)
 	if !ok {
-		return nil, errors.New("deposit: not a Unix socket")
+		return nil, errors.New("deposit: not a socket")
 	}
 	if err := conn.Send(ipc.List{}.Str("request", "file")); err != nil {
 		return nil, fmt.Errorf("deposit: %w", err)
 	}
-	f, err := ipc.ReceiveFile(uc, "message")
+	f, err := ipc.ReceiveFile(socket, "message")
 	if err != nil {
 		return nil, fmt.Errorf("deposit: %w", err)
 	}

@@ -7,6 +7,8 @@ import (
 	"net"
 	"os"
 	"time"
+
+	"github.com/posthouse-mail/posthouse/pkg/nowait"
 )
 
 // Dial connects to the Unix socket at path. The limit holds for the connect,
@@ -22,7 +24,7 @@ func Dial(ctx context.Context, path string, limit time.Duration) (*Conn, error) 
 		}
 		return nil, fmt.Errorf("connect to %s: %w", path, err)
 	}
-	c := NewConn(raw)
+	c := NewConn(nowait.Quiet(raw))
 	c.Timeout = limit
 	return c, nil
 }

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"syscall"
 
@@ -16,7 +15,7 @@ import (
 
 // SendFile passes an open file to the peer, with one byte of data. The caller
 // keeps its own descriptor.
-func SendFile(conn *net.UnixConn, f *os.File) error {
+func SendFile(conn syscall.Conn, f *os.File) error {
 	if _, err := sendRights(conn, f, []byte{0}); err != nil {
 		return fmt.Errorf("pass %s: %w", f.Name(), err)
 	}
@@ -27,7 +26,7 @@ func SendFile(conn *net.UnixConn, f *os.File) error {
 // descriptor's mode stays: File.Fd would take a socket out of non-blocking mode,
 // also for the connection that it is a copy of, which would then wait without
 // regard to deadlines.
-func sendRights(conn *net.UnixConn, f syscall.Conn, b []byte) (n int, err error) {
+func sendRights(conn, f syscall.Conn, b []byte) (n int, err error) {
 	raw, err := f.SyscallConn()
 	if err != nil {
 		return 0, err
@@ -63,8 +62,8 @@ func nameOf(f syscall.Conn) string {
 // WriteFileList sends the list l and with its first byte the file or connection f, to a peer
 // that reads by a [FileConn]. The deadline is the caller's.
 func (c *Conn) WriteFileList(f syscall.Conn, l List) error {
-	uc, ok := c.Conn.(*net.UnixConn)
-	if !ok {
+	to, ok := c.Conn.(syscall.Conn)
+	if !ok || c.LocalAddr().Network() != "unix" {
 		return fmt.Errorf("pass %s: not a Unix socket", nameOf(f))
 	}
 	text := new(bytes.Buffer)
@@ -75,9 +74,9 @@ func (c *Conn) WriteFileList(f syscall.Conn, l List) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	n, err := sendRights(uc, f, text.Bytes())
+	n, err := sendRights(to, f, text.Bytes())
 	if err == nil && n < text.Len() {
-		_, err = uc.Write(text.Bytes()[n:])
+		_, err = c.Conn.Write(text.Bytes()[n:])
 	}
 	if err != nil {
 		return fmt.Errorf("pass %s: %w", nameOf(f), err)
@@ -85,17 +84,16 @@ func (c *Conn) WriteFileList(f syscall.Conn, l List) error {
 	return nil
 }
 
-// MessageReader is the part of a Unix socket that [ReceiveFile] uses.
-type MessageReader interface {
-	ReadMsgUnix(b, oob []byte) (n, oobn, flags int, addr *net.UnixAddr, err error)
-}
-
 // ReceiveFile takes one file that the peer passed with [SendFile]. Any further
 // descriptors that come along are closed.
-func ReceiveFile(conn MessageReader, name string) (*os.File, error) {
+func ReceiveFile(conn syscall.Conn, name string) (*os.File, error) {
 	buf := make([]byte, 1)
 	oob := make([]byte, unix.CmsgSpace(4*16))
-	_, oobn, _, _, err := conn.ReadMsgUnix(buf, oob)
+	r, err := nowait.NewReceiver(conn)
+	if err != nil {
+		return nil, fmt.Errorf("receive %s: %w", name, err)
+	}
+	_, oobn, _, err := r.Read(buf, oob)
 	if err != nil {
 		return nil, fmt.Errorf("receive %s: %w", name, err)
 	}
@@ -109,7 +107,6 @@ func ReceiveFile(conn MessageReader, name string) (*os.File, error) {
 	for _, fd := range fds[1:] {
 		unix.Close(fd)
 	}
-	unix.CloseOnExec(fds[0])
 	return os.NewFile(uintptr(fds[0]), name), nil
 }
 

@@ -26,35 +26,48 @@ import (
 // Stream reads and writes a descriptor that the runtime's poller watches. One
 // goroutine at a time may read, and one may write.
 type Stream struct {
-	raw   syscall.RawConn
-	read  transfer
-	write transfer
+	raw    syscall.RawConn
+	socket *Socket // nil if raw has the descriptor itself
+	read   transfer
+	write  transfer
 }
 
 // transfer is one read or write: its attempts need no memory of their own.
 type transfer struct {
-	p     []byte
-	n     int
-	errno syscall.Errno
-	try   func(fd uintptr) bool
+	p      []byte
+	n      int
+	errno  syscall.Errno
+	done   bool
+	socket *Socket
+	try    func(fd uintptr) bool
+	once   func(fd uintptr) bool // an attempt after which nobody waits
+}
+
+// descriptor is that of the socket, where another one tells of its input.
+func (t *transfer) descriptor(fd uintptr) int {
+	if t.socket != nil {
+		return t.socket.fd
+	}
+	return int(fd)
 }
 
 // NewStream returns a Stream on a connection or a file that is in non-blocking
 // mode, as net makes them and os does for pipes.
 func NewStream(c syscall.Conn) (*Stream, error) {
-	raw, err := c.SyscallConn()
+	raw, socket, err := below(c)
 	if err != nil {
 		return nil, err
 	}
-	s := &Stream{raw: raw}
-	s.read.try, s.write.try = s.read.receive, s.write.send
+	s := &Stream{raw: raw, socket: socket}
+	s.read.socket, s.write.socket = socket, socket
+	s.read.try, s.write.try, s.write.once = s.read.receive, s.write.send, s.write.sendOnce
 	return s, nil
 }
 
 // receive makes one attempt to read; false means to wait.
 func (t *transfer) receive(fd uintptr) bool {
 	for {
-		t.n, t.errno = read(int(fd), t.p)
+		t.n, t.errno = read(t.descriptor(fd), t.p)
 		if t.errno != syscall.EINTR {
 			return t.errno != syscall.EAGAIN
 		}
@@ -65,7 +78,7 @@ func (t *transfer) receive(fd uintptr) bool {
 func (s *Stream) ReadNow(p []byte) int {
 	n := 0
 	err := s.raw.Control(func(fd uintptr) {
-		got, errno := read(int(fd), p)
+		got, errno := read(s.read.descriptor(fd), p)
 		if errno == 0 {
 			n = got
 		}
@@ -79,7 +92,7 @@ func (s *Stream) ReadNow(p []byte) int {
 // send writes as much as there is room for; false means to wait for more.
 func (t *transfer) send(fd uintptr) bool {
 	for t.n < len(t.p) {
-		n, errno := write(int(fd), t.p[t.n:])
+		n, errno := write(t.descriptor(fd), t.p[t.n:])
 		switch errno {
 		case 0:
 			t.n += n
@@ -94,6 +107,24 @@ func (t *transfer) send(fd uintptr) bool {
 	return true
 }
 
+// sendOnce is send for a socket whose room to write nobody watches.
+func (t *transfer) sendOnce(fd uintptr) bool {
+	t.done = t.send(fd)
+	return true
+}
+
+// transmit makes attempts to write until all is written, or cannot be.
+func (s *Stream) transmit() error {
+	t := &s.write
+	if s.socket == nil {
+		return s.raw.Write(t.try)
+	}
+	if err := s.raw.Write(t.once); err != nil || t.done {
+		return err
+	}
+	return s.socket.writeSlowly(t.try)
+}
+
 // Read implements io.Reader.
 func (s *Stream) Read(p []byte) (int, error) {
 	if len(p) == 0 {
@@ -105,7 +136,7 @@ func (s *Stream) Read(p []byte) (int, error) {
 	t.p = nil
 	switch {
 	case err != nil:
-		return 0, waitError(err)
+		return 0, s.socket.ended("read", err)
 	case t.errno != 0:
 		return 0, os.NewSyscallError("read", t.errno)
 	case t.n == 0:
@@ -118,11 +149,11 @@ func (s *Stream) Read(p []byte) (int, error) {
 func (s *Stream) Write(p []byte) (int, error) {
 	t := &s.write
 	t.p, t.n, t.errno = p, 0, 0
-	err := s.raw.Write(t.try)
+	err := s.transmit()
 	t.p = nil
 	switch {
 	case err != nil:
-		err = waitError(err)
+		err = s.socket.ended("write", err)
 	case t.errno != 0:
 		err = os.NewSyscallError("write", t.errno)
 	}
@@ -131,7 +162,10 @@ func (s *Stream) Write(p []byte) (int, error) {
 
 // waitError is the error of a wait that ended without an attempt. A file that
 // was closed says so in words of its own, which nobody could ask for.
-func waitError(err error) error {
+func (s *Socket) ended(op string, err error) error {
+	if s != nil {
+		return s.waitError(op, err)
+	}
 	if _, ok := err.(*net.OpError); ok || errors.Is(err, os.ErrDeadlineExceeded) {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 // in the manner of a [Stream]. One goroutine at a time may use it.
 type Receiver struct {
 	raw     syscall.RawConn
+	socket  *Socket // nil if raw has the descriptor itself
 	p, oob  []byte
 	n, oobn int
 	flags   int
@@ -19,17 +20,20 @@ type Receiver struct {
 
 // NewReceiver returns a Receiver on a socket that is in non-blocking mode.
 func NewReceiver(c syscall.Conn) (*Receiver, error) {
-	raw, err := c.SyscallConn()
+	raw, socket, err := below(c)
 	if err != nil {
 		return nil, err
 	}
-	r := &Receiver{raw: raw}
+	r := &Receiver{raw: raw, socket: socket}
 	r.try = r.receive
 	return r, nil
 }
 
 // receive makes one attempt; false means to wait.
 func (r *Receiver) receive(fd uintptr) bool {
+	if r.socket != nil {
+		fd = uintptr(r.socket.fd)
+	}
 	for {
 		r.n, r.oobn, r.flags, r.errno = receive(int(fd), r.p, r.oob)
 		if r.errno != syscall.EINTR {
@@ -51,7 +55,7 @@ func (r *Receiver) Read(p, oob []byte) (n, oobn int, lost bool, err error) {
 	r.p, r.oob = nil, nil
 	switch {
 	case err != nil:
-		return 0, 0, false, waitError(err)
+		return 0, 0, false, r.socket.ended("read", err)
 	case r.errno != 0:
 		return 0, 0, false, os.NewSyscallError("recvmsg", r.errno)
 	case r.n == 0:

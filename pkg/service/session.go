@@ -14,6 +14,7 @@ import (
 
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
 	"github.com/posthouse-mail/posthouse/pkg/jail"
+	"github.com/posthouse-mail/posthouse/pkg/nowait"
 	"github.com/posthouse-mail/posthouse/pkg/service/masterlink"
 )
 
@@ -41,11 +42,17 @@ type session struct {
 	held    bool // it is in the middle of something; see Hold
 }
 
+// socket is a Unix socket that others can pass files over.
+type socket interface {
+	net.Conn
+	syscall.Conn
+}
+
 // unixConn lets a session on a Unix socket tell when it waits for its next
 // request: siblings keep connections open, and these must neither hold up a
 // process that wants to retire nor occupy all of its slots.
 type unixConn struct {
-	*net.UnixConn
+	socket
 	session *session
 }
 
@@ -79,8 +86,8 @@ func (c *unixConn) Wake() bool {
 	return !c.session.evicted
 }
 
-// Unix returns the socket, over which files can be passed.
-func (c *unixConn) Unix() *net.UnixConn { return c.UnixConn }
+// NetConn returns the socket itself.
+func (c *unixConn) NetConn() net.Conn { return c.socket }
 
 var _ ipc.Waiter = (*unixConn)(nil)
 
@@ -239,7 +246,12 @@ func (s *server) admit(c *session) (net.Conn, error) {
 	if s.env.Type == "pass" {
 		return s.receivePassed(c, uc)
 	}
-	return &unixConn{UnixConn: uc, session: c}, nil
+	quiet, ok := nowait.Quiet(uc).(socket)
+	if !ok {
+		return uc, nil
+	}
+	s.exchange(c, quiet)
+	return &unixConn{socket: quiet, session: c}, nil
 }
 
 // checkPeer refuses strangers on a private endpoint. The mode of the directory
@@ -276,10 +288,16 @@ func (s *server) receivePassed(c *session, uc *net.UnixConn) (net.Conn, error) {
 		return nil, fmt.Errorf("passed connection: %w", err)
 	}
 	uc.Close()
-	s.mu.Lock()
-	c.conn = conn
-	s.mu.Unlock()
+	s.exchange(c, conn)
 	return conn, nil
+}
+
+// exchange makes conn the connection of a session. What came meanwhile to end the
+// session is for the next look.
+func (s *server) exchange(c *session, conn net.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.conn = conn
 }
 
 // goRun is [Go].

@@ -15,6 +15,7 @@ import (
 
 	"github.com/posthouse-mail/posthouse/pkg/crew"
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
+	"github.com/posthouse-mail/posthouse/pkg/nowait"
 )
 
 // fdJobs is the descriptor on which the parent left the socket.
@@ -40,11 +41,10 @@ func Inherit() (*Child, error) {
 		return nil, fmt.Errorf("descriptor %d: %w: this program is started by another", fdJobs, err)
 	}
 	f.Close()
-	uc, ok := jobs.(*net.UnixConn)
-	if !ok {
+	if jobs.LocalAddr().Network() != "unix" {
 		return nil, fmt.Errorf("descriptor %d is no Unix socket", fdJobs)
 	}
-	conn, err := ipc.NewFileConn(uc, ipc.ManyFiles)
+	conn, err := ipc.NewFileConn(nowait.Quiet(jobs), ipc.ManyFiles)
 	if err != nil {
 		return nil, err
 	}

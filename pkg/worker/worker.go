@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
+	"github.com/posthouse-mail/posthouse/pkg/nowait"
 )
 
 // Identity is with which rights a worker runs.
@@ -221,7 +222,7 @@ func start(program string, id Identity, grace time.Duration) (*process, error) {
 }
 
 // socketPair returns one end as a connection and the other as a file.
-func socketPair() (*net.UnixConn, *os.File, error) {
+func socketPair() (net.Conn, *os.File, error) {
 	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, nil, os.NewSyscallError("socketpair", err)
@@ -233,7 +234,7 @@ func socketPair() (*net.UnixConn, *os.File, error) {
 		syscall.Close(fds[1])
 		return nil, nil, err
 	}
-	return conn.(*net.UnixConn), os.NewFile(uintptr(fds[1]), "worker"), nil
+	return nowait.Quiet(conn), os.NewFile(uintptr(fds[1]), "worker"), nil
 }
 
 var (

@@ -170,7 +170,7 @@ func askDeposit(path, text string, rcpts ipc.List) string {
 	if err := conn.Send(ipc.List{}.Str("request", "file")); err != nil {
 		return err.Error()
 	}
-	f, err := ipc.ReceiveFile(conn.Conn.(*net.UnixConn), "message")
+	f, err := ipc.ReceiveFile(conn.Conn.(syscall.Conn), "message")
 	if err != nil {
 		return err.Error()
 	}
