@@ -39,6 +39,10 @@ func (o *outgoing) complete() {
 		o.addMissing()
 	}
 	if f := h.get(o.authorFields()[0]); f != nil {
+		h.from = o.h.sure.authorOf(o.h.user, f)
+		if h.from != "" {
+			return
+		}
 		if all := address.ListAddresses(f.value(), 1); len(all) > 0 {
 			h.from = all[0]
 		}
@@ -49,7 +53,7 @@ func (o *outgoing) complete() {
 func (o *outgoing) qualify() {
 	for i := range o.header.fields {
 		f := &o.header.fields[i]
-		if mime.AddressesOf(strings.TrimPrefix(f.name, "resent-")) == mime.NoAddresses {
+		if mime.AddressesOf(strings.TrimPrefix(f.name, "resent-")) == mime.NoAddresses || address.ListComplete(f.behindColon()) {
 			continue
 		}
 		err := o.rewriteAddresses(f, func(external string) (string, error) {
@@ -81,11 +85,11 @@ func (o *outgoing) rewriteAddresses(f *field, fn func(string) (string, error)) e
 // authorFields are the fields that say who answers for the message, and are
 // checked. The first names the domain that signs: by that of a From that nobody
 // has checked, a user could have mail signed for each domain here.
-func (o *outgoing) authorFields() []string {
+func (o *outgoing) authorFields() [2]string {
 	if o.h.srv.Resent && o.checked() && o.header.has("resent-from") {
-		return []string{"resent-from", "resent-sender"}
+		return [...]string{"resent-from", "resent-sender"}
 	}
-	return []string{"from", "sender"}
+	return [...]string{"from", "sender"}
 }
 
 // checked reports whether the author must be the user.
@@ -114,6 +118,9 @@ func (o *outgoing) authorship() {
 
 // author checks one field.
 func (o *outgoing) author(f *field) {
+	if o.h.sure.authorOf(o.h.user, f) != "" {
+		return
+	}
 	display := strings.ToUpper(f.name[:1]) + f.name[1:]
 	all := address.ListAddresses(f.value(), 0)
 	if len(all) == 0 {
@@ -140,6 +147,7 @@ func (o *outgoing) author(f *field) {
 	}
 	switch {
 	case len(foreign) == 0:
+		o.h.sure.wrote(o.h.user, f, all[0])
 	case o.h.srv.Authorship == "rewrite":
 		o.replaceAuthor(f, foreign)
 	default:

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 )
 
@@ -18,6 +19,9 @@ type header struct {
 	from string
 	// text is the memory of the fields as they came.
 	text []byte
+	// open tells that the last field may grow; it starts in text at start.
+	open  bool
+	start int
 }
 
 // slot is a field, its lines joined by LF.
@@ -29,9 +33,9 @@ type field struct {
 }
 
 // value is what stands behind the colon.
-func (f *field) value() string {
-	return string(f.text[bytes.IndexByte(f.text, ':')+1:])
-}
+func (f *field) value() string { return string(f.behindColon()) }
+
+func (f *field) behindColon() []byte { return f.text[bytes.IndexByte(f.text, ':')+1:] }
 
 // maxNameKnown is longer than any name that lowerName knows.
 const maxNameKnown = 32
@@ -60,12 +64,25 @@ func lowerName(name []byte) string {
 	return string(low)
 }
 
-// keep adds a field as it came.
-func (h *header) keep(name string, text []byte) {
-	start := len(h.text)
-	h.text = append(h.text, text...)
+// begin starts a field as it comes.
+func (h *header) begin(name string) {
+	h.fields = append(h.fields, field{name: name})
+	h.open, h.start = true, len(h.text)
+}
+
+// extend adds to the field that was begun, as much as is below a limit.
+func (h *header) extend(b []byte, limit int) {
+	room := limit - (len(h.text) - h.start)
+	h.text = append(h.text, b[:min(len(b), max(room, 0))]...)
+}
+
+// end ends the field that was begun, and returns it.
+func (h *header) end() *field {
+	h.open = false
+	f := &h.fields[len(h.fields)-1]
 	// What grows later must not write over the next one.
-	h.fields = append(h.fields, field{name, h.text[start:len(h.text):len(h.text)]})
+	f.text = h.text[h.start:len(h.text):len(h.text)]
+	return f
 }
 
 // forget makes the header empty and keeps its memory.
@@ -104,18 +121,7 @@ func (h *header) add(name, value string) {
 
 // remove takes the fields of some names out.
 func (h *header) remove(names ...string) {
-	keep := h.fields[:0]
-	for _, f := range h.fields {
-		wanted := true
-		for _, name := range names {
-			wanted = wanted && f.name != name
-		}
-		if wanted {
-			keep = append(keep, f)
-		}
-	}
-	clear(h.fields[len(keep):])
-	h.fields = keep
+	h.fields = slices.DeleteFunc(h.fields, func(f field) bool { return slices.Contains(names, f.name) })
 }
 
 // lines gives the lines of the header behind its slots.

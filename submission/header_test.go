@@ -24,7 +24,9 @@ func TestLowerName(t *testing.T) {
 func TestHeaderMemory(t *testing.T) {
 	var h header
 	for _, f := range []string{"A: 1", "B: 2", "A: 3\n folded", "C: 4"} {
-		h.keep(lowerName([]byte(f[:1])), []byte(f))
+		h.begin(lowerName([]byte(f[:1])))
+		h.extend([]byte(f), 100)
+		h.end()
 	}
 	h.fields[1].text = append(h.fields[1].text, " and more"...)
 	h.remove("c", "d")
@@ -40,7 +42,11 @@ func TestHeaderMemory(t *testing.T) {
 		t.Errorf("%+v", h)
 	}
 	h.forget()
-	h.keep("z", []byte("Z: 1"))
+	h.begin("z")
+	h.extend([]byte("Z: 1 or more"), 2)
+	h.extend([]byte(" 1 and more"), 4)
+	h.extend([]byte("no room"), 4)
+	h.end()
 	if len(h.fields) != 1 || h.has("a") || !bytes.Equal(h.get("z").text, []byte("Z: 1")) {
 		t.Errorf("%+v", h)
 	}

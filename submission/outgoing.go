@@ -28,14 +28,13 @@ type outgoing struct {
 	h       *session
 	s       *smtpserver.Session
 	ctx     context.Context
-	scanner mime.Scanner
 	first   sink
 	queue   queueSink
 	header  header
-	size    int
-	lines   int // of the header
-	partial bool
+	lines   int  // of the header
+	partial bool // the line before had no end
 	started bool // the header has gone on
+	direct  bool // and the body goes to cleanup as it comes
 }
 
 // newOutgoing returns one for the next message, in memory that messages before
@@ -46,8 +45,6 @@ func newOutgoing(ctx context.Context, h *session, s *smtpserver.Session) *outgoi
 		o = &outgoing{}
 	}
 	o.h, o.s, o.ctx = h, s, ctx
-	// One more than the limit shows what is over it.
-	o.scanner.Reset((*events)(o), mime.Limits{Header: h.srv.HeaderSize + 1, Plain: true})
 	o.queue = queueSink{h: h}
 	o.first = &o.queue
 	if h.pass != nil {
@@ -67,8 +64,7 @@ func (o *outgoing) release() {
 		return
 	}
 	o.header.forget()
-	*o = outgoing{scanner: o.scanner, header: o.header}
-	o.scanner.Reset(nil, mime.Limits{})
+	*o = outgoing{header: o.header}
 	srv.used.Put(o)
 }
 
@@ -76,30 +72,80 @@ func (o *outgoing) release() {
 func (o *outgoing) line(b []byte, eol bool) {
 	// Cleanup makes blanks of stray line ends, and what is signed must be
 	// what is queued.
-	if bytes.IndexByte(b, '\r') >= 0 || bytes.IndexByte(b, '\n') >= 0 {
+	if o.s.StrayCR() {
 		b = noLineEnds(b)
 	}
-	if o.started { // nobody looks for anything in the body
-		if !o.h.Refused() {
-			o.first.body(b, eol)
-		}
+	switch {
+	case o.started: // nobody looks for anything in the body
+		o.first.body(b, eol)
+	case o.partial:
+		o.partial = !eol
+		o.header.extend(b, o.fieldLimit())
+	default:
+		o.partial = !eol
+		o.headerLine(b, eol)
+	}
+}
+
+// headerLine takes what begins a line in front of the body.
+func (o *outgoing) headerLine(b []byte, eol bool) {
+	if o.lines++; o.lines == 1 {
+		b = intake.MailboxLine(b)
+	}
+	blank := len(b) > 0 && (b[0] == ' ' || b[0] == '\t')
+	if blank && o.header.open {
+		o.header.extend([]byte{'\n'}, o.fieldLimit())
+		o.header.extend(b, o.fieldLimit())
 		return
 	}
-	if !o.partial {
-		o.lines++
-		if o.lines == 1 {
-			b = intake.MailboxLine(b)
-		}
-		// Later fields would be taken for text by whoever reads the message.
-		if len(b) > 0 && b[0] != ' ' && b[0] != '\t' && mime.HeaderName(b) == 0 && o.lines > 1 {
-			o.refuse(554, "5.6.0", fmt.Sprintf("line %d of the header is no header field: %q; there must be an empty line before the text",
-				o.lines, shorten(printable.Text(string(b)), 40)))
-			return
-		}
+	n := mime.HeaderName(b)
+	// Later fields would be taken for text by whoever reads the message.
+	if n == 0 && len(b) > 0 && !blank && o.lines > 1 {
+		o.refuse(554, "5.6.0", fmt.Sprintf("line %d of the header is no header field: %q; there must be an empty line before the text",
+			o.lines, shorten(printable.Text(string(b)), 40)))
+		return
 	}
-	o.partial = !eol
-	// Errors are noted as they happen.
-	_ = o.scanner.Line(b, eol)
+	o.endField()
+	switch {
+	case o.h.Refused():
+	case n > 0:
+		o.header.begin(lowerName(b[:n]))
+		o.header.extend(b, o.fieldLimit())
+	default:
+		o.endHeader()
+		o.startBody(b, eol)
+	}
+}
+
+// startBody takes the first line behind the header. A header that ends without
+// an empty line gets one.
+func (o *outgoing) startBody(b []byte, eol bool) {
+	if o.h.Refused() {
+		return
+	}
+	if len(b) > 0 || !eol {
+		o.first.body(nil, true)
+	}
+	o.first.body(b, eol)
+}
+
+// fieldLimit is how much of a field is kept: one more than the limit shows what
+// is over it.
+func (o *outgoing) fieldLimit() int { return o.h.srv.HeaderSize + 1 }
+
+// endField checks the field that is complete now, if there is one.
+func (o *outgoing) endField() {
+	h := &o.header
+	if !h.open {
+		return
+	}
+	f := h.end()
+	if len(f.text) > o.h.srv.HeaderSize {
+		o.refuse(552, "5.3.4", fmt.Sprintf("the header field %s is longer than %d bytes", shorten(f.name, 60), o.h.srv.HeaderSize))
+	}
+	if len(h.text) > maxHeader || len(h.fields) > maxFields {
+		o.refuse(552, "5.3.4", fmt.Sprintf("the header of the message is too long: more than %d fields or %d bytes", maxFields, maxHeader))
+	}
 }
 
 // noLineEnds returns a line without line ends in it.
@@ -121,7 +167,10 @@ func (o *outgoing) refuse(reply int, code, text string) {
 // end ends the message.
 func (o *outgoing) end(ctx context.Context) {
 	o.ctx = ctx
-	_ = o.scanner.End()
+	if !o.started {
+		o.endField()
+		o.endHeader()
+	}
 	if o.h.Refused() {
 		return
 	}
@@ -136,49 +185,22 @@ func (o *outgoing) failed(err error) {
 	o.refuse(451, "4.3.0", "the message cannot be processed now; please try again later")
 }
 
-// events is what the scanner tells.
-type events outgoing
-
-// Header implements mime.Handler.
-func (e *events) Header(_ mime.Class, text []byte) error {
-	o := (*outgoing)(e)
-	name := lowerName(text[:mime.HeaderName(text)])
-	if len(text) > o.h.srv.HeaderSize {
-		o.refuse(552, "5.3.4", fmt.Sprintf("the header field %s is longer than %d bytes", shorten(name, 60), o.h.srv.HeaderSize))
-	}
-	if o.size += len(text); o.size > maxHeader || len(o.header.fields) == maxFields {
-		o.refuse(552, "5.3.4", fmt.Sprintf("the header of the message is too long: more than %d fields or %d bytes", maxFields, maxHeader))
-	}
-	if !o.h.Refused() {
-		o.header.keep(name, text)
-	}
-	return nil
-}
-
-// HeaderEnd implements mime.Handler.
-func (e *events) HeaderEnd() error {
-	o := (*outgoing)(e)
+// endHeader completes the header and passes it on.
+func (o *outgoing) endHeader() {
 	o.started = true
 	if !o.h.Refused() {
 		o.complete()
 	}
 	if o.h.Refused() {
-		return nil
+		return
 	}
 	o.header.trace = o.trace()
-	if err := o.first.header(o.ctx, &o.header); err != nil {
+	var err error
+	if o.first, err = o.first.header(o.ctx, &o.header); err != nil {
 		o.failed(err)
 	}
+	_, o.direct = o.first.(*queueSink)
 	o.header.forget()
-	return nil
-}
-
-// Body implements mime.Handler.
-func (e *events) Body(line []byte, eol bool) error {
-	if o := (*outgoing)(e); !o.h.Refused() {
-		o.first.body(line, eol)
-	}
-	return nil
 }
 
 // trace makes the Received field. Without the client's address it says only

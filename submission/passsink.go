@@ -6,29 +6,29 @@ import "context"
 type passSink struct{ p *passed }
 
 // header implements sink. Content that need not be kept goes out from here on.
-func (q *passSink) header(ctx context.Context, h *header) error {
+func (q *passSink) header(ctx context.Context, h *header) (sink, error) {
 	p := q.p
 	o := p.h.out
 	if n := h.count("received"); n > p.h.srv.HopLimit {
 		o.refuse(554, "5.4.0", "too many hops")
-		return nil
+		return q, nil
 	}
 	if p.hop.conn != nil && !p.hop.conn.Caps.SMTPUTF8 && o.s.Mail().UTF8 && h.utf8() {
 		// RFC 6531 3.6.
 		o.refuse(554, "5.6.9", "the header of the message needs SMTPUTF8, which the next mail server does not know")
-		return nil
+		return q, nil
 	}
 	p.slots = h.slots
 	if p.keeps(h) {
 		p.whole = &spool{all: p.hop.spools}
 		if len(h.slots) > 0 && p.d.Converts() {
 			o.refuse(554, "5.6.3", "the message has 8-bit text and is signed, and the next mail server takes only 7-bit text")
-			return nil
+			return q, nil
 		}
 	} else if f := p.data(ctx); f != nil {
 		p.log(f)
 		p.h.Refuse(p.refused(f))
-		return nil
+		return q, nil
 	}
 	for _, line := range p.h.Prepended() {
 		q.body([]byte(line), true)
@@ -36,7 +36,7 @@ func (q *passSink) header(ctx context.Context, h *header) error {
 	for line := range h.lines {
 		q.body(line, true)
 	}
-	return nil
+	return q, nil
 }
 
 // body implements sink.

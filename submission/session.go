@@ -22,9 +22,10 @@ type session struct {
 	counted string           // for anvil: the user whose connection this is
 	limits  limits           // of the user, as the last MAIL saw them
 	user    *authclient.User // of the present transaction; nil if not known
-	out     *outgoing        // nil outside of a message's content
-	hop     *hop             // nil before the first message that goes past the queue
-	pass    *passed          // such a message, nil outside of one
+	sure    sure
+	out     *outgoing // nil outside of a message's content
+	hop     *hop      // nil before the first message that goes past the queue
+	pass    *passed   // such a message, nil outside of one
 }
 
 // AuthDone counts the connections of the user.
@@ -140,7 +141,14 @@ func (h *session) envelopeSender(ctx context.Context, s *smtpserver.Session, m *
 }
 
 func (h *session) owns(ctx context.Context, s *smtpserver.Session, addr string) (bool, error) {
-	return h.OwnedBy(ctx, h.user, s.Client.SASLUser, addr)
+	if h.sure.owns(h.user, addr) {
+		return true, nil
+	}
+	ok, err := h.OwnedBy(ctx, h.user, s.Client.SASLUser, addr)
+	if ok && err == nil {
+		h.sure.found(h.user, addr)
+	}
+	return ok, err
 }
 
 // ownAddress is the user's first address.
@@ -191,8 +199,12 @@ func (h *session) Data(ctx context.Context, s *smtpserver.Session) status.Status
 }
 
 // Content takes a part of the message.
-func (h *session) Content(_ *smtpserver.Session, b []byte, eol bool) {
-	if h.out != nil && h.Take(len(b), eol) {
+func (h *session) Content(s *smtpserver.Session, b []byte, eol bool) {
+	switch {
+	case h.out == nil || !h.Take(len(b), eol):
+	case h.out.direct && !s.StrayCR():
+		h.Put(b, eol)
+	default:
 		h.out.line(b, eol)
 	}
 }

@@ -9,8 +9,10 @@ import (
 // the message on, so that a stage may change what those behind it see. The
 // last one is cleanup.
 type sink interface {
-	// header gets the complete header. A stage may change it.
-	header(ctx context.Context, h *header) error
+	// header gets the complete header. A stage may change it. What comes
+	// behind the header is for the sink that it returns: a stage that has
+	// nothing to do with it names the one behind it.
+	header(ctx context.Context, h *header) (sink, error)
 	// body gets the lines behind the header, the empty one included. It has
 	// no end of line where a line comes in parts.
 	body(line []byte, eol bool)
@@ -25,13 +27,13 @@ type queueSink struct {
 }
 
 // header implements sink.
-func (q *queueSink) header(_ context.Context, h *header) error {
+func (q *queueSink) header(_ context.Context, h *header) (sink, error) {
 	q.slots = h.slots
 	sub := q.h.Submission()
 	for _, s := range h.slots {
 		for line := range strings.SplitSeq(s.text, "\n") {
 			if err := sub.Slot(line); err != nil {
-				return err
+				return q, err
 			}
 		}
 	}
@@ -39,7 +41,7 @@ func (q *queueSink) header(_ context.Context, h *header) error {
 	for line := range h.lines {
 		q.h.Put(line, true)
 	}
-	return nil
+	return q, nil
 }
 
 // body implements sink.

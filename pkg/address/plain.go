@@ -1,6 +1,6 @@
 package address
 
-import "strings"
+import "bytes"
 
 // Nearly all address lists have nothing in them but addresses without quotes,
 // and display names. What is found in those needs no tokens: the same as
@@ -12,9 +12,25 @@ const maxPlain = 4096
 // span is the place of an address in a list.
 type span struct{ start, end int }
 
+// text is what a list may be in.
+type text interface{ string | []byte }
+
+// ListComplete reports whether a list has nothing but plain addresses, each with
+// a dot in its domain: none of them needs to be completed, or rewritten in
+// standard form. false says nothing.
+func ListComplete(value []byte) bool {
+	var room [8]span
+	spans, ok := plainList(room[:0], value)
+	for _, a := range spans {
+		addr := value[a.start:a.end]
+		ok = ok && bytes.IndexByte(addr[bytes.IndexByte(addr, '@'):], '.') > 0
+	}
+	return ok
+}
+
 // plainList appends the places of the addresses of a list; false means that
 // there is something else in it, and that nothing is known.
-func plainList(spans []span, value string) ([]span, bool) {
+func plainList[T text](spans []span, value T) ([]span, bool) {
 	if len(value) > maxPlain {
 		return nil, false
 	}
@@ -38,22 +54,22 @@ func plainList(spans []span, value string) ([]span, bool) {
 }
 
 // plainElement finds the address of the element that begins at i.
-func plainElement(value string, i int) (span, bool) {
+func plainElement[T text](value T, i int) (span, bool) {
 	i = skipSpace(value, i)
 	start := i
 	for ; i < len(value); i++ {
 		switch value[i] {
 		case '<':
-			end := strings.IndexByte(value[i:], '>')
-			return span{i + 1, i + end}, end > 0
+			end := indexByte(value, i+1, '>')
+			return span{i + 1, end}, end > 0
 		case ',':
 			return bare(value, start, i), true
 		case '"':
-			n := strings.IndexByte(value[i+1:], '"')
-			if n < 0 || strings.IndexByte(value[i+1:i+1+n], '\\') >= 0 {
+			end := indexByte(value, i+1, '"')
+			if end < 0 || indexByte(value[:end], i+1, '\\') >= 0 {
 				return span{}, false
 			}
-			i += n + 1
+			i = end
 		case '(', ')', '[', ']', '\\', ':', ';', '>':
 			return span{}, false
 		}
@@ -61,15 +77,25 @@ func plainElement(value string, i int) (span, bool) {
 	return bare(value, start, i), true
 }
 
+// indexByte finds a byte at start or behind it.
+func indexByte[T text](value T, start int, c byte) int {
+	for i := start; i < len(value); i++ {
+		if value[i] == c {
+			return i
+		}
+	}
+	return -1
+}
+
 // bare is the place of an address without brackets.
-func bare(value string, start, end int) span {
+func bare[T text](value T, start, end int) span {
 	for end > start && isSpace(value[end-1]) {
 		end--
 	}
 	return span{start, end}
 }
 
-func skipSpace(s string, i int) int {
+func skipSpace[T text](s T, i int) int {
 	for i < len(s) && isSpace(s[i]) {
 		i++
 	}
@@ -79,7 +105,7 @@ func skipSpace(s string, i int) int {
 // isPlain reports whether an address is one in external form and in internal
 // form as it stands: two dot-atoms (RFC 5322 3.2.3) of ASCII with an '@'
 // between them.
-func isPlain(s string) bool {
+func isPlain[T text](s T) bool {
 	at, dot := false, true // a dot may not come here
 	for i := 0; i < len(s); i++ {
 		switch c := s[i]; {
@@ -90,7 +116,7 @@ func isPlain(s string) bool {
 			at, dot = true, true
 			continue
 		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-':
-		case !at && strings.IndexByte("#$&'*+/=?^_`{|}~", c) >= 0:
+		case !at && indexByte("#$&'*+/=?^_`{|}~", 0, c) >= 0:
 		default:
 			return false
 		}

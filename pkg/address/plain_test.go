@@ -54,6 +54,17 @@ func FuzzPlainList(f *testing.F) {
 			}
 		}
 		spans, ok := plainList(nil, value)
+		if ListComplete([]byte(value)) {
+			out, err := RewriteList(value, func(a string) (string, error) {
+				if !strings.Contains(Domain(Canonical(a)), ".") {
+					t.Errorf("<%s> in %q needs to be completed", a, value)
+				}
+				return a, nil
+			})
+			if out != value || err != nil || !ok {
+				t.Errorf("%q becomes %q, %v", value, out, err)
+			}
+		}
 		if !ok {
 			return
 		}
@@ -99,5 +110,16 @@ func BenchmarkRewriteList(b *testing.B) {
 				RewriteList(value, same)
 			}
 		})
+	}
+}
+
+func TestListComplete(t *testing.T) {
+	for value, want := range map[string]bool{
+		"a@b.test": true, ` "x, y" <a@b.test>, c@d.test`: true,
+		"a@b": false, "a": false, "": false, "a@b.test, c@d": false, "a@b.test (c)": false, "a.b@c": false, "a@b.test,": false,
+	} {
+		if got := ListComplete([]byte(value)); got != want {
+			t.Errorf("%q: %t", value, got)
+		}
 	}
 }

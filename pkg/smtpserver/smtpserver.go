@@ -233,6 +233,10 @@ func (s *Session) Options() *Options { return s.opts }
 // BDAT reports whether the message comes in chunks.
 func (s *Session) BDAT() bool { return s.bdat.active }
 
+// StrayCR reports whether the content so far has a CR without LF. LF is never in
+// what a handler gets.
+func (s *Session) StrayCR() bool { return s.body.Info.StrayCR }
+
 // Pending reports whether the client has sent more than it was asked for.
 func (s *Session) Pending() bool { return s.r.Buffered() > 0 }
 
