@@ -65,6 +65,9 @@ func (c *conn) fromStore(err error) *refusal {
 		}
 		if e.err == mailstore.ErrTemporary {
 			c.o.Log("error", "%s: %v", c.name, err)
+			if errors.Is(err, mailstore.ErrNoRoom) {
+				return &refusal{"UNAVAILABLE", "The mail server's disk is full. This mailbox can be opened for the first time when there is room: tell your postmaster."}
+			}
 			if errors.Is(err, syscall.ENOSPC) {
 				return &refusal{"UNAVAILABLE", "The mail server's disk is full. Try again later."}
 			}

@@ -25,7 +25,7 @@ type Delivery struct {
 	Flags             Flags
 	Keywords          []string
 	NoQuota           bool // also when it does not fit
-	quiet             bool // is itself a warning
+	quiet             bool // is itself a warning: none of it
 }
 
 // Delivered tells where a message is.
@@ -94,9 +94,7 @@ func (s *Store) deliverNew(p place, d Delivery) (Delivered, error) {
 			return Delivered{}, temporary(err)
 		}
 		size, _ := maildir.Sizes(name)
-		if !d.quiet {
-			s.quotaChange(f, size, 1)
-		}
+		s.quotaCount(f, size, 1, !d.quiet)
 		return Delivered{Folder: p.name, Path: filepath.Join(p.dir, name), Size: size}, nil
 	}
 	a, err := s.account(p.root)

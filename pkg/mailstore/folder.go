@@ -153,13 +153,22 @@ func (f *folder) locked(fn func() error) error {
 		if errors.Is(err, ErrNoMailbox) && f.st != nil {
 			return ErrReplaced // another process has deleted it
 		}
-		return err
+		return f.unopened(err)
 	}
 	defer func() { _ = safefile.UnlockOFD(f.lock) }()
 	if err := f.followLocked(); err != nil {
-		return err
+		return f.unopened(err)
 	}
 	return fn()
+}
+
+// unopened tells of a full disk that keeps a folder from being opened: without
+// a UIDVALIDITY and UIDs that are on disk nothing can be shown.
+func (f *folder) unopened(err error) error {
+	if f.st == nil && errors.Is(err, unix.ENOSPC) {
+		return fmt.Errorf("%w: %w", ErrNoRoom, err)
+	}
+	return err
 }
 
 // takeLock takes the lock of the folder that is at f.dir now: another process

@@ -190,7 +190,10 @@ func (s *Store) tellFull(root string, full bool) {
 const warnEvery = 24 * time.Hour
 
 // quotaChange counts messages that came or went, and tells who wants to know.
-func (s *Store) quotaChange(f *folder, bytes, messages int64) {
+func (s *Store) quotaChange(f *folder, bytes, messages int64) { s.quotaCount(f, bytes, messages, true) }
+
+// quotaCount is quotaChange, which may tell nobody.
+func (s *Store) quotaCount(f *folder, bytes, messages int64, tell bool) {
 	if bytes == 0 && messages == 0 {
 		return
 	}
@@ -200,7 +203,7 @@ func (s *Store) quotaChange(f *folder, bytes, messages int64) {
 		return
 	}
 	defer a.close()
-	if a.add(f, bytes, messages) {
+	if a.add(f, bytes, messages) && tell {
 		a.tell(bytes, messages)
 	}
 }

@@ -27,6 +27,9 @@ var (
 	ErrExpunged     = errors.New("message is expunged")
 	ErrKeywordLimit = errors.New("too many keywords")
 	ErrTemporary    = errors.New("mailbox is temporarily unavailable")
+	// ErrNoRoom is of a mailbox that cannot be opened while the disk is full:
+	// it never was before, or has lost its index.
+	ErrNoRoom = errors.New("no room on disk for the mailbox's first index")
 	// ErrReplaced tells a session that its mailbox was deleted, or has a
 	// new UIDVALIDITY: what its client knows is void.
 	ErrReplaced = errors.New("mailbox was replaced")

@@ -15,6 +15,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/posthouse-mail/posthouse/pkg/pace"
@@ -182,6 +183,9 @@ func (s *session) refuse(err error) {
 		s.fail("[IN-USE] Mailbox is in use by another POP3 session")
 	case errors.Is(err, ErrTooSoon):
 		s.fail("[LOGIN-DELAY] Minimum time between logins is not over")
+	case errors.Is(err, syscall.ENOSPC):
+		s.warn("open maildrop: %v", err)
+		s.fail("[SYS/TEMP] The mail server's disk is full. This mailbox can be opened for the first time when there is room: tell your postmaster.")
 	default:
 		s.warn("open maildrop: %v", err)
 		s.fail("[SYS/TEMP] Mailbox cannot be opened")

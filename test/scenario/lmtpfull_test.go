@@ -55,12 +55,11 @@ func TestLMTPQuota(t *testing.T) {
 	}
 }
 
-// TestLMTPFullDisk: a full disk is a temporary failure, whatever was promised to
-// others, and leaves nothing behind.
-func TestLMTPFullDisk(t *testing.T) {
-	testkit.NeedRoot(t)
-	mail := testkit.New(t)
-	dir := filepath.Join(mail.Maildir("small"), "")
+// smallDisk gives the user small a mail directory with room for 256 kB, and
+// returns it.
+func smallDisk(t *testing.T, mail *testkit.Instance) string {
+	t.Helper()
+	dir := mail.Maildir("small")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -69,6 +68,25 @@ func TestLMTPFullDisk(t *testing.T) {
 		t.Skipf("SKIPPED: cannot mount a small file system: %v %s", err, out)
 	}
 	t.Cleanup(func() { exec.Command("umount", "-l", dir).Run() })
+	return dir
+}
+
+// fillDisk writes to a file until there is no room, and returns its name.
+func fillDisk(t *testing.T, dir string) string {
+	t.Helper()
+	name := filepath.Join(dir, "filling")
+	if err := exec.Command("sh", "-c", "cat /dev/zero >"+name).Run(); err == nil {
+		t.Fatal("the disk has no end")
+	}
+	return name
+}
+
+// TestLMTPFullDisk: a full disk is a temporary failure, whatever was promised to
+// others, and leaves nothing behind.
+func TestLMTPFullDisk(t *testing.T) {
+	testkit.NeedRoot(t)
+	mail := testkit.New(t)
+	dir := smallDisk(t, mail)
 	mail.UserDB(t, "secret", []string{"you", "small"})
 	mail.Start(t)
 	if got := lmtpSend(t, mail, "small", 20000); !strings.HasPrefix(got, "250") {
@@ -143,15 +161,7 @@ func TestLMTPNewMailbox(t *testing.T) {
 func TestPOP3FullDisk(t *testing.T) {
 	testkit.NeedRoot(t)
 	mail := testkit.New(t)
-	dir := mail.Maildir("small")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	uid, gid := testkit.BoxOwner(t)
-	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", fmt.Sprintf("size=256k,uid=%d,gid=%d,mode=700", uid, gid), "tmpfs", dir).CombinedOutput(); err != nil {
-		t.Skipf("SKIPPED: cannot mount a small file system: %v %s", err, out)
-	}
-	t.Cleanup(func() { exec.Command("umount", "-l", dir).Run() })
+	dir := smallDisk(t, mail)
 	mail.UserDB(t, "secret", []string{"small"})
 	mail.Start(t)
 	for range 2 {
@@ -165,8 +175,7 @@ func TestPOP3FullDisk(t *testing.T) {
 	first.login("small")
 	first.cmd("+OK", "QUIT")
 	// Fill it to the last byte.
-	fill := exec.Command("sh", "-c", "cat /dev/zero >"+filepath.Join(dir, "filling"))
-	fill.Run()
+	fillDisk(t, dir)
 	c := dialPOP3(t, pop3Addr(mail, 5), false)
 	c.login("small")
 	c.cmd("+OK 2 ", "STAT")
@@ -182,4 +191,39 @@ func TestPOP3FullDisk(t *testing.T) {
 	c.login("small")
 	c.cmd("+OK 1 ", "STAT")
 	c.cmd("+OK 1 "+strings.TrimPrefix(ids[1], "2 "), "UIDL 1")
+}
+
+// TestFirstOpenFullDisk: a mailbox that was never opened cannot be while there is
+// no room for its UIDVALIDITY; who tries is told so, and finds all of it later.
+func TestFirstOpenFullDisk(t *testing.T) {
+	testkit.NeedRoot(t)
+	mail := testkit.New(t)
+	dir := smallDisk(t, mail)
+	mail.UserDB(t, "secret", []string{"small"})
+	mail.Start(t)
+	for range 2 {
+		if got := lmtpSend(t, mail, "small", 20000); !strings.HasPrefix(got, "250") {
+			t.Fatal(got)
+		}
+	}
+	filling := fillDisk(t, dir)
+	c := dialIMAP(t, mail, false)
+	c.login("small")
+	const reason = "The mail server's disk is full. This mailbox can be opened for the first time when there is room"
+	for _, cmd := range []string{"SELECT INBOX", "EXAMINE INBOX", "STATUS INBOX (MESSAGES)"} {
+		c.cmd("NO [UNAVAILABLE] "+reason, "%s", cmd)
+	}
+	p := dialPOP3(t, pop3Addr(mail, 5), false)
+	p.cmd("+OK", "USER small@%s", testkit.Domain)
+	p.cmd("-ERR [SYS/TEMP] "+reason, "PASS secret")
+	mail.WaitLog(t, "no room on disk for the mailbox's first index: .*no space left on device")
+	if n := len(files(t, mail, "small")); n != 2 {
+		t.Errorf("%d messages", n)
+	}
+	if err := os.Remove(filling); err != nil {
+		t.Fatal(err)
+	}
+	if got := c.cmd("OK", "SELECT INBOX"); !strings.Contains(got, "* 2 EXISTS") {
+		t.Error(got)
+	}
 }

@@ -160,6 +160,52 @@ func runMutt(t *testing.T, p popPlace) string {
 	return p.folder(t, "got")
 }
 
+// TestPOP3APOP: programs that were told to use APOP fetch mail with it, and
+// cannot with a wrong password.
+func TestPOP3APOP(t *testing.T) {
+	mail := testkit.New(t)
+	mail.UserDB(t, "secret", []string{"you"})
+	mail.Set(t, "pop3_apop = yes", "auth_failure_delay = 0", "mail_max_userip_connections = 0")
+	mail.Start(t)
+	mpop := func(dir, password string) *exec.Cmd {
+		p := popPlace{mail, dir}
+		rc := p.write(t, "rc", fmt.Sprintf("account default\nhost 127.0.0.1\nport %s\ntls on\ntls_starttls on\ntls_certcheck off\nuser you@example.test\n"+
+			"password %s\nauth apop\nkeep off\nreceived_header off\ndelivery mbox %s/got\nuidls_file %s/uidls\n", p.port(5), password, dir, dir))
+		return exec.Command("mpop", "-C", rc, "default")
+	}
+	fetchmail := func(dir, password string) *exec.Cmd {
+		p := popPlace{mail, dir}
+		// In clear: a digest is all that there is to protect the password.
+		rc := p.write(t, "rc", fmt.Sprintf("poll 127.0.0.1 protocol apop port %s\n user \"you@example.test\" password \"%s\"\n"+
+			" sslproto \"\" no keep fetchall mda \"/bin/sh -c 'cat >>%s/got'\"\n", p.port(5), password, dir))
+		return exec.Command("fetchmail", "-f", rc, "--nosyslog", "--pidfile", filepath.Join(dir, "pid"), "-i", filepath.Join(dir, "ids"))
+	}
+	for name, client := range map[string]func(dir, password string) *exec.Cmd{"mpop": mpop, "fetchmail": fetchmail} {
+		t.Run(name, func(t *testing.T) {
+			testkit.NeedTool(t, name)
+			put(t, mail, "you", "1795200500.M1_"+name+".host", popMessages()[0])
+			logins := func() int {
+				return strings.Count(mail.Log(), "pop3-login: Login: user=<you@example.test>, method=APOP")
+			}
+			before := logins()
+			for _, password := range []string{"wrong", "secret"} {
+				dir := t.TempDir()
+				cmd := client(dir, password)
+				cmd.Env = append(os.Environ(), "HOME="+dir, "LC_ALL=C.UTF-8")
+				out, err := cmd.CombinedOutput()
+				got := popPlace{mail, dir}.folder(t, "got")
+				if right := password == "secret"; (err == nil) != right || strings.Contains(got, "Subject: number 1\n") != right {
+					t.Errorf("password %s: %v\n%s\ncame: %q", password, err, out, got)
+				}
+			}
+			testkit.Wait(t, "the login in the log", func() bool { return logins() == before+1 })
+			if left := files(t, mail, "you"); len(left) > 0 {
+				t.Errorf("left %v", left)
+			}
+		})
+	}
+}
+
 // TestPOP3Clients has each program fetch the same mail and looks at what came,
 // and at what is left.
 func TestPOP3Clients(t *testing.T) {
