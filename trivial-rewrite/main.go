@@ -14,7 +14,8 @@
 //     (rule local) or $remote_header_rewrite_domain (rule remote).
 //   - resolve gives transport, next hop and recipient for an address and the
 //     sender of the message, with the class of the address: local, virtual
-//     alias, virtual mailbox, relay or default, the first that matches.
+//     alias, virtual mailbox, relay or default, the first that matches. With a
+//     rule, the address is completed before.
 //   - verify is resolve for the probes of address verification.
 //
 // Domains of this host are stripped until a foreign domain or a local part is

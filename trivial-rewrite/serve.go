@@ -42,14 +42,20 @@ func (s *server) answer(ctx context.Context, req ipc.List) (ipc.List, error) {
 		return nil, fmt.Errorf("%w: address missing or too long", ipc.ErrMalformed)
 	}
 	r := s.resolver
+	rule, ruled := req.Get("rule")
+	if ruled && rule != rewrite.Local && rule != rewrite.Remote {
+		return nil, fmt.Errorf("%w: rule %q", ipc.ErrMalformed, rule)
+	}
 	switch verb := req.Value("request"); verb {
 	case "rewrite":
-		rule := req.Value("rule")
-		if rule != rewrite.Local && rule != rewrite.Remote {
-			return nil, fmt.Errorf("%w: rule %q", ipc.ErrMalformed, rule)
+		if !ruled {
+			return nil, fmt.Errorf("%w: no rule", ipc.ErrMalformed)
 		}
 		return ipc.List{}.Int("status", 0).Str("address", r.rewriter.rewrite(rule, addr)), nil
 	case "resolve":
+		if ruled {
+			addr = address.Unquote(r.rewriter.rewrite(rule, addr))
+		}
 		return s.resolve(ctx, r.mail, req.Value("sender"), addr), nil
 	case "verify":
 		return s.resolve(ctx, r.probe, req.Value("sender"), addr), nil

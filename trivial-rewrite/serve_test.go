@@ -8,6 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/posthouse-mail/posthouse/pkg/address"
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
 	"github.com/posthouse-mail/posthouse/pkg/maillog"
 	"github.com/posthouse-mail/posthouse/pkg/rewrite"
@@ -38,12 +41,36 @@ func TestServe(t *testing.T) {
 	}
 }
 
+// TestServeStandard: one request gives what a rewrite and a resolve give.
+func TestServeStandard(t *testing.T) {
+	c := rewrite.NewClient(serveTest(t, testResolver(t, "mydestination = here.test\nswap_bangpath = yes")))
+	ctx := context.Background()
+	for _, addr := range append([]string{"joe", "joe@here.test", "", `"a b"@far`, "far!joe", "@x:joe%far"}, relayTricks...) {
+		for _, rule := range []string{rewrite.Local, rewrite.Remote} {
+			full, err := c.Rewrite(ctx, rule, address.Quote(addr))
+			if err != nil {
+				t.Fatal(err)
+			}
+			want, err := c.Resolve(ctx, "", address.Unquote(full))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := c.Standard(ctx, rule, "", address.Quote(addr))
+			if d := cmp.Diff(want, got); d != "" || err != nil {
+				t.Errorf("%q, %s: %v\n%s", addr, rule, err, d)
+			}
+		}
+	}
+}
+
 func TestServeRefuses(t *testing.T) {
 	pool := serveTest(t, testResolver(t, ""))
 	for _, req := range []ipc.List{
 		{},
 		ipc.List{}.Str("request", "shutdown").Str("address", "x"),
 		ipc.List{}.Str("request", "rewrite").Str("rule", "other").Str("address", "x"),
+		ipc.List{}.Str("request", "rewrite").Str("address", "x"),
+		ipc.List{}.Str("request", "resolve").Str("rule", "other").Str("address", "x"),
 		ipc.List{}.Str("request", "resolve").Str("address", strings.Repeat("x", 60000)),
 	} {
 		if reply, err := pool.Call(context.Background(), req); err == nil {

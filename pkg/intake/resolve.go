@@ -33,11 +33,7 @@ func (srv *Server) resolve(ctx context.Context, sender, addr string) (rewrite.Re
 	if ok && now.Before(c.until) {
 		return c.r, nil
 	}
-	full, err := srv.rewrite.Rewrite(ctx, rewrite.Local, address.Quote(addr))
-	if err != nil {
-		return rewrite.Resolved{}, err
-	}
-	r, err := srv.rewrite.Resolve(ctx, sender, address.Unquote(full))
+	r, err := srv.rewrite.Standard(ctx, rewrite.Local, sender, address.Quote(addr))
 	if err != nil {
 		return rewrite.Resolved{}, err
 	}

@@ -84,18 +84,23 @@ func (c *Client) Rewrite(ctx context.Context, rule, addr string) (string, error)
 // Both are in internal form. A result with the flag Fail comes with
 // [ErrFail].
 func (c *Client) Resolve(ctx context.Context, sender, addr string) (Resolved, error) {
-	return c.resolve(ctx, "resolve", sender, addr)
+	return c.resolve(ctx, ipc.List{}.Str("request", "resolve").Str("sender", sender).Str("address", addr))
+}
+
+// Standard is Resolve for the standard form of an address, which is in external
+// form: Rewrite and Resolve in one request.
+func (c *Client) Standard(ctx context.Context, rule, sender, addr string) (Resolved, error) {
+	return c.resolve(ctx, ipc.List{}.Str("request", "resolve").Str("rule", rule).Str("sender", sender).Str("address", addr))
 }
 
 // Verify is like Resolve, with the transports of address verification
 // (address_verify_transport_maps and so on).
 func (c *Client) Verify(ctx context.Context, sender, addr string) (Resolved, error) {
-	return c.resolve(ctx, "verify", sender, addr)
+	return c.resolve(ctx, ipc.List{}.Str("request", "verify").Str("sender", sender).Str("address", addr))
 }
 
-func (c *Client) resolve(ctx context.Context, verb, sender, addr string) (Resolved, error) {
-	reply, err := c.pool.Call(ctx, ipc.List{}.Str("request", verb).
-		Str("sender", sender).Str("address", addr))
+func (c *Client) resolve(ctx context.Context, req ipc.List) (Resolved, error) {
+	reply, err := c.pool.Call(ctx, req)
 	if err != nil {
 		return Resolved{}, err
 	}
@@ -113,7 +118,7 @@ func (c *Client) resolve(ctx context.Context, verb, sender, addr string) (Resolv
 		Flags:     Flags(flags),
 	}
 	if r.Flags&Fail != 0 {
-		return r, fmt.Errorf("resolve %q: %w", addr, ErrFail)
+		return r, fmt.Errorf("resolve %q: %w", req.Value("address"), ErrFail)
 	}
 	if r.Transport == "" {
 		return Resolved{}, fmt.Errorf("resolve reply: %w: no transport", ipc.ErrMalformed)
