@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -116,6 +118,66 @@ func TestAbort(t *testing.T) {
 		files, _ := filepath.Glob(dir + "/incoming/*")
 		return len(files) == 0
 	})
+}
+
+// TestOpen checks queue files that were asked for ahead of their message.
+func TestOpen(t *testing.T) {
+	s, _, dir := testServer(t, "")
+	c := serve(t, s)
+	files := func(n int) func() bool {
+		return func() bool {
+			files, _ := filepath.Glob(dir + "/incoming/*")
+			return len(files) == n
+		}
+	}
+	o, err := c.Open(context.Background(), inject.FlagsExternal)
+	if err != nil {
+		t.Fatal(err)
+	}
+	testkit.Wait(t, "the queue file", files(1))
+	o.Drop()
+	testkit.Wait(t, "end of the queue file", files(0))
+	if o, err = c.Open(context.Background(), inject.FlagsExternal); err != nil {
+		t.Fatal(err)
+	}
+	sub, err := o.Begin(context.Background())
+	if err != nil || sub.QueueID() == "" {
+		t.Fatalf("queue id %v, %v", sub, err)
+	}
+	sub.Abort()
+	testkit.Wait(t, "end of the queue file", files(0))
+}
+
+// TestOpenAgain: cleanup ends the kept connection when it is asked on it, as a
+// process does that was told to stop; the next one is asked then.
+func TestOpenAgain(t *testing.T) {
+	var conns atomic.Int32
+	c := inject.NewClient(ipc.NewPool(testkit.ServeSessions(t, func(_ context.Context, conn net.Conn) error {
+		first := conns.Add(1) == 1
+		c := ipc.NewConn(conn)
+		for i := 0; ; i++ {
+			if _, err := c.Receive(); err != nil || first && i == 1 {
+				return err
+			}
+			c.Send(ipc.List{}.Str("queue_id", fmt.Sprintf("ABC%d", i)))
+			for records := queue.NewRecordReader(c.Reader()); ; {
+				if rec, err := records.Next(); err != nil || rec.Type == queue.RecEnd {
+					break
+				}
+			}
+			c.Send(ipc.List{}.Int("status", 0).Str("reason", ""))
+		}
+	}), time.Minute))
+	send(t, c, []byte("x"))
+	o, err := c.Open(context.Background(), inject.FlagsExternal)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sub, err := o.Begin(context.Background())
+	if err != nil || sub.QueueID() != "ABC0" || conns.Load() != 2 {
+		t.Fatalf("%v, %v, on %d connections", sub, err, conns.Load())
+	}
+	sub.Abort()
 }
 
 // TestRefused checks the status of messages that are not taken.

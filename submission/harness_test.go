@@ -41,6 +41,8 @@ type house struct {
 	spent    []ipc.List            // what anvil was asked
 	count    int                   // connections that anvil has counted
 	rewrite  func(a string) string // trivial-rewrite; "" is a failure
+	opened   int                   // queue files that cleanup was asked for
+	dropped  int                   // those of them whose message never came to its end
 }
 
 // queued is a message that cleanup got.
@@ -164,7 +166,12 @@ func (h *house) trivialRewrite(req ipc.List) ipc.List {
 // cleanup keeps the messages that come to their end.
 func (h *house) cleanup(c *ipc.Conn) {
 	for {
-		if _, err := c.Receive(); err != nil || c.Send(ipc.List{}.Str("queue_id", "ABCDEF1")) != nil {
+		_, err := c.Receive()
+		if err == nil {
+			h.set(func() { h.opened++ })
+			err = c.Send(ipc.List{}.Str("queue_id", "ABCDEF1"))
+		}
+		if err != nil {
 			return
 		}
 		q := queued{attrs: map[string]string{}}
@@ -172,6 +179,7 @@ func (h *house) cleanup(c *ipc.Conn) {
 		for done := false; !done; {
 			rec, err := records.Next()
 			if err != nil {
+				h.set(func() { h.dropped++ })
 				return
 			}
 			switch data := string(rec.Data); rec.Type {
@@ -212,6 +220,13 @@ func (h *house) queue() []queued {
 	list := h.messages
 	h.messages = nil
 	return list
+}
+
+// files returns how many queue files were asked for, and how many given up.
+func (h *house) files() (opened, dropped int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.opened, h.dropped
 }
 
 // set changes the neighbours.

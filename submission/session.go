@@ -83,7 +83,13 @@ func (h *session) Mail(ctx context.Context, s *smtpserver.Session, m *smtpserver
 		}
 		s.QueueID = h.pass.id
 	}
-	return h.spend(ctx, s, m.Address, 1, 0)
+	if st := h.spend(ctx, s, m.Address, 1, 0); !st.IsZero() {
+		return st
+	}
+	if h.pass == nil {
+		h.OpenAhead(ctx, m)
+	}
+	return status.Status{}
 }
 
 // admit checks that the client may send at this moment. The account is looked

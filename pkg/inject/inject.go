@@ -83,30 +83,75 @@ type Submission struct {
 // Begin opens a queue file. The submission must end with Finish or Abort.
 // When ctx ends first, the connection is closed and nothing is queued.
 func (c *Client) Begin(ctx context.Context, flags Flags) (*Submission, error) {
+	o, err := c.Open(ctx, flags)
+	if err != nil {
+		return nil, err
+	}
+	return o.Begin(ctx)
+}
+
+// Opening is a queue file that was asked for, while its message may not come.
+// It must end with Begin or Drop.
+type Opening struct {
+	client *Client
+	flags  Flags
+	conn   *ipc.Conn
+	reused bool
+}
+
+// Open asks for a queue file and does not wait for it, so that cleanup makes it
+// while the caller does something else.
+func (c *Client) Open(ctx context.Context, flags Flags) (*Opening, error) {
 	for {
 		conn, reused, err := c.pool.Get(ctx)
 		if err != nil {
 			return nil, err
 		}
-		reply, err := conn.Call(ipc.List{}.Int("flags", int64(flags)))
-		if err != nil {
-			conn.Close()
-			if reused && !errors.Is(err, ipc.ErrMalformed) && !errors.Is(err, os.ErrDeadlineExceeded) {
-				c.pool.Close()
-				continue
-			}
-			return nil, fmt.Errorf("request to cleanup: %w", err)
+		o := &Opening{client: c, flags: flags, conn: conn, reused: reused}
+		if err = conn.Send(ipc.List{}.Int("flags", int64(flags))); err == nil {
+			return o, nil
 		}
-		id := reply.Value("queue_id")
-		if id == "" {
-			conn.Close()
-			return nil, fmt.Errorf("cleanup has no queue file: %s", reply.Value("reason"))
+		if err := o.failed(err); err != nil {
+			return nil, err
 		}
-		s := &Submission{pool: c.pool, conn: conn, id: id}
-		s.stop = context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
-		return s, nil
 	}
 }
+
+// failed ends a connection. The error is nil if a new one may do better, since
+// cleanup has closed the kept ones.
+func (o *Opening) failed(err error) error {
+	o.conn.Close()
+	if o.reused && !errors.Is(err, ipc.ErrMalformed) && !errors.Is(err, os.ErrDeadlineExceeded) {
+		o.client.pool.Close()
+		return nil
+	}
+	return fmt.Errorf("request to cleanup: %w", err)
+}
+
+// Begin is [Client.Begin] with the queue file that was asked for.
+func (o *Opening) Begin(ctx context.Context) (*Submission, error) {
+	reply, err := o.conn.Receive()
+	if err != nil {
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+		if err := o.failed(err); err != nil {
+			return nil, err
+		}
+		return o.client.Begin(ctx, o.flags)
+	}
+	id := reply.Value("queue_id")
+	if id == "" {
+		o.conn.Close()
+		return nil, fmt.Errorf("cleanup has no queue file: %s", reply.Value("reason"))
+	}
+	s := &Submission{pool: o.client.pool, conn: o.conn, id: id}
+	s.stop = context.AfterFunc(ctx, func() { s.conn.SetDeadline(time.Unix(1, 0)) })
+	return s, nil
+}
+
+// Drop gives the queue file up: cleanup removes it.
+func (o *Opening) Drop() { o.conn.Close() }
 
 // QueueID is the message's queue id, known from the start.
 func (s *Submission) QueueID() string { return s.id }

@@ -24,6 +24,7 @@ const ReceivedDate = "Mon, _2 Jan 2006 15:04:05 -0700 (MST)"
 
 // message is one message on its way to cleanup.
 type message struct {
+	ahead   *inject.Opening // a queue file that was asked for; see OpenAhead
 	sub     *inject.Submission
 	cancel  context.CancelFunc
 	id      string
@@ -75,10 +76,28 @@ func (h *Session) accept(ctx context.Context, s *smtpserver.Session, r *smtpserv
 	return status.Status{}
 }
 
+// OpenAhead asks for the queue file at MAIL, for clients whose recipients are
+// rarely rejected: it is there when the first recipient comes. If it cannot be
+// asked for, that is tried again, and told, with the recipient.
+func (h *Session) OpenAhead(ctx context.Context, m *smtpserver.Mail) {
+	if o, err := h.srv.cleanup.Open(ctx, h.flags(m)); err == nil {
+		h.msg.ahead = o
+	}
+}
+
+// open takes the queue file that was asked for, or asks now.
+func (h *Session) open(ctx context.Context, s *smtpserver.Session) (*inject.Submission, error) {
+	if o := h.msg.ahead; o != nil {
+		h.msg.ahead = nil
+		return o.Begin(ctx)
+	}
+	return h.srv.cleanup.Begin(ctx, h.flags(s.Mail()))
+}
+
 // begin opens a queue file and sends what comes before the recipients.
 func (h *Session) begin(ctx context.Context, s *smtpserver.Session) status.Status {
 	ctx, h.msg.cancel = context.WithCancel(ctx)
-	sub, err := h.srv.cleanup.Begin(ctx, h.flags(s.Mail()))
+	sub, err := h.open(ctx, s)
 	if err != nil {
 		h.msg.cancel()
 		h.srv.log.Warn("", "problem talking to cleanup: %v", err)
@@ -335,6 +354,9 @@ func (h *Session) End(ctx context.Context, s *smtpserver.Session, info smtpwire.
 
 // Reset drops a message that was not finished.
 func (h *Session) Reset(*smtpserver.Session) {
+	if h.msg.ahead != nil {
+		h.msg.ahead.Drop()
+	}
 	if h.msg.sub != nil {
 		h.msg.sub.Abort()
 		h.msg.cancel()
