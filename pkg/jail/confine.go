@@ -18,16 +18,16 @@ import (
 func ConfineTo(dirs ...string) error { return confine(fsRead|fsWrite, false, dirs) }
 
 // ConfineUser is ConfineTo for a process that serves a user's mail: it may
-// make sockets in the directories as well, by which processes of the same
-// user wake each other, and it may start no program, connect nowhere, and use
+// make FIFOs in the directories as well, by which processes that use the same
+// mail wake each other, and it may start no program, connect nowhere, and use
 // none of the system calls that no jailed daemon has a use for.
 func ConfineUser(dirs ...string) (Applied, error) {
-	e := &entry{rules: rules{name: "user", owner: current, files: queueFiles}}
+	e := &entry{rules: rules{name: "user", owner: current, files: queueFiles, fifos: true}}
 	e.applied = Applied{Profile: "user", Caps: "none", NoNewPrivs: true, UID: os.Getuid(), GID: os.Getgid()}
 	if err := e.noCore(); err != nil {
 		return e.applied, err
 	}
-	if err := confine(fsRead|fsWrite|unix.LANDLOCK_ACCESS_FS_MAKE_SOCK, true, dirs); err != nil {
+	if err := confine(fsRead|fsWrite|unix.LANDLOCK_ACCESS_FS_MAKE_FIFO, true, dirs); err != nil {
 		return e.applied, err
 	}
 	if err := e.seccomp(); err != nil {

@@ -89,6 +89,7 @@ type rules struct {
 	owner    owner
 	files    access
 	network  bool // may make internet sockets
+	fifos    bool // may make FIFOs, where landlock lets it
 	programs bool // may exec; then no seccomp and no no_new_privs either
 }
 

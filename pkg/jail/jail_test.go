@@ -88,12 +88,12 @@ func TestProfiles(t *testing.T) {
 		cannot  string
 	}{
 		{"queue only", QueueOnly, true, "read queue,write queue,move in queue,unix",
-			"write data,exec,inet,packet,root again,ptrace,unshare,signal,listen"},
+			"write data,exec,inet,packet,root again,ptrace,unshare,signal,listen,fifo,socket node"},
 		{"queue only without chroot", QueueOnly, false, "read queue,write queue,move in queue,unix",
 			"read outside,write data,exec,inet,packet,root again,ptrace,unshare,signal,listen"},
 		{"network", Network, true, "unix,inet", "read queue,write queue,move in queue,exec,packet,root again,ptrace,unshare"},
-		{"client", Client, false, "read queue,write queue,move in queue,unix,inet", "read outside,exec,packet,root again,ptrace"},
-		{"helper", Helper, false, "read outside,write data,inet,unix", "write queue,exec,packet,root again,ptrace"},
+		{"client", Client, false, "read queue,write queue,move in queue,unix,inet", "read outside,exec,packet,root again,ptrace,fifo,socket node"},
+		{"helper", Helper, false, "read outside,write data,inet,unix", "write queue,exec,packet,root again,ptrace,fifo outside,socket node"},
 		{"log writer", LogWriter, false, "unix", "read queue,read outside,write data,exec,inet,root again"},
 		{"parent", Parent, false, "read queue,read outside,write data,exec,unix,inet,root again", "unshare,packet"},
 	} {
@@ -111,16 +111,16 @@ func TestOrdinaryUser(t *testing.T) {
 		uid = 65534
 	}
 	got := imprison(t, QueueOnly, true, uid)
-	check(t, got, "read queue,write queue,move in queue,unix", "read outside,write data,exec,inet,root again,ptrace")
+	check(t, got, "read queue,write queue,move in queue,unix", "read outside,write data,exec,inet,root again,ptrace,fifo,fifo outside,socket node,bind")
 	if !strings.Contains(got["applied"], "not applied: chroot (not root), user (not root)") {
 		t.Errorf("applied: %s", got["applied"])
 	}
 }
 
-// confined stands for ConfineTo in the place of a profile.
-type confined struct{}
+// confined stands for ConfineTo or ConfineUser in the place of a profile.
+type confined string
 
-func (confined) String() string { return "confined" }
+func (c confined) String() string { return string(c) }
 
 // TestConfineTo: a worker that runs as a user already keeps to its directories.
 func TestConfineTo(t *testing.T) {
@@ -128,7 +128,19 @@ func TestConfineTo(t *testing.T) {
 	if uid == 0 {
 		uid = 65534
 	}
-	check(t, imprison(t, confined{}, false, uid), "read queue,write queue,move in queue,unix,inet", "read outside,write data,root again")
+	check(t, imprison(t, confined("confined"), false, uid), "read queue,write queue,move in queue,unix,inet,file node",
+		"read outside,write data,root again,fifo,fifo outside,socket node,bind")
+}
+
+// TestConfineUser: a process of a mail user makes FIFOs among the user's mail,
+// and nothing else that is special.
+func TestConfineUser(t *testing.T) {
+	uid := os.Getuid()
+	if uid == 0 {
+		uid = 65534
+	}
+	check(t, imprison(t, confined("user"), false, uid), "read queue,write queue,move in queue,unix,fifo",
+		"read outside,write data,root again,exec,inet,packet,ptrace,unshare,signal,fifo outside,socket node,file node,bind")
 }
 
 func check(t *testing.T, got map[string]string, can, cannot string) {

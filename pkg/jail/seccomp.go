@@ -19,6 +19,7 @@ const (
 	offNumber   = 0
 	offArch     = 4
 	offArg0     = 16 // low half; amd64 and arm64 are little endian
+	offArg2     = 32
 	retAllow    = unix.SECCOMP_RET_ALLOW
 	retEPERM    = unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)
 	retENOSYS   = unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)
@@ -39,7 +40,7 @@ func denied() []uint32 {
 		unix.SYS_MOUNT, unix.SYS_UMOUNT2, unix.SYS_PIVOT_ROOT, unix.SYS_CHROOT, unix.SYS_MOVE_MOUNT,
 		unix.SYS_OPEN_TREE, unix.SYS_FSOPEN, unix.SYS_FSCONFIG, unix.SYS_FSMOUNT, unix.SYS_FSPICK,
 		unix.SYS_MOUNT_SETATTR, unix.SYS_UNSHARE, unix.SYS_SETNS, unix.SYS_NAME_TO_HANDLE_AT,
-		unix.SYS_OPEN_BY_HANDLE_AT, unix.SYS_MKNODAT,
+		unix.SYS_OPEN_BY_HANDLE_AT,
 		// parts of the kernel with a history
 		unix.SYS_BPF, unix.SYS_KEYCTL, unix.SYS_ADD_KEY, unix.SYS_REQUEST_KEY, unix.SYS_USERFAULTFD,
 		unix.SYS_IO_URING_SETUP, unix.SYS_IO_URING_ENTER, unix.SYS_IO_URING_REGISTER,
@@ -99,6 +100,7 @@ func filter(r rules) program {
 			p.ifEqual(n, retEPERM)
 		}
 	}
+	p.nodes(r.fifos)
 	p.ownLimits()
 	// Its flags are in memory, where a filter cannot look. Whoever uses it
 	// falls back to clone.
@@ -112,6 +114,19 @@ func filter(r rules) program {
 	p.sockets(r.network)
 	p.ret(retAllow)
 	return p
+}
+
+// nodes forbids special files, with or without FIFOs.
+func (p *program) nodes(fifos bool) {
+	if !fifos {
+		p.ifEqual(unix.SYS_MKNODAT, retEPERM)
+		return
+	}
+	p.add(unix.BPF_JMP|unix.BPF_JEQ|unix.BPF_K, 0, 5, unix.SYS_MKNODAT)
+	p.load(offArg2)
+	p.add(unix.BPF_ALU|unix.BPF_AND|unix.BPF_K, 0, 0, unix.S_IFMT)
+	p.ifEqual(unix.S_IFIFO, retAllow)
+	p.ret(retEPERM)
 }
 
 // ownLimits allows a process its own resource limits only: a limit of zero

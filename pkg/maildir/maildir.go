@@ -17,6 +17,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/posthouse-mail/posthouse/pkg/maildir/notice"
 	"github.com/posthouse-mail/posthouse/pkg/safefile"
 )
 
@@ -57,6 +58,7 @@ func (d *Deliverer) Deliver(dir string, fill func(io.Writer) error) (string, err
 		_ = d.FS.Remove(tmp)
 		return "", err
 	}
+	notice.Post(d.FS, dir, "")
 	// File systems commit content and name together, so syncing both after
 	// the rename costs one commit, where a sync before it costs two.
 	err = d.FS.SyncClose(f)
@@ -67,6 +69,7 @@ func (d *Deliverer) Deliver(dir string, fill func(io.Writer) error) (string, err
 		// The message is there but may not stay; the caller retries, so
 		// take it back rather than leave two.
 		_ = d.FS.Remove(filepath.Join(dir, name))
+		notice.Post(d.FS, dir, "")
 		return "", err
 	}
 	return name, nil

@@ -135,6 +135,7 @@ func (f *folder) write(ops []changelog.Op) ([]changelog.Op, error) {
 		if err := f.sh.fs.Write(f.log, frame, f.logOff); err != nil {
 			return ops, err
 		}
+		f.news = true
 		ops = ops[n:]
 		f.logOff += int64(len(frame))
 		f.publish(st)

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/posthouse-mail/posthouse/pkg/maildir/notice"
 	"github.com/posthouse-mail/posthouse/pkg/mailstore/changelog"
 	"github.com/posthouse-mail/posthouse/pkg/mailstore/uidlist"
 	"github.com/posthouse-mail/posthouse/pkg/safefile"
@@ -58,6 +59,8 @@ type folder struct {
 	watchedSince time.Time
 	dirty        bool
 	own          map[string]int
+	waiter       *notice.Waiter // instead of that; nil with inotify
+	news         bool           // others are to be told of a change
 	refs         int
 	gone         bool // deleted or renamed: no more changes
 	// adrift is when the state was last found without room for it on disk.
@@ -155,7 +158,10 @@ func (f *folder) locked(fn func() error) error {
 		}
 		return f.unopened(err)
 	}
-	defer func() { _ = safefile.UnlockOFD(f.lock) }()
+	defer func() {
+		_ = safefile.UnlockOFD(f.lock)
+		f.tellOthers()
+	}()
 	if err := f.followLocked(); err != nil {
 		return f.unopened(err)
 	}

@@ -79,6 +79,7 @@ func (f *folder) goAdrift(ops []changelog.Op) error {
 		return err
 	}
 	f.publish(st)
+	f.news = true // the names of files tell it
 	f.loosen()
 	return nil
 }

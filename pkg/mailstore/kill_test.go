@@ -25,6 +25,14 @@ func TestMain(m *testing.M) {
 		busy(root, os.Getenv("POSTHOUSE_TEST_ID"))
 		return
 	}
+	if root := os.Getenv("POSTHOUSE_TEST_WAITER"); root != "" {
+		tellChanges(root, os.Getenv("POSTHOUSE_TEST_LIMIT"))
+		return
+	}
+	if root := os.Getenv("POSTHOUSE_TEST_CHANGER"); root != "" {
+		changeOnDemand(root)
+		return
+	}
 	os.Exit(m.Run())
 }
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/posthouse-mail/posthouse/pkg/maildir/notice"
 	"github.com/posthouse-mail/posthouse/pkg/mailstore/index"
 )
 
@@ -175,6 +176,7 @@ func (s *Store) Delete(name string) error {
 		return temporary(err)
 	}
 	s.sh.forget(p.dir)
+	notice.Post(s.fs, trash, "")
 	if err := s.fs.SyncDir(p.root); err != nil {
 		return temporary(err)
 	}
@@ -311,6 +313,7 @@ func (s *Store) renameTree(p, q place, below []string) error {
 		}
 		s.sh.forget(src.dir)
 		s.sh.forget(dst.dir)
+		notice.Post(s.fs, dst.dir, "")
 		if err := s.renameUse(name, dst.name); err != nil {
 			return err
 		}

@@ -383,6 +383,7 @@ func (f *folder) rotate() error {
 		return err
 	}
 	f.useLog(log, h)
+	f.news = true
 	written.Attach(file)
 	if f.st.table.Len() > keepInMemory {
 		f.st.table.Drop()

@@ -47,6 +47,9 @@ type Shared struct {
 	folders map[string]*folder // by directory
 	names   map[string]knownNames
 	hub     *hub
+
+	unwatched bool          // see WithoutInotify
+	poll      time.Duration // how often folders are looked at that are not watched
 }
 
 // NewShared returns the common part. fs does what must survive a power cut. It
@@ -55,7 +58,7 @@ func NewShared(fs *safefile.FS, log *slog.Logger) *Shared {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	sh := &Shared{fs: fs, log: log, boot: bootID(), now: time.Now, folders: make(map[string]*folder)}
+	sh := &Shared{fs: fs, log: log, boot: bootID(), now: time.Now, folders: make(map[string]*folder), poll: pollEvery}
 	if sh.boot == unknownBoot {
 		log.Warn("the boot id cannot be read: after a power cut UIDs may repeat")
 	}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/posthouse-mail/posthouse/pkg/maildir/notice"
 )
 
 // hub has the process's inotify instance: the kernel tells it of changes of
@@ -21,16 +23,22 @@ type hub struct {
 	file    *os.File
 	byWatch map[int32]*watched
 	folders map[*folder]*watched
+	waiters int // how many more folders may have one
 }
 
 type watched struct {
-	f    *folder
-	wds  map[int32]string // which directory it is: "", "cur" or "new"
-	stop chan struct{}    // of the ticker that stands in for inotify
+	f   *folder
+	wds map[int32]string // which directory it is: "", "cur" or "new"
 }
 
 // pollEvery is how often a folder is looked at that the kernel does not watch.
+// Processes of ours tell each other of their changes at once: this is for
+// other programs.
 const pollEvery = time.Second
+
+// WithoutInotify makes sh behave, before its first use, as where the kernel
+// watches no more folders, and look at them so often: for tests.
+func (sh *Shared) WithoutInotify(poll time.Duration) { sh.unwatched, sh.poll = true, poll }
 
 // Watch returns a channel that tells when a Sync may find something. It is the
 // same at each call, until the mailbox is closed.
@@ -82,7 +90,15 @@ func (sh *Shared) stopWatch(f *folder) {
 
 func newHub(sh *Shared) *hub {
 	h := &hub{sh: sh, byWatch: make(map[int32]*watched), folders: make(map[*folder]*watched)}
+	var files unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err == nil {
+		h.waiters = int(min(files.Cur/waiterShare, 1<<30))
+	}
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	if sh.unwatched && err == nil {
+		_ = unix.Close(fd)
+		err = unix.EMFILE
+	}
 	if err != nil {
 		sh.log.Warn("no inotify, folders are polled", "reason", err)
 		h.fd = -1
@@ -120,8 +136,7 @@ func (h *hub) add(f *folder) {
 		}
 		if wd < 0 {
 			h.dropWatches(w)
-			w.stop = make(chan struct{})
-			go poll(f, w.stop)
+			h.standIn(f)
 			return
 		}
 		w.wds[int32(wd)] = sub
@@ -134,20 +149,43 @@ func (h *hub) add(f *folder) {
 	f.mu.Unlock()
 }
 
-// poll wakes the sessions of a folder that the kernel does not watch.
-func poll(f *folder, stop chan struct{}) {
-	t := time.NewTicker(pollEvery)
-	defer t.Stop()
-	for {
-		select {
-		case <-stop:
-			return
-		case <-t.C:
+// waiterShare is what part of the files that a process may have open can be
+// those through which it is told of changes: sessions need theirs.
+const waiterShare = 4
+
+// standIn has the sessions of a folder that the kernel does not watch told by
+// processes that change it, and woken from time to time.
+func (h *hub) standIn(f *folder) {
+	w := notice.Deaf()
+	if h.waiters > 0 {
+		w = notice.New(h.sh.fs, f.dir)
+	}
+	h.waiters--
+	f.mu.Lock()
+	f.waiter = w
+	f.wake() // of what came before
+	f.mu.Unlock()
+	go func() {
+		for w.Wait(h.sh.poll) {
 			f.mu.Lock()
 			f.wake()
 			f.mu.Unlock()
 		}
+	}()
+}
+
+// tellOthers tells processes for which the kernel does not watch the folder of
+// a change. f.mu is held, and the folder's lock not any more.
+func (f *folder) tellOthers() {
+	if !f.news {
+		return
 	}
+	f.news = false
+	own := ""
+	if f.waiter != nil {
+		own = f.waiter.Name()
+	}
+	notice.Post(f.sh.fs, f.dir, own)
 }
 
 func (h *hub) dropWatches(w *watched) {
@@ -167,8 +205,13 @@ func (h *hub) remove(f *folder) {
 	}
 	delete(h.folders, f)
 	h.dropWatches(w)
-	if w.stop != nil {
-		close(w.stop)
+	f.mu.Lock()
+	waiter := f.waiter
+	f.waiter = nil
+	f.mu.Unlock()
+	if waiter != nil {
+		waiter.Close()
+		h.waiters++
 	}
 }
 

@@ -20,7 +20,7 @@ const module = "github.com/posthouse-mail/posthouse/"
 // earlier.
 var rows = [][]string{
 	{"nowait", "crew", "pace"},
-	{"getopt", "printable", "address", "status", "safefile", "cdb", "bdb", "maildir", "mbox", "mime", "alias", "dkim", "mutf7"},
+	{"getopt", "printable", "address", "status", "safefile", "cdb", "bdb", "maildir/notice", "maildir", "mbox", "mime", "alias", "dkim", "mutf7"},
 	{"mailstore/crlf", "mailstore/uidlist", "mailstore/index", "mailstore/changelog", "mailstore/takeover", "mailstore/maildirsize", "mailstore/fulltext", "mailstore"},
 	{"ipc", "pam", "imapwire", "mime/structure", "envelope", "config", "bouncetext", "maillog", "userdb", "password", "authclient", "authclient/authtest"},
 	{"jail", "sched", "queue", "queue/bouncelog", "queue/listing", "table/text", "table/pattern", "table/pcre", "table", "table/keys", "table/dbfile", "table/sqltable", "table/ldaptable", "table/databases", "queuetool", "dns", "dns/dnstest"},

@@ -30,9 +30,12 @@ func main() {
 	busyThreads()
 	var a jail.Applied
 	var err error
-	if os.Args[1] == "confined" {
+	switch os.Args[1] {
+	case "confined":
 		err = jail.ConfineTo(".", "nosuch")
-	} else {
+	case "user":
+		a, err = jail.ConfineUser(".", "nosuch")
+	default:
 		a, err = jail.Enter(p, jail.Options{
 			QueueDir: filepath.Join(dir, "queue"), DataDir: filepath.Join(dir, "data"),
 			Chroot: len(os.Args) > 3, UID: 1, GID: 1,
@@ -81,6 +84,18 @@ func probes(dir string) []probe {
 		}},
 		{"read outside", read("/etc/passwd")},
 		{"write data", func() error { return closing(os.Create(filepath.Join(dir, "data/x"))) }},
+		{"fifo", func() error { return unix.Mkfifo("fifo", 0o600) }},
+		{"fifo outside", func() error { return unix.Mkfifo(filepath.Join(dir, "data/fifo"), 0o600) }},
+		{"socket node", func() error { return unix.Mknod("socket", unix.S_IFSOCK|0o600, 0) }},
+		{"file node", func() error { return unix.Mknod("node", unix.S_IFREG|0o600, 0) }},
+		{"bind", func() error {
+			fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+			if err != nil {
+				return err
+			}
+			defer unix.Close(fd)
+			return unix.Bind(fd, &unix.SockaddrUnix{Name: "bound"})
+		}},
 		{"exec", func() error { return execNothing() }},
 		{"inet", func() error { return socket(unix.AF_INET) }},
 		{"unix", func() error { return socket(unix.AF_UNIX) }},
