@@ -8,6 +8,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/posthouse-mail/posthouse/pkg/maildir/notice"
+	"github.com/posthouse-mail/posthouse/pkg/safefile"
 )
 
 // bigBox makes a Maildir of n messages as a delivery agent would have.
@@ -148,10 +151,21 @@ func BenchmarkCached(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/100000, "ns/message")
 }
 
-// BenchmarkNotify is from a file in new to its message in a session's view.
+// BenchmarkNotify is from a file in new to its message in a session's view, told
+// by the kernel, and by the process that made it.
 func BenchmarkNotify(b *testing.B) {
-	root := newRoot(b)
-	m := selectBox(b, open(b, root), "INBOX")
+	b.Run("inotify", func(b *testing.B) {
+		root := newRoot(b)
+		benchmarkNotify(b, root, open(b, root), func() {})
+	})
+	b.Run("notice", func(b *testing.B) {
+		root := newRoot(b)
+		benchmarkNotify(b, root, unwatched(b, root), func() { notice.Post(new(safefile.FS), root, "") })
+	})
+}
+
+func benchmarkNotify(b *testing.B, root string, s *Store, tell func()) {
+	m := selectBox(b, s, "INBOX")
 	ch := m.Watch()
 	var all []time.Duration
 	for n := 0; b.Loop(); n++ {
@@ -163,6 +177,7 @@ func BenchmarkNotify(b *testing.B) {
 		if err := os.Rename(tmp, filepath.Join(root, "new", fmt.Sprintf("%d.x%d.h", start.Unix(), n))); err != nil {
 			b.Fatal(err)
 		}
+		tell()
 		for m.Len() <= n {
 			<-ch
 			if _, err := m.Sync(SyncOptions{}); err != nil {
