@@ -56,6 +56,7 @@ type daemon struct {
 	timer    *time.Timer
 	nextRun  time.Time // of the deferred queue
 	nextLook time.Time // at the incoming queue
+	held     heldClock
 	pruned   time.Time
 	strays   []queue.ID // could not leave the active queue
 	keeps    bool       // connections that may be idle
@@ -317,6 +318,11 @@ func (d *daemon) tick() {
 		d.nextLook = time.Time{}
 		d.incoming.request(scanMode{})
 	}
+	if d.held.ring(now) {
+		d.deferred.request(scanMode{})
+		// It is there if the deferred queue had no room for it.
+		d.incoming.request(scanMode{})
+	}
 	if now.Sub(d.pruned) > 5*time.Second {
 		d.pruned = now
 		d.keeps = false
@@ -332,7 +338,7 @@ func (d *daemon) setTimer() {
 	if at := d.now().Add(maxSleep); at.Before(next) {
 		next = at
 	}
-	for _, at := range []time.Time{d.nextLook, d.sched.Wake()} {
+	for _, at := range []time.Time{d.nextLook, d.held.wake(d.now()), d.sched.Wake()} {
 		if !at.IsZero() && at.Before(next) {
 			next = at
 		}

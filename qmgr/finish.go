@@ -135,7 +135,7 @@ func (d *daemon) deferMessage(m *message) {
 		d.corrupt(m, errors.New("queue file was found damaged by a delivery agent"))
 		return
 	}
-	d.putBack(m, "deferred", wait)
+	d.putBack(m, "deferred", d.now().Add(wait))
 }
 
 // remove ends a message. It may come back after a power cut, and is then seen

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -39,6 +40,7 @@ type house struct {
 
 	// Of the messages that put makes.
 	redirect, filter, verp string
+	hold                   time.Time
 	// outcome says what the fake agent does with a request; nil delivers.
 	outcome func(r *deliver.Request) (reply deliver.Reply, crash bool)
 }
@@ -241,6 +243,9 @@ func (h *house) put(queueName, sender string, rcpts ...string) queue.ID {
 	}
 	if h.verp != "" {
 		w.RecString(queue.RecVerp, h.verp)
+	}
+	if !h.hold.IsZero() {
+		w.RecString(queue.RecAttr, queue.AttrHoldUntil+"="+strconv.FormatInt(h.hold.Unix(), 10))
 	}
 	for _, r := range rcpts {
 		w.RecString(queue.RecRcpt, r)

@@ -17,6 +17,10 @@
 // destinations and transports again; W, the periodic wake-up. They are hints:
 // both queues are scanned at intervals anyway.
 //
+// A message that its sender wants to leave later (FUTURERELEASE, RFC 4865)
+// waits in the deferred queue. It is tried at its time, not only with the
+// next queue run.
+//
 // After a crash, the messages that were active go back to the incoming queue.
 // One that a delivery agent still works on is skipped until that is over.
 //

@@ -236,16 +236,21 @@ func (d *daemon) openFailed(m *message, err error) {
 		d.log.Debug("%s: %v", id, err)
 	case errors.Is(err, errBusy):
 		d.log.Info(id, "%v", err)
-		d.putBack(m, "incoming", busyRetry)
+		d.putBack(m, "incoming", d.now().Add(busyRetry))
 		d.post(func() { d.look(busyRetry + 2*time.Second) })
 	case errors.Is(err, errHeld):
+		at := heldTime(m.hold)
 		// A time stamp further ahead would not be taken for ours.
-		d.putBack(m, "deferred", min(m.hold.Sub(d.now()), d.params.MaxBackoff+23*time.Hour))
+		if limit := d.now().Add(d.params.MaxBackoff + 23*time.Hour); at.After(limit) {
+			at = heldTime(limit)
+		}
+		d.putBack(m, "deferred", at)
+		d.post(func() { d.held.add(at) })
 	case errors.Is(err, queue.ErrCorrupt), errors.Is(err, queue.ErrNotReady), errors.Is(err, safefile.ErrUnsafe):
 		d.corrupt(m, err)
 	default:
 		d.log.Warn(id, "%v", err)
-		d.putBack(m, "deferred", d.params.MinBackoff)
+		d.putBack(m, "deferred", d.now().Add(d.params.MinBackoff))
 	}
 	d.post(func() {
 		d.loading--
@@ -262,9 +267,9 @@ func (d *daemon) corrupt(m *message, why error) {
 	}
 }
 
-// putBack moves a message to a queue where it waits.
-func (d *daemon) putBack(m *message, to string, wait time.Duration) {
-	terr := d.queue.SetTime("active", m.id, d.now().Add(wait))
+// putBack moves a message to a queue where it waits until a time.
+func (d *daemon) putBack(m *message, to string, until time.Time) {
+	terr := d.queue.SetTime("active", m.id, until)
 	err := d.queue.Move(m.id, "active", to)
 	if errors.Is(err, os.ErrNotExist) {
 		return

@@ -50,9 +50,15 @@ func (s *scanner) request(mode scanMode) {
 	}
 	mode, s.next, s.again, s.running = s.next, scanMode{}, false, true
 	s.d.spawn(func() {
-		s.run(mode)
+		begin := s.d.now()
+		held := s.run(mode)
+		end := s.d.now()
 		s.d.post(func() {
 			s.running = false
+			s.d.held.add(held)
+			if s.queue == "deferred" {
+				s.d.held.scanned(end, end.Sub(begin))
+			}
 			if s.again {
 				s.request(scanMode{})
 			}
@@ -60,12 +66,14 @@ func (s *scanner) request(mode scanMode) {
 	})
 }
 
-// run scans the queue once. What is not due costs a stat, and no more.
-func (s *scanner) run(mode scanMode) {
+// run scans the queue once. What is not due costs a stat, and no more. It
+// returns the time of the message that is the first to leave of those that it
+// saw held.
+func (s *scanner) run(mode scanMode) (held time.Time) {
 	now := s.d.now()
 	for e, err := range s.d.queue.Scan(s.queue) {
 		if s.d.lifetime.Err() != nil {
-			return
+			return held
 		}
 		if err != nil {
 			if !errors.Is(err, os.ErrNotExist) {
@@ -77,31 +85,45 @@ func (s *scanner) run(mode scanMode) {
 			// Files that cleanup is just about to name, and foreign ones.
 			continue
 		}
-		if !s.due(e, mode, now) {
+		due, until := s.due(e, mode, now)
+		if !until.IsZero() && (held.IsZero() || until.Before(held)) {
+			held = until
+		}
+		if !due {
 			continue
 		}
 		select {
 		case s.found <- candidate{queue: s.queue, id: e.ID, flush: mode.flush}:
 		case <-s.d.lifetime.Done():
-			return
+			return held
 		}
 	}
+	return held
 }
 
 // due looks at a file's state, which is in its mode and times: complete files
-// have mode 0700, and are to be left alone until their modification time.
-func (s *scanner) due(e queue.Entry, mode scanMode, now time.Time) bool {
+// have mode 0700, and are to be left alone until their modification time. Held
+// is that time if the message waits because its sender asked for it.
+func (s *scanner) due(e queue.Entry, mode scanMode, now time.Time) (due bool, held time.Time) {
 	var st unix.Stat_t
 	if err := unix.Lstat(e.Path, &st); err != nil {
-		return false
+		return false, held
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFREG || st.Mode&unix.S_IRWXU != unix.S_IRWXU {
-		return false
+		return false, held
 	}
-	if mode.all || time.Unix(st.Mtim.Unix()).Before(now.Add(time.Second)) {
-		return true
+	at := time.Unix(st.Mtim.Unix())
+	if mode.all || !at.After(now) {
+		return true, held
 	}
 	// Too young, or the clock was set back. A delay is never longer than
 	// this, so a time stamp beyond it is not one of ours.
-	return time.Unix(st.Mtim.Unix()).After(now.Add(s.d.params.MaxBackoff + 24*time.Hour))
+	if at.After(now.Add(s.d.params.MaxBackoff + 24*time.Hour)) {
+		return true, held
+	}
+	if isHeld(at) {
+		return false, at
+	}
+	// A second is the precision of some file systems.
+	return at.Before(now.Add(time.Second)), held
 }

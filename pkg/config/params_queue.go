@@ -74,7 +74,7 @@ func rowsQueue() []row {
 			"How many recipients of each message qmgr has in memory at least."},
 		{"queue_run_delay", Time, "300s", "1", "qmgr sendmail smtp", '1',
 			"How often the deferred queue is searched for mail whose time has come. It should not exceed " +
-				"minimal_backoff_time."},
+				"minimal_backoff_time. Mail that its sender wants to leave later (FUTURERELEASE) is tried at its time."},
 		{"transport_delivery_slot_cost", String, "$default_delivery_slot_cost", "", "qmgr", '3',
 			"The documentation's name for a parameter that each transport has: its name and _delivery_slot_cost."},
 		{"transport_delivery_slot_discount", String, "$default_delivery_slot_discount", "", "qmgr", '3',
