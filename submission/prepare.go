@@ -67,6 +67,7 @@ func open(env *service.Env) (*server, error) {
 	}
 	o := srv.Engine()
 	o.FutureRelease, o.Priority = srv.Hold, srv.params.Priority
+	o.NoETRN = true // it is for servers that fetch mail, on port 25
 	for _, name := range srv.Signers {
 		switch name {
 		case "dkim":
@@ -112,7 +113,7 @@ func (srv *server) adjust(p *intake.Params) error {
 	p.ClientRestrictions, p.SenderRestrictions = srv.Client, srv.Sender
 	p.RelayRestrictions, p.RcptRestrictions = srv.Relay, srv.Recipient
 	// What is about strangers would only be in the way of users.
-	p.HeloRestrictions, p.DataRestrictions, p.EODRestrictions, p.EtrnRestrictions = nil, nil, nil, []string{"reject"}
+	p.HeloRestrictions, p.DataRestrictions, p.EODRestrictions, p.EtrnRestrictions = nil, nil, nil, nil
 	p.RejectUnlistedFr = false
 	// The header is completed here, before it is signed.
 	p.LocalRewrites = nil

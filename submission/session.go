@@ -28,6 +28,12 @@ type session struct {
 	pass    *passed   // such a message, nil outside of one
 }
 
+// Open takes back what only the queue can do where messages go past it.
+func (h *session) Open(ctx context.Context, s *smtpserver.Session) {
+	h.Session.Open(ctx, s)
+	s.MayVERP = s.MayVERP && h.srv.relay == nil
+}
+
 // AuthDone counts the connections of the user.
 func (h *session) AuthDone(ctx context.Context, s *smtpserver.Session) status.Status {
 	limit := h.srv.Connections

@@ -353,3 +353,44 @@ func TestConnectionLimit(t *testing.T) {
 	c := h.dial()
 	c.want("421 4.7.0 mail.here.test Error: too many connections of this user", c.cmd("AUTH PLAIN AGpvZUBoZXJlLnRlc3QAc2VjcmV0"))
 }
+
+// keywords returns what a reply to EHLO offers.
+func keywords(t testing.TB, ehlo string) map[string]bool {
+	t.Helper()
+	lines := strings.Split(ehlo, "\n")
+	offered := make(map[string]bool)
+	for _, l := range lines[1:] {
+		word, _, _ := strings.Cut(l, " ")
+		offered[word] = true
+	}
+	if !offered["PIPELINING"] {
+		t.Fatalf("EHLO gives %q", ehlo)
+	}
+	return offered
+}
+
+// TestOffersWhatItServes: ETRN is for port 25. What needs the queue is not
+// offered where messages go past it.
+func TestOffersWhatItServes(t *testing.T) {
+	const verp = "smtpd_authorized_verp_clients = 127.0.0.1"
+	h := newHouse(t, verp)
+	c := h.login(joe)
+	if offered := keywords(t, c.cmd("EHLO c.test")); offered["ETRN"] || !offered["XVERP"] || !offered["FUTURERELEASE"] {
+		t.Errorf("EHLO offers %v", offered)
+	}
+	c.want("502 5.5.1 Error: command not implemented", c.cmd("ETRN here.test"))
+	c.want("502 5.5.1 Error: command not implemented", c.cmd("etrn"))
+	c.want("250", c.cmd("MAIL FROM:<joe@here.test> XVERP HOLDFOR=60"))
+	c.want("221", c.cmd("QUIT"))
+
+	n := &nextServer{ehlo: []string{"PIPELINING"}}
+	h = newHouse(t, verp, "submission_relayhost = "+n.start(t))
+	c = h.login(joe)
+	if offered := keywords(t, c.cmd("EHLO c.test")); offered["ETRN"] || offered["XVERP"] || offered["FUTURERELEASE"] {
+		t.Errorf("EHLO offers %v", offered)
+	}
+	for _, what := range []string{"XVERP", "XVERP=+=", "HOLDFOR=60"} {
+		c.want("555 5.5.4 Unsupported option: "+what, c.cmd("MAIL FROM:<joe@here.test> "+what))
+	}
+	c.want("221", c.cmd("QUIT"))
+}

@@ -123,7 +123,7 @@ func (s *Session) ehloReply(ctx context.Context) {
 	add(true, "PIPELINING", "")
 	add(true, "SIZE", size)
 	add(!s.opts.NoVRFY, "VRFY", "")
-	add(!s.opts.LMTP, "ETRN", "")
+	add(!s.opts.LMTP && !s.opts.NoETRN, "ETRN", "")
 	add(s.opts.TLS != nil && s.TLS == nil, "STARTTLS", "")
 	lines = append(lines, s.authLines(ctx)...)
 	add(s.MayVERP, "XVERP", "")
@@ -248,6 +248,9 @@ func (s *Session) doVrfy(ctx context.Context, args string) bool {
 }
 
 func (s *Session) doEtrn(ctx context.Context, args string) bool {
+	if s.opts.NoETRN {
+		return s.fail(502, "5.5.1", "Error: command not implemented")
+	}
 	if s.opts.HeloNeeded && !s.helo {
 		return s.fail(503, "", "Error: send HELO/EHLO first")
 	}

@@ -51,6 +51,7 @@ type Options struct {
 	HeloNeeded  bool  // smtpd_helo_required
 	StrictPaths bool  // strict_rfc821_envelopes
 	NoVRFY      bool  // disable_vrfy_command
+	NoETRN      bool  // no ETRN, and no offer of it
 	UTF8        bool  // smtputf8_enable
 	// Forbidden are the first words that end a session
 	// (smtpd_forbidden_commands), upper case.
