@@ -35,6 +35,7 @@
 //	-s              keep standard output, for maillog_file = /dev/stdout
 //	-t              test: exit status 0 if master does not run
 //	-v              verbose; passed on to the daemons
+//	-h              print the usage
 //	-w              go to the background and exit when the start succeeded,
 //	                or with the reason why not
 //
@@ -77,6 +78,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+
+	"github.com/spf13/pflag"
 )
 
 func main() {
@@ -86,8 +89,12 @@ func main() {
 // run is main with an exit status.
 func run(argv []string) int {
 	o, err := parseOptions(argv[1:])
+	if errors.Is(err, pflag.ErrHelp) {
+		fmt.Println(usage)
+		return 0
+	}
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "master: fatal: %v\n", err)
+		fmt.Fprintf(os.Stderr, "master: fatal: %v\n%s\n", err, usage)
 		return 2
 	}
 	switch {

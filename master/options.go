@@ -29,6 +29,8 @@ type options struct {
 	readyFD   int // > 0 in the background process: where the starter waits
 }
 
+const usage = "usage: master [-Ddistvw] [-c config_dir] [-e exit_time]"
+
 // foreground reports whether this process itself becomes the supervisor.
 func (o *options) foreground() bool { return o.debug || o.init || o.readyFD > 0 }
 

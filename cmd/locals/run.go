@@ -12,12 +12,21 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/usertool"
 )
 
-var errUsage = errors.New("usage: locals [-c config_dir] [add domain ... | del domain ...]")
+const usage = "usage: locals [-c config_dir] [add domain ... | del domain ...]"
+
+var errUsage = errors.New(usage)
 
 func run(args []string, out, warnings io.Writer) error {
 	dir := ""
 	if len(args) >= 2 && args[0] == "-c" {
 		dir, args = args[1], args[2:]
+	}
+	if len(args) > 0 && (args[0] == "--help" || args[0] == "-h") {
+		_, err := fmt.Fprintln(out, usage)
+		return err
+	}
+	if len(args) > 0 && (len(args) < 2 || args[0] != "add" && args[0] != "del") {
+		return errUsage
 	}
 	site, err := usertool.Open(dir)
 	if err != nil {
@@ -29,9 +38,6 @@ func run(args []string, out, warnings io.Writer) error {
 	}
 	if len(args) == 0 {
 		return show(path, out)
-	}
-	if len(args) < 2 || args[0] != "add" && args[0] != "del" {
-		return errUsage
 	}
 	for i, name := range args[1:] {
 		name = strings.ToLower(name)

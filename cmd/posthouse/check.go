@@ -11,7 +11,7 @@ import (
 // check prints what is wrong with the configuration and the files, worst
 // last, and fails if any of it is an error.
 func (a *app) check(args []string) error {
-	if err := noArguments("check", args); err != nil {
+	if err := a.noArguments("check", args); err != nil {
 		return err
 	}
 	told, err := a.problems(config.Note)

@@ -63,7 +63,7 @@ func masterPID(queueDir string) (pid int, running bool, err error) {
 // findMaster reads the configuration and returns the process id of the master
 // that runs on it.
 func (a *app) findMaster(name string, args []string) (pid int, running bool, s settings, err error) {
-	if err := noArguments(name, args); err != nil {
+	if err := a.noArguments(name, args); err != nil {
 		return 0, false, s, err
 	}
 	if _, s, err = a.load(); err != nil {

@@ -24,8 +24,8 @@ const (
 // goes into a user's store.
 func (a *app) deliverCommand(args []string) error {
 	f := newMailboxFlags("deliver")
-	if err := f.Parse(args); err != nil || f.NArg() != 1 {
-		return fmt.Errorf("%w: deliver [-f sender] [-m folder] [--create] [--flags LIST] USER", errUsage)
+	if err := a.parse(f.FlagSet, args, "posthouse deliver [-f sender] [-m folder] [--create] [--flags LIST] USER", 1, 1); err != nil {
+		return err
 	}
 	user, err := a.mailUser(f.Arg(0))
 	if errors.Is(err, authclient.ErrUnknown) {

@@ -12,8 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/spf13/pflag"
-
 	"github.com/posthouse-mail/posthouse/pkg/dkim"
 	"github.com/posthouse-mail/posthouse/pkg/dns"
 	"github.com/posthouse-mail/posthouse/pkg/safefile"
@@ -34,37 +32,39 @@ const keyTableHead = `# The DKIM keys of this site; "posthouse dkim" writes this
 # domain                 selector         state    key file
 `
 
-const dkimUsage = "posthouse dkim create DOMAIN | list | rotate DOMAIN | dns [DOMAIN]"
+const dkimUsage = "posthouse dkim create DOMAIN | list | rotate DOMAIN | dns [DOMAIN] [--selector NAME] [--algorithm KIND] [--also DOMAIN ...] [--force]"
+
+func dkimWords() []word {
+	return []word{{"create", 1, 1}, {"list", 0, 0}, {"rotate", 1, 1}, {"dns", 0, 1}}
+}
 
 // dkimCommand does "posthouse dkim create|list|rotate|dns".
 func (a *app) dkimCommand(args []string) error {
-	flags := pflag.NewFlagSet("dkim", pflag.ContinueOnError)
-	flags.Usage = func() {}
-	flags.SetOutput(io.Discard)
+	flags := newFlags("dkim")
 	selector := flags.String("selector", time.Now().Format("20060102"), "")
 	algorithm := flags.String("algorithm", "both", "")
 	also := flags.StringArray("also", nil, "")
 	force := flags.Bool("force", false, "")
-	if err := flags.Parse(args); err != nil {
-		return fmt.Errorf("%w: dkim: %v", errUsage, err)
+	if err := a.parseWords(flags, args, dkimUsage, dkimWords()); err != nil {
+		return err
+	}
+	domain := strings.ToLower(flags.Arg(1))
+	if flags.NArg() == 2 && !dkim.ValidDomain(domain) {
+		return wrongUsage(dkimUsage, "dkim %s: %q is not a domain name", flags.Arg(0), domain)
 	}
 	t, err := a.keyTable()
 	if err != nil {
 		return err
 	}
-	domain := strings.ToLower(flags.Arg(1))
-	needDomain := flags.NArg() == 2 && dkim.ValidDomain(domain)
-	switch word := flags.Arg(0); {
-	case word == "create" && needDomain:
+	switch flags.Arg(0) {
+	case "create":
 		return a.dkimCreate(t, domain, *selector, *algorithm, *also)
-	case word == "rotate" && needDomain:
+	case "rotate":
 		return a.dkimRotate(t, domain, *selector, *force)
-	case word == "list" && flags.NArg() == 1:
+	case "list":
 		return a.dkimList(t)
-	case word == "dns" && (needDomain || flags.NArg() == 1):
-		return a.dkimDNS(t, domain)
 	}
-	return fmt.Errorf("%w: %s", errUsage, dkimUsage)
+	return a.dkimDNS(t, domain)
 }
 
 func (a *app) keyTable() (*keyTable, error) {

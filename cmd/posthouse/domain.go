@@ -13,25 +13,31 @@ import (
 
 const domainUsage = "posthouse domain add DOMAIN | list | delete DOMAIN | alias ALIAS DOMAIN"
 
+func domainWords() []word {
+	return []word{{"add", 1, 1}, {"list", 0, 0}, {"delete", 1, 1}, {"alias", 2, 2}}
+}
+
 // domainCommand edits the file of hosted domains.
 func (a *app) domainCommand(args []string) error {
+	f := newFlags("domain")
+	if err := a.parseWords(f, args, domainUsage, domainWords()); err != nil {
+		return err
+	}
 	site, err := usertool.Open(a.configDir)
 	if err != nil {
 		return err
 	}
-	switch {
-	case len(args) == 2 && args[0] == "add":
-		err = site.AddDomain(args[1], "")
-	case len(args) == 3 && args[0] == "alias":
-		err = site.AddDomain(args[1], args[2])
-	case len(args) == 2 && args[0] == "delete":
-		if err = a.noUsersIn(site, args[1]); err == nil {
-			err = site.DeleteDomain(args[1])
-		}
-	case len(args) == 1 && args[0] == "list":
+	switch f.Arg(0) {
+	case "list":
 		return a.listDomains(site)
-	default:
-		return fmt.Errorf("%w: %s", errUsage, domainUsage)
+	case "add":
+		err = site.AddDomain(f.Arg(1), "")
+	case "alias":
+		err = site.AddDomain(f.Arg(1), f.Arg(2))
+	case "delete":
+		if err = a.noUsersIn(site, f.Arg(1)); err == nil {
+			err = site.DeleteDomain(f.Arg(1))
+		}
 	}
 	if err != nil {
 		return err

@@ -11,8 +11,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/spf13/pflag"
-
 	"github.com/posthouse-mail/posthouse/etc"
 	"github.com/posthouse-mail/posthouse/pkg/usertool/secret"
 )
@@ -39,7 +37,7 @@ type instance struct {
 func (i *instance) etc(name string) string { return filepath.Join(i.dir, "etc", name) }
 
 func (a *app) initInstance(args []string) error {
-	i, err := parseInit(args)
+	i, err := a.parseInit(args)
 	if err != nil {
 		return err
 	}
@@ -65,21 +63,22 @@ func (a *app) initInstance(args []string) error {
 	return a.printHints(i)
 }
 
-func parseInit(args []string) (*instance, error) {
+const initUsage = "posthouse init --dir DIR [--domain D] [--user ADDRESS ... [--password-file F]] [--base-port N]"
+
+func (a *app) parseInit(args []string) (*instance, error) {
 	i := &instance{}
 	var passwords string
-	flags := pflag.NewFlagSet("init", pflag.ContinueOnError)
-	flags.Usage = func() {}
+	flags := newFlags("init")
 	flags.StringVar(&i.dir, "dir", "", "")
 	flags.StringVar(&i.domain, "domain", "example.test", "")
 	flags.StringArrayVar(&i.users, "user", nil, "")
 	flags.StringVar(&passwords, "password-file", "", "")
 	flags.IntVar(&i.basePort, "base-port", 2525, "")
-	if err := flags.Parse(args); err != nil {
-		return nil, fmt.Errorf("%w: init: %v", errUsage, err)
+	if err := a.parse(flags, args, initUsage, 0, 0); err != nil {
+		return nil, err
 	}
-	if i.dir == "" || flags.NArg() > 0 {
-		return nil, fmt.Errorf("%w: posthouse init --dir DIR [--domain D] [--user ADDRESS ... [--password-file F]] [--base-port N]", errUsage)
+	if i.dir == "" {
+		return nil, wrongUsage(initUsage, "init: --dir is missing")
 	}
 	if i.basePort < 1 || i.basePort > 65535-10 {
 		return nil, fmt.Errorf("%w: --base-port %d: not between 1 and 65525", errUsage, i.basePort)

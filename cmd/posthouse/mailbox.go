@@ -37,9 +37,7 @@ type mailboxFlags struct {
 }
 
 func newMailboxFlags(name string) *mailboxFlags {
-	f := &mailboxFlags{FlagSet: pflag.NewFlagSet(name, pflag.ContinueOnError)}
-	f.Usage = func() {}
-	f.SetOutput(io.Discard)
+	f := &mailboxFlags{FlagSet: newFlags(name)}
 	f.StringVarP(&f.folder, "folder", "m", "", "")
 	f.StringVar(&f.mbox, "mbox", "", "")
 	f.StringVar(&f.quota, "quota", "", "")
@@ -51,19 +49,13 @@ func newMailboxFlags(name string) *mailboxFlags {
 	return f
 }
 
+const mailboxUsage = "posthouse mailbox import | check | rebuild | index | stats | expire USER, or move USER DIRECTORY [-m FOLDER] [--mbox FILE] [--older-than DAYS] [--quota QUOTA]"
+
 // mailboxCommand does "posthouse mailbox import|check|rebuild|index|stats|expire|move".
 func (a *app) mailboxCommand(args []string) error {
 	f := newMailboxFlags("mailbox")
-	if err := f.Parse(args); err != nil {
-		return fmt.Errorf("%w: mailbox: %v", errUsage, err)
-	}
-	action := mailboxActions()[f.Arg(0)]
-	want := 2
-	if f.Arg(0) == "move" {
-		want = 3
-	}
-	if action == nil || f.NArg() != want {
-		return fmt.Errorf("%w: mailbox import|check|rebuild|index|stats|expire USER, or move USER DIRECTORY", errUsage)
+	if err := a.parseWords(f.FlagSet, args, mailboxUsage, mailboxWords()); err != nil {
+		return err
 	}
 	user, err := a.mailUser(f.Arg(1))
 	if err != nil {
@@ -87,7 +79,19 @@ func (a *app) mailboxCommand(args []string) error {
 		return err
 	}
 	defer s.Close()
-	return action(a, f, s)
+	return mailboxActions()[f.Arg(0)](a, f, s)
+}
+
+func mailboxWords() []word {
+	var list []word
+	for name := range mailboxActions() {
+		arguments := 1
+		if name == "move" {
+			arguments = 2
+		}
+		list = append(list, word{name, arguments, arguments})
+	}
+	return list
 }
 
 func mailboxActions() map[string]func(*app, *mailboxFlags, *mailstore.Store) error {

@@ -40,6 +40,7 @@
 //	-c config_dir     the directory with main.cf and master.cf, instead of
 //	                  $MAIL_CONFIG or the default
 //	-v                say more
+//	-h, --help        print the usage; behind a command's name, that of the command
 //
 // Options of init:
 //
@@ -143,16 +144,11 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/spf13/pflag"
-
 	"github.com/posthouse-mail/posthouse/pkg/config"
 )
 
 // defaultConfigDir is where a packaged installation has its configuration.
 const defaultConfigDir = "/etc/posthouse"
-
-// errUsage is an error of the command line; it ends with exit status 2.
-var errUsage = errors.New("usage")
 
 // app is one run of the command.
 type app struct {
@@ -161,54 +157,58 @@ type app struct {
 	out, err  io.Writer
 }
 
-// command is one word that the user may type.
+// command is one word that the user may type, and those that may follow it.
 type command struct {
-	name string
-	run  func(*app, []string) error
+	name  string
+	run   func(*app, []string) error
+	words []word
 }
 
 func commands() []command {
 	return []command{
-		{"start", (*app).start}, {"start-fg", (*app).startForeground},
-		{"stop", (*app).stop}, {"abort", (*app).abort}, {"reload", (*app).reload},
-		{"status", (*app).status}, {"flush", (*app).flush}, {"check", (*app).check},
-		{"set-permissions", (*app).setPermissions}, {"init", (*app).initInstance},
-		{"logrotate", (*app).logrotate}, {"dkim", (*app).dkimCommand}, {"version", (*app).version},
-		{"user", (*app).userCommand}, {"domain", (*app).domainCommand},
-		{"mailbox", (*app).mailboxCommand}, {"deliver", (*app).deliverCommand},
+		{"start", (*app).start, nil}, {"start-fg", (*app).startForeground, nil},
+		{"stop", (*app).stop, nil}, {"abort", (*app).abort, nil}, {"reload", (*app).reload, nil},
+		{"status", (*app).status, nil}, {"flush", (*app).flush, nil}, {"check", (*app).check, nil},
+		{"set-permissions", (*app).setPermissions, nil}, {"init", (*app).initInstance, nil},
+		{"logrotate", (*app).logrotate, nil}, {"dkim", (*app).dkimCommand, dkimWords()}, {"version", (*app).version, nil},
+		{"user", (*app).userCommand, userWords()}, {"domain", (*app).domainCommand, domainWords()},
+		{"mailbox", (*app).mailboxCommand, mailboxWords()}, {"deliver", (*app).deliverCommand, nil},
 	}
 }
 
 func main() {
 	a := &app{out: os.Stdout, err: os.Stderr}
-	err := a.dispatch(os.Args[1:])
+	os.Exit(a.report(a.dispatch(os.Args[1:])))
+}
+
+// report tells how a command ended and returns the exit status.
+func (a *app) report(err error) int {
 	var exit *exitError
 	switch {
-	case err == nil:
+	case err == nil, errors.Is(err, errHelp):
+		return 0
 	case errors.Is(err, errUsage):
-		fmt.Fprintf(os.Stderr, "posthouse: %v\n", err)
-		os.Exit(2)
+		fmt.Fprintf(a.err, "posthouse: %v\n", err)
+		return 2
 	case errors.Is(err, errQuiet):
-		os.Exit(1)
+		return 1
 	case errors.As(err, &exit):
-		os.Exit(exit.code)
-	default:
-		fmt.Fprintf(os.Stderr, "posthouse: fatal: %v\n", err)
-		os.Exit(1)
+		return exit.code
 	}
+	fmt.Fprintf(a.err, "posthouse: fatal: %v\n", err)
+	return 1
 }
 
 // errQuiet ends the command with status 1 when all has been said.
 var errQuiet = errors.New("failed")
 
 func (a *app) dispatch(argv []string) error {
-	flags := pflag.NewFlagSet("posthouse", pflag.ContinueOnError)
+	flags := newFlags("command line")
 	flags.SetInterspersed(false)
-	flags.Usage = func() {}
 	flags.StringVarP(&a.configDir, "config", "c", "", "")
 	flags.BoolVarP(&a.verbose, "verbose", "v", false, "")
-	if err := flags.Parse(argv); err != nil {
-		return a.usage(err.Error())
+	if err := a.parse(flags, argv, usage(), 0, -1); err != nil {
+		return err
 	}
 	if a.configDir == "" {
 		a.configDir = os.Getenv("MAIL_CONFIG")
@@ -222,17 +222,18 @@ func (a *app) dispatch(argv []string) error {
 	}
 	a.configDir = dir
 	if flags.NArg() == 0 {
-		return a.usage("a command is missing")
+		return wrongUsage(usage(), "a command is missing")
 	}
 	for _, c := range commands() {
 		if c.name == flags.Arg(0) {
 			return c.run(a, flags.Args()[1:])
 		}
 	}
-	return a.usage(fmt.Sprintf("unknown command %q", flags.Arg(0)))
+	return wrongUsage(usage(), "unknown command %q", flags.Arg(0))
 }
 
-func (a *app) usage(problem string) error {
+// usage has all commands in one line.
+func usage() string {
 	text := "posthouse [-c config_dir] [-v] "
 	for i, c := range commands() {
 		if i > 0 {
@@ -240,15 +241,7 @@ func (a *app) usage(problem string) error {
 		}
 		text += c.name
 	}
-	return fmt.Errorf("%s\n%w: %s", problem, errUsage, text)
-}
-
-// noArguments refuses what a command would silently ignore.
-func noArguments(name string, args []string) error {
-	if len(args) > 0 {
-		return fmt.Errorf("%w: %s takes no argument, got %q", errUsage, name, args[0])
-	}
-	return nil
+	return text
 }
 
 // settings are the parameters that this command works with.
@@ -281,7 +274,7 @@ func (a *app) load() (*config.Config, settings, error) {
 }
 
 func (a *app) version(args []string) error {
-	if err := noArguments("version", args); err != nil {
+	if err := a.noArguments("version", args); err != nil {
 		return err
 	}
 	p, _ := config.Find("mail_version")

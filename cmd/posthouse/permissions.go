@@ -166,7 +166,7 @@ func (ids identities) resolve(e entry) (uid, gid int, err error) {
 }
 
 func (a *app) setPermissions(args []string) error {
-	if err := noArguments("set-permissions", args); err != nil {
+	if err := a.noArguments("set-permissions", args); err != nil {
 		return err
 	}
 	_, s, err := a.load()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/user"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,20 +22,23 @@ const userUsage = "posthouse user add | passwd | show | list | set | delete | ho
 
 // userCommand dispatches the commands about users.
 func (a *app) userCommand(args []string) error {
-	if len(args) == 0 {
-		return fmt.Errorf("%w: %s", errUsage, userUsage)
-	}
-	site, err := usertool.Open(a.configDir)
-	if err != nil {
+	f := newFlags("user")
+	f.SetInterspersed(false) // options are those of the word
+	if err := a.parseWords(f, args, userUsage, userWords()); err != nil {
 		return err
 	}
-	u := &users{app: a, site: site, in: os.Stdin}
-	for _, c := range u.commands() {
-		if c.name == args[0] {
-			return c.run(args[1:])
-		}
+	u := &users{app: a, in: os.Stdin}
+	i := slices.IndexFunc(u.commands(), func(c command2) bool { return c.name == f.Arg(0) })
+	return u.commands()[i].run(f.Args()[1:])
+}
+
+// userWords leaves their arguments to the commands.
+func userWords() []word {
+	var list []word
+	for _, c := range new(users).commands() {
+		list = append(list, word{c.name, 0, -1})
 	}
-	return fmt.Errorf("%w: %s: unknown command %q", errUsage, userUsage, args[0])
+	return list
 }
 
 func (u *users) commands() []command2 {
@@ -75,20 +79,13 @@ func (o *secretOptions) flags(f *pflag.FlagSet) {
 	f.BoolVar(&o.cramMD5, "cram-md5", false, "")
 }
 
-func newFlags(name string) *pflag.FlagSet {
-	f := pflag.NewFlagSet(name, pflag.ContinueOnError)
-	f.Usage = func() {}
-	return f
-}
-
-func parseUser(f *pflag.FlagSet, args []string, usage string, least, most int) error {
-	if err := f.Parse(args); err != nil {
-		return fmt.Errorf("%w: %s: %v", errUsage, usage, err)
+// parse reads the command line of a command about users and then, for one that
+// is right, the configuration.
+func (u *users) parse(f *pflag.FlagSet, args []string, usage string, least, most int) (err error) {
+	if err = u.app.parse(f, args, "posthouse user "+usage, least, most); err == nil {
+		u.site, err = usertool.Open(u.configDir)
 	}
-	if n := f.NArg(); n < least || most >= 0 && n > most {
-		return fmt.Errorf("%w: posthouse user %s", errUsage, usage)
-	}
-	return nil
+	return err
 }
 
 // plaintext gets the new password: from a file, from the person at the
@@ -137,6 +134,9 @@ func checkAddress(login string) error {
 	return nil
 }
 
+const addUsage = "add ADDRESS [--password-file F | --random | --no-password] [--scheme S] [--scram] [--cram-md5] [--uid N] [--gid N] " +
+	"[--home D] [--mail D] [--quota Q] [--name N] [--alias A ...] [--send-as A ...] [--no-mailbox]"
+
 func (u *users) add(args []string) error {
 	var o secretOptions
 	var home, mail, quota, name string
@@ -154,7 +154,7 @@ func (u *users) add(args []string) error {
 	f.StringArrayVar(&aliases, "alias", nil, "")
 	f.StringArrayVar(&sendAs, "send-as", nil, "")
 	f.BoolVar(&noMailbox, "no-mailbox", false, "")
-	if err := parseUser(f, args, "add ADDRESS [options]", 1, 1); err != nil {
+	if err := u.parse(f, args, addUsage, 1, 1); err != nil {
 		return err
 	}
 	r := &userdb.Record{Login: f.Arg(0), UID: uid, GID: gid, Home: home, MailDir: mail, Quota: quota, Name: name, Aliases: aliases, SendAs: sendAs}
@@ -276,7 +276,7 @@ func (u *users) passwd(args []string) error {
 	f := newFlags("user passwd")
 	o.flags(f)
 	f.StringVar(&service, "service", "", "")
-	if err := parseUser(f, args, "passwd ADDRESS [--service SERVICE] [options]", 1, 1); err != nil {
+	if err := u.parse(f, args, "passwd ADDRESS [--service SERVICE] [--password-file F | --random] [--scheme S] [--scram] [--cram-md5]", 1, 1); err != nil {
 		return err
 	}
 	login, field := f.Arg(0), "systempw"
@@ -305,7 +305,7 @@ func (u *users) passwd(args []string) error {
 
 func (u *users) set(args []string) error {
 	f := newFlags("user set")
-	if err := parseUser(f, args, "set ADDRESS field=value ... (\"field=\" takes it out)", 2, -1); err != nil {
+	if err := u.parse(f, args, "set ADDRESS field=value ... (\"field=\" takes it out)", 2, -1); err != nil {
 		return err
 	}
 	return u.change(f.Arg(0), func(file *userdb.File, r *userdb.Record) error {
@@ -328,7 +328,7 @@ func (u *users) set(args []string) error {
 
 func (u *users) remove(args []string) error {
 	f := newFlags("user delete")
-	if err := parseUser(f, args, "delete ADDRESS", 1, 1); err != nil {
+	if err := u.parse(f, args, "delete ADDRESS", 1, 1); err != nil {
 		return err
 	}
 	var gone *userdb.Record
@@ -352,8 +352,12 @@ const holdWait = 1200 * time.Millisecond
 
 // hold keeps a user from sending, or lets it again.
 func (u *users) hold(args []string, held bool) error {
-	f := newFlags("user hold")
-	if err := parseUser(f, args, "hold | release ADDRESS", 1, 1); err != nil {
+	name := "release"
+	if held {
+		name = "hold"
+	}
+	f := newFlags("user " + name)
+	if err := u.parse(f, args, name+" ADDRESS", 1, 1); err != nil {
 		return err
 	}
 	if held {

@@ -30,7 +30,7 @@ func (u *users) importFrom(args []string) error {
 	f.IntVar(&o.minUID, "min-uid", 1000, "")
 	f.BoolVar(&o.replace, "replace", false, "")
 	f.BoolVar(&o.dryRun, "dry-run", false, "")
-	if err := parseUser(f, args, importUsage, 1, 2); err != nil {
+	if err := u.parse(f, args, importUsage, 1, 2); err != nil {
 		return err
 	}
 	path := f.Arg(1)
@@ -49,7 +49,7 @@ func (u *users) importFrom(args []string) error {
 	case kind == "userdb" && path != "":
 		records, err = u.importUserdb(path)
 	default:
-		return fmt.Errorf("%w: posthouse user %s", errUsage, importUsage)
+		return wrongUsage("posthouse user "+importUsage, "user import: which kind of users, and from which file?")
 	}
 	if err != nil {
 		return err

@@ -19,7 +19,7 @@ func (u *users) open() (*userdb.DB, error) {
 
 func (u *users) show(args []string) error {
 	f := newFlags("user show")
-	if err := parseUser(f, args, "show ADDRESS", 1, 1); err != nil {
+	if err := u.parse(f, args, "show ADDRESS", 1, 1); err != nil {
 		return err
 	}
 	db, err := u.open()
@@ -91,7 +91,7 @@ func describe(stored string) string {
 
 func (u *users) list(args []string) error {
 	f := newFlags("user list")
-	if err := parseUser(f, args, "list [DOMAIN]", 0, 1); err != nil {
+	if err := u.parse(f, args, "list [DOMAIN]", 0, 1); err != nil {
 		return err
 	}
 	db, err := u.open()

@@ -23,6 +23,7 @@
 //	--noshadow       without passwords of the shadow file
 //	--nouid          without the records "uid="
 //	--domain=domain  names are name@domain
+//	--help           print the usage
 //
 // # Security
 //

@@ -35,8 +35,18 @@ func TestCourierAgrees(t *testing.T) {
 			t.Errorf("pw2userdb %v:\nours\n%s\nCourier\n%s", options, b, a)
 		}
 	}
-	if err := run([]string{"--nonsense"}, &bytes.Buffer{}); err == nil {
-		t.Error("a wrong option is accepted")
+}
+
+func TestUsage(t *testing.T) {
+	var out bytes.Buffer
+	if err := run([]string{"--help"}, &out); err != nil || out.String() != usage+"\n" {
+		t.Errorf("--help: %v, %q", err, out.String())
+	}
+	for _, args := range [][]string{{"--nonsense"}, {"--passwd"}, {"word"}} {
+		out.Reset()
+		if err := run(args, &out); err == nil || !strings.Contains(err.Error(), usage) || out.Len() > 0 {
+			t.Errorf("%q: %v, %q", args, err, out.String())
+		}
 	}
 }
 

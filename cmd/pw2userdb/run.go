@@ -13,7 +13,10 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/usertool"
 )
 
-var errUsage = errors.New("Invalid options.")
+const usage = "usage: pw2userdb [--passwd=file] [--shadow=file | --noshadow] [--nouid] [--domain=domain]"
+
+// errUsage has Courier's words first.
+var errUsage = errors.New("Invalid options.\n" + usage)
 
 func run(args []string, w io.Writer) error {
 	var passwd, shadow, domain string
@@ -25,7 +28,12 @@ func run(args []string, w io.Writer) error {
 	flags.StringVar(&domain, "domain", "", "")
 	flags.BoolVar(&noShadow, "noshadow", false, "")
 	flags.BoolVar(&noUID, "nouid", false, "")
-	if err := flags.Parse(args); err != nil || flags.NArg() > 0 {
+	err := flags.Parse(args)
+	if errors.Is(err, pflag.ErrHelp) {
+		_, err = fmt.Fprintln(w, usage)
+		return err
+	}
+	if err != nil || flags.NArg() > 0 {
 		return errUsage
 	}
 	if noShadow {

@@ -14,7 +14,7 @@ _posthouse_words() {
 
 _posthouse_options() {
 	case $1 in
-	"") echo "-c --config -v --verbose" ;;
+	"") echo "-c --config -v --verbose -h --help" ;;
 	init) echo "--dir --domain --user --password-file --base-port" ;;
 	dkim) echo "--selector --algorithm --also --force" ;;
 	user) echo "--password-file --random --no-password --scheme --scram --cram-md5 --uid --gid --home --mail --quota --name --alias --send-as --no-mailbox --service --domain --shadow --min-uid --replace --dry-run" ;;
