@@ -46,12 +46,13 @@ func (m *message) check(what, title string, maps *table.Maps, text []byte) (out 
 	if !found {
 		return text, true
 	}
-	action, arg, _ := strings.Cut(value, " ")
-	return m.act(what, title, text, strings.ToUpper(action), strings.TrimLeft(arg, " \t"))
+	return m.act(what, title, text, value)
 }
 
-// act does one action.
-func (m *message) act(what, title string, text []byte, action, arg string) (out []byte, keep bool) {
+// act does what the result of a table says.
+func (m *message) act(what, title string, text []byte, value string) (out []byte, keep bool) {
+	action, arg, _ := strings.Cut(value, " ")
+	action, arg = strings.ToUpper(action), strings.TrimLeft(arg, " \t")
 	switch action {
 	case "DUNNO", "OK":
 	case "IGNORE":
@@ -83,7 +84,7 @@ func (m *message) act(what, title string, text []byte, action, arg string) (out 
 	case "FILTER", "REDIRECT", "BCC", "DELAY":
 		m.divert(what, title, text, action, arg)
 	default:
-		m.s.log.Warn("", "unknown command in %s map: %s %s", title, action, arg)
+		m.s.log.Warn("", "unknown command in %s map: %s", title, value)
 	}
 	return text, true
 }
@@ -99,6 +100,11 @@ func (m *message) reject(what string, text []byte, arg string) {
 	if st.Text == "" {
 		st.Text = "message content rejected"
 	}
+	if st.Success() {
+		// A reply that refuses must not say that all is well (RFC 3463 3.1).
+		m.s.log.Warn(m.id, "bad DSN action in %s -- need 4.x.x or 5.x.x", arg)
+		st = st.As('4')
+	}
 	bit := inject.StatCont
 	if m.s.p.SoftBounce || st.Temporary() {
 		st = st.As('4')
@@ -113,11 +119,11 @@ func (m *message) prepend(what, title string, text []byte, arg string) ([]byte, 
 		m.s.log.Warn(m.id, "PREPEND action without text in %s map", title)
 		return text, true
 	}
-	m.logAct("prepend", what, text, arg)
 	if what == "header" && mime.HeaderName([]byte(arg)) == 0 {
 		m.s.log.Warn(m.id, "bad PREPEND header text in %s map: %s", title, arg)
 		return text, true
 	}
+	m.logAct("prepend", what, text, arg)
 	m.text([]byte(oneLine(arg, what)))
 	return text, true
 }

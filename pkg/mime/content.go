@@ -5,12 +5,16 @@ import (
 	"strings"
 )
 
-// mimeHeader reports names of headers that describe a MIME part (RFC 2045 3).
+// mimeHeader reports names of headers that describe a MIME part (RFC 2045 3, RFC
+// 2183 2). Others that begin with Content- are headers of the message, as they
+// are for Postfix's mime_header_checks.
 func mimeHeader(name []byte) bool {
-	if len(name) > 8 && bytes.EqualFold(name[:8], []byte("content-")) {
-		return true
+	for _, known := range [...]string{"content-type", "content-transfer-encoding", "content-disposition", "content-description", "content-id", "mime-version"} {
+		if len(name) == len(known) && bytes.EqualFold(name, []byte(known)) {
+			return true
+		}
 	}
-	return bytes.EqualFold(name, []byte("mime-version"))
+	return false
 }
 
 // contentHeader notes what a Content-Type header says.

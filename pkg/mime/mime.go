@@ -13,7 +13,7 @@ type Class int
 // tell them apart.
 const (
 	Primary Class = iota + 1 // header of the message
-	Part                     // a MIME header: Content-*, MIME-Version
+	Part                     // a header that describes a MIME part
 	Nested                   // header of a message inside the message
 )
 
