@@ -79,7 +79,9 @@
 //	                        --random, one is made and printed
 //	user show ADDRESS       what is known of who gets the mail for ADDRESS
 //	user list [DOMAIN]      all users
-//	user set ADDRESS field=value ...   fields of userdb(8); "field=" takes one out
+//	user set ADDRESS field=value ...   fields of userdb(8); "field=" takes one out.
+//	                        --quota Q is quota=Q: bytes and messages, such as
+//	                        1000000S,1000C; --quota "" takes it out
 //	user delete ADDRESS     the mail stays where it is
 //	user hold | release ADDRESS        it may not send; it may again
 //	user import passwd [FILE] | dovecot FILE | userdb PATH

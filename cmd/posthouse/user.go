@@ -161,6 +161,9 @@ func (u *users) add(args []string) error {
 	if err := checkAddress(r.Login); err != nil {
 		return err
 	}
+	if err := checkQuota(quota, addUsage); err != nil {
+		return err
+	}
 	return u.addRecord(r, o, !noMailbox)
 }
 
@@ -303,20 +306,36 @@ func (u *users) passwd(args []string) error {
 	})
 }
 
+const setUsage = "set ADDRESS [--quota Q] field=value ... (\"field=\" takes it out)"
+
 func (u *users) set(args []string) error {
+	quota := ""
 	f := newFlags("user set")
-	if err := u.parse(f, args, "set ADDRESS field=value ... (\"field=\" takes it out)", 2, -1); err != nil {
+	f.StringVar(&quota, "quota", "", "")
+	if err := u.parse(f, args, setUsage, 1, -1); err != nil {
 		return err
 	}
+	fields, err := fieldsOf(f.Args()[1:])
+	if err != nil {
+		return err
+	}
+	if f.Changed("quota") {
+		if err := checkQuota(quota, setUsage); err != nil {
+			return err
+		}
+		if slices.ContainsFunc(fields, func(x userdb.Field) bool { return x.Name == "quota" }) {
+			return wrongUsage("posthouse user "+setUsage, "user set: --quota and quota= exclude each other")
+		}
+		fields = append(fields, userdb.Field{Name: "quota", Value: quota})
+	}
+	if len(fields) == 0 {
+		return wrongUsage("posthouse user "+setUsage, "user set: an argument is missing")
+	}
 	return u.change(f.Arg(0), func(file *userdb.File, r *userdb.Record) error {
-		for _, arg := range f.Args()[1:] {
-			name, value, ok := strings.Cut(arg, "=")
-			if !ok {
-				return fmt.Errorf("%w: %q is not of the form field=value", errUsage, arg)
-			}
-			if value == "" {
-				file.Unset(r.Login, name)
-			} else if err := file.Set(r.Login, userdb.Field{Name: name, Value: value}); err != nil {
+		for _, x := range fields {
+			if x.Value == "" {
+				file.Unset(r.Login, x.Name)
+			} else if err := file.Set(r.Login, x); err != nil {
 				return err
 			}
 		}
@@ -324,6 +343,26 @@ func (u *users) set(args []string) error {
 		_, err := file.Record(r.Login)
 		return err
 	})
+}
+
+// fieldsOf reads arguments of the form field=value.
+func fieldsOf(args []string) (fields []userdb.Field, err error) {
+	for _, arg := range args {
+		name, value, ok := strings.Cut(arg, "=")
+		if !ok {
+			return nil, wrongUsage("posthouse user "+setUsage, "user set: %q is not of the form field=value", arg)
+		}
+		fields = append(fields, userdb.Field{Name: name, Value: value})
+	}
+	return fields, nil
+}
+
+// checkQuota refuses what a record could not have.
+func checkQuota(quota, usage string) error {
+	if userdb.CheckQuota(quota) != nil {
+		return wrongUsage("posthouse user "+usage, "--quota %q is not of the form 1000000S,1000C (bytes, messages)", quota)
+	}
+	return nil
 }
 
 func (u *users) remove(args []string) error {

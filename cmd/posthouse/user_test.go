@@ -164,6 +164,51 @@ func TestUserCommands(t *testing.T) {
 	}
 }
 
+// TestQuota: add and set write the quota in the record's form, and refuse any
+// other before they change something.
+func TestQuota(t *testing.T) {
+	d := newDesk(t)
+	const you = "you@example.com"
+	for _, args := range [][]string{{"--quota", "1G", "--random"}, {"--quota", "-5S"}, {"--quota", "5SC"}, {"--quota", "5S|uid=0"}} {
+		out := d.refused(append([]string{"user", "add", you}, args...)...)
+		if !strings.Contains(out, "is not of the form 1000000S,1000C") || strings.Contains(out, "password of") {
+			t.Errorf("user add %q: %s", args, out)
+		}
+	}
+	d.must("", "user", "add", you, "--no-password", "--quota", "1000000S")
+	for _, step := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"--quota", "2000000S,100C"}, "2000000S,100C"},
+		{[]string{"--quota=5C", "gecos=You"}, "5C"},
+		{[]string{"gecos=You There"}, "5C"},
+		{[]string{"--quota", ""}, ""},
+		{[]string{"quota=7S"}, "7S"},
+	} {
+		d.must("", append([]string{"user", "set", you}, step.args...)...)
+		if r := d.record(you); r.Quota != step.want {
+			t.Errorf("after user set %q the quota is %q", step.args, r.Quota)
+		}
+	}
+	for want, args := range map[string][]string{
+		`--quota "1G" is not of the form`:   {"--quota", "1G"},
+		`--quota "5S,x" is not of the form`: {"gecos=x", "--quota", "5S,x"},
+		"--quota and quota= exclude each":   {"--quota", "5S", "quota=6S"},
+		"needs an argument":                 {"--quota"},
+		"user set: an argument is missing":  nil,
+		`"word" is not of the form`:         {"gecos=x", "word"},
+	} {
+		if out := d.refused(append([]string{"user", "set", you}, args...)...); !strings.Contains(out, want) {
+			t.Errorf("user set %q: %s", args, out)
+		}
+	}
+	if r := d.record(you); r.Quota != "7S" || r.Name != "You There" {
+		t.Errorf("what was refused counts: %+v", r)
+	}
+	d.refused("user", "set", "nobody@example.com", "--quota", "5S")
+}
+
 func TestUserRefusals(t *testing.T) {
 	d := newDesk(t)
 	d.must("", "user", "add", "you@example.com", "--alias", "me@example.com", "--no-password")
