@@ -177,6 +177,9 @@ func (h *session) ownAddress(s *smtpserver.Session) string {
 
 // Rcpt counts the recipient.
 func (h *session) Rcpt(ctx context.Context, s *smtpserver.Session, r *smtpserver.Rcpt) status.Status {
+	if st := h.Settle(ctx, s); !st.IsZero() {
+		return st
+	}
 	if st := h.spend(ctx, s, s.Mail().Address, 0, 1); !st.IsZero() {
 		return st
 	}

@@ -24,7 +24,8 @@ const ReceivedDate = "Mon, _2 Jan 2006 15:04:05 -0700 (MST)"
 
 // message is one message on its way to cleanup.
 type message struct {
-	ahead   *inject.Opening // a queue file that was asked for; see OpenAhead
+	ahead   *inject.Opening     // a queue file that was asked for; see OpenAhead
+	waiting *envelope.Recipient // accepted, and not yet with cleanup
 	sub     *inject.Submission
 	cancel  context.CancelFunc
 	id      string
@@ -63,22 +64,52 @@ func CleanupGone() status.Status {
 // accept hands an accepted recipient to cleanup. The queue file is opened
 // with the first one, so that what is rejected before logs NOQUEUE.
 func (h *Session) accept(ctx context.Context, s *smtpserver.Session, r *smtpserver.Rcpt) status.Status {
-	if h.msg.sub == nil {
+	m := &h.msg
+	if m.ahead != nil && m.waiting == nil && m.sub == nil {
+		m.first, m.waiting = r.Address, &r.Recipient
+		return status.Status{}
+	}
+	if st := h.Settle(ctx, s); !st.IsZero() {
+		return st
+	}
+	if m.sub == nil {
 		if st := h.begin(ctx, s); !st.IsZero() {
 			return st
 		}
-		h.msg.first = r.Address
+		m.first = r.Address
 	}
-	if err := h.msg.sub.Recipient(r.Recipient); err != nil {
+	return h.recipient(r.Recipient)
+}
+
+func (h *Session) recipient(r envelope.Recipient) status.Status {
+	if err := h.msg.sub.Recipient(r); err != nil {
 		h.srv.log.Warn(h.msg.id, "%v", err)
 		return CleanupGone()
 	}
 	return status.Status{}
 }
 
+// Settle waits for a queue file that was asked for, if there is a recipient for
+// it. What is logged from here on has the queue id.
+func (h *Session) Settle(ctx context.Context, s *smtpserver.Session) status.Status {
+	m := &h.msg
+	if m.waiting == nil {
+		return status.Status{}
+	}
+	if m.sub == nil {
+		if st := h.begin(ctx, s); !st.IsZero() {
+			return st
+		}
+	}
+	r := *m.waiting
+	m.waiting = nil
+	return h.recipient(r)
+}
+
 // OpenAhead asks for the queue file at MAIL, for clients whose recipients are
-// rarely rejected: it is there when the first recipient comes. If it cannot be
-// asked for, that is tried again, and told, with the recipient.
+// rarely rejected. The first recipient does not wait for it either, but what
+// comes next does, see Settle. If it cannot be asked for, that is tried again,
+// and told, with the recipient.
 func (h *Session) OpenAhead(ctx context.Context, m *smtpserver.Mail) {
 	if o, err := h.srv.cleanup.Open(ctx, h.flags(m)); err == nil {
 		h.msg.ahead = o
@@ -186,6 +217,9 @@ func (h *Session) StartContent(ctx context.Context, s *smtpserver.Session) statu
 
 // TakeContent is StartContent for a caller who passes the message on himself.
 func (h *Session) TakeContent(ctx context.Context, s *smtpserver.Session) status.Status {
+	if st := h.Settle(ctx, s); !st.IsZero() {
+		return st
+	}
 	st := h.check(ctx, s, s.Where(), h.srv.lists.data)
 	h.msg.started = st.IsZero()
 	return st
