@@ -43,6 +43,7 @@ type house struct {
 	rewrite  func(a string) string // trivial-rewrite; "" is a failure
 	opened   int                   // queue files that cleanup was asked for
 	dropped  int                   // those of them whose message never came to its end
+	full     bool                  // cleanup has no room for a queue file
 }
 
 // queued is a message that cleanup got.
@@ -168,8 +169,13 @@ func (h *house) cleanup(c *ipc.Conn) {
 	for {
 		_, err := c.Receive()
 		if err == nil {
-			h.set(func() { h.opened++ })
-			err = c.Send(ipc.List{}.Str("queue_id", "ABCDEF1"))
+			id, reason := "ABCDEF1", ""
+			h.set(func() {
+				if h.opened++; h.full {
+					id, reason = "", "disk full"
+				}
+			})
+			err = c.Send(ipc.List{}.Str("queue_id", id).Str("reason", reason))
 		}
 		if err != nil {
 			return
