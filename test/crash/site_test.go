@@ -148,6 +148,8 @@ func (s *site) start() error {
 		return err
 	}
 	defer log.Close()
+	// One that was killed may be seen, with its children, for a moment more.
+	dead := s.procs("master")
 	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); {
 		cmd := s.mail.Command("posthouse", "start-fg")
 		cmd.Stdout, cmd.Stderr = log, log
@@ -156,7 +158,7 @@ func (s *site) start() error {
 		}
 		ended := make(chan struct{})
 		go func() { cmd.Wait(); close(ended) }()
-		if s.comesUp(ended, deadline) {
+		if s.comesUp(ended, deadline, dead) {
 			return nil
 		}
 	}
@@ -183,10 +185,10 @@ func (s *site) whatHangs(log string) string {
 // comesUp waits for a start. Until the new master has a queue manager, what
 // greets may be a daemon of one that was killed. (The log does not tell: it is
 // never at rest under load, and its first lines may be lost with a postlogd.)
-func (s *site) comesUp(ended <-chan struct{}, deadline time.Time) bool {
+func (s *site) comesUp(ended <-chan struct{}, deadline time.Time, dead []proc) bool {
 	for time.Now().Before(deadline) {
 		for _, p := range s.procs("master") {
-			if s.hasQueueManager(p) && s.greets() {
+			if !slices.Contains(dead, p) && s.hasQueueManager(p) && s.greets() {
 				return true
 			}
 		}
