@@ -107,22 +107,11 @@ func (m *message) mapAddress(addr, title string, maps *table.Maps, kind string) 
 	if !res.Found {
 		return nil, false
 	}
-	local, _ := address.Split(addr)
-	if strings.HasPrefix(strings.TrimSpace(res.Value), "@") {
-		// @other.domain: the local part stays, extension included.
-		return []string{m.rewriteInternal(local + strings.TrimSpace(res.Value))}, true
-	}
-	var list []string
-	for _, a := range address.ListAddresses(res.Value, 0) {
-		a = m.rewriteInternal(a)
-		if res.Extension != "" && m.s.propagate[kind] {
-			l, d := address.Split(a)
-			a = address.Join(l+res.Extension, d)
-		}
-		list = append(list, a)
-	}
-	if len(list) == 0 {
-		m.lookup(title, external(addr), fmt.Errorf("no address in %q", res.Value))
+	list, err := res.Addresses(addr, m.s.propagate[kind], func(a string) (string, error) {
+		return m.rewriteInternal(a), nil
+	})
+	if err != nil {
+		m.lookup(title, external(addr), err)
 		return nil, false
 	}
 	return list, true

@@ -17,7 +17,7 @@ import (
 var errStop = errors.New("message refused")
 
 // addressHeader says which rewriting a header's addresses get; 0 is none.
-// Names are in lower case, without "resent-".
+// Names are in lower case.
 func addressHeader(name string) class {
 	switch mime.AddressesOf(name) {
 	case mime.Senders:
@@ -81,7 +81,7 @@ func (m *message) primary(text []byte, n int) {
 		}
 	}
 	m.checkUTF8(string(text), envelope.UTF8Header)
-	if cl := addressHeader(base); cl != 0 && m.context != "" {
+	if cl := addressHeader(name); cl != 0 && m.context != "" {
 		text = m.rewriteHeader(text, n+1, cl)
 	}
 	m.text(text)
@@ -160,7 +160,7 @@ func (m *message) HeaderEnd() error {
 		return errStop
 	}
 	m.inBodyMIME = true
-	if m.context == "local" || m.s.p.AlwaysAddMissing {
+	if m.context != "" || m.s.p.AlwaysAddMissing {
 		m.complete()
 	}
 	if m.messageID == "" {

@@ -46,7 +46,7 @@ func (mq *masquerade) apply(addr string) string {
 			if exclude {
 				return addr
 			}
-			return local + "@" + domain[len(domain)-len(d):]
+			return local + "@" + d
 		}
 	}
 	return addr

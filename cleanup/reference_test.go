@@ -217,6 +217,39 @@ delay_warning_time = 4h
 		{"internal", inject.FlagsInternal, "T 1700000000 1\nS s@x.test\nR bccme@x.test\nM\nSubject: x\n\n"},
 		{"no maps", 0, "T 1700000000 1\nS s@x.test\nR list@here.test\nM\nSubject: x\n\n"},
 	}},
+	{"classes", `recipient_canonical_maps = inline:{bob@x.test=r.bob@c.test}
+recipient_canonical_classes = header_recipient
+sender_canonical_maps = inline:{bob@x.test=s.bob@c.test}
+sender_canonical_classes = header_sender
+`, []refMessage{
+		{"resent", inject.FlagsExternal, refEnvelope + "R a@b.test\nM\nResent-From: bob@x.test\nResent-Sender: bob@x.test\nResent-Reply-To: bob@x.test\nResent-To: bob@x.test\nResent-Cc: bob@x.test\nResent-Bcc: bob@x.test\nSubject: x\n\n"},
+		{"rare", inject.FlagsExternal, refEnvelope + "R a@b.test\nM\nFrom: bob@x.test\nResent-Errors-To: bob@x.test\nMail-Reply-To: bob@x.test\nMail-Followup-To: bob@x.test\nErrors-To: bob@x.test\nReturn-Receipt-To: bob@x.test\nDisposition-Notification-To: bob@x.test\nApparently-To: bob@x.test\n\n"},
+	}},
+	{"kept return path", "message_drop_headers =\nsender_canonical_maps = inline:{bob@x.test=s.bob@c.test}\n", []refMessage{
+		{"return path", inject.FlagsExternal, refEnvelope + "R a@b.test\nM\nReturn-Path: <bob@x.test>\nBcc: bob\nSubject: x\n\n"},
+	}},
+	{"extensions", `canonical_maps = inline:{@catch.test=caught@c.test, bob@x.test=@moved.test, @y.test=@moved.test}
+virtual_alias_maps = inline:{@all.test=all@c.test, ann@x.test=@moved.test}
+recipient_bcc_maps = inline:{cid@x.test=kept@k.test}
+recipient_delimiter = +
+`, []refMessage{
+		{"domains", inject.FlagsExternal, refEnvelope + "R any+e@catch.test\nR any+e@all.test\nR any+e@y.test\nM\nFrom: Any <any+e@catch.test>\nTo: any+e@y.test, \"q q+e\"@y.test, q\\ q@y.test\n\n"},
+		{"same user", inject.FlagsExternal, refEnvelope + "R bob+e@x.test\nR bob@x.test\nR ann+e@x.test\nR cid+e@x.test\nM\nFrom: bob+e@x.test\n\n"},
+	}},
+	{"extensions dropped", `canonical_maps = inline:{bob@x.test=@moved.test, ann@x.test=a.new@c.test}
+recipient_delimiter = +
+propagate_unmatched_extensions =
+`, []refMessage{
+		{"same user", inject.FlagsExternal, refEnvelope + "R bob+e@x.test\nR ann+e@x.test\nM\nFrom: bob+e@x.test, ann+e@x.test\n\n"},
+	}},
+	{"masquerade", "masquerade_domains = !Bar.Foo.test Foo.test\nmasquerade_classes = header_sender, header_recipient, envelope_recipient\n", []refMessage{
+		{"capitals", inject.FlagsExternal, refEnvelope + "R Cid@H.FOO.TEST\nR Cid@X.BAR.FOO.TEST\nM\nFrom: Bob@FOO.TEST\nTo: ann@h.foo.test, CID@H.FOO.TEST, DORA@A.BAR.FOO.TEST\n\n"},
+	}},
+	{"remote completed", "remote_header_rewrite_domain = domain.invalid\nundisclosed_recipients_header = To: undisclosed-recipients:;\n", []refMessage{
+		{"nothing", inject.FlagsExternal, "T 1700000000 1\nA rewrite_context=remote\nS joe\nR a@b.test\nM\nSubject: x\n\n"},
+		{"resent", inject.FlagsExternal, "T 1700000000 1\nA rewrite_context=remote\nS joe\nR a@b.test\nM\nResent-To: me\nFrom: me\n\n"},
+		{"all", inject.FlagsExternal, "T 1700000000 1\nA rewrite_context=remote\nS joe\nR a@b.test\nM\nFrom: me\nTo: you@\nDate: now\nMessage-Id: <1@2>\n\n"},
+	}},
 	{"remote domain", "remote_header_rewrite_domain = domain.invalid\nalways_add_missing_headers = yes\nundisclosed_recipients_header = To: undisclosed-recipients:;\nenable_original_recipient = no\n", []refMessage{
 		{"remote", inject.FlagsExternal, "T 1700000000 1\nA rewrite_context=remote\nS joe\nR a\nR a@mail.here.test\nM\nFrom: me\nSubject: x\n\n"},
 	}},

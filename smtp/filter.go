@@ -157,8 +157,7 @@ func (f *filter) external(ext string) (string, error) {
 
 // hasAddresses tells whether a header has addresses that are rewritten.
 func hasAddresses(name []byte) bool {
-	base, _ := strings.CutPrefix(strings.ToLower(string(name)), "resent-")
-	return mime.AddressesOf(base) != mime.NoAddresses
+	return mime.AddressesOf(strings.ToLower(string(name))) != mime.NoAddresses
 }
 
 // HeaderEnd implements [mime.Handler].

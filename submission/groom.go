@@ -53,7 +53,7 @@ func (o *outgoing) complete() {
 func (o *outgoing) qualify() {
 	for i := range o.header.fields {
 		f := &o.header.fields[i]
-		if mime.AddressesOf(strings.TrimPrefix(f.name, "resent-")) == mime.NoAddresses || address.ListComplete(f.behindColon()) {
+		if mime.AddressesOf(f.name) == mime.NoAddresses || address.ListComplete(f.behindColon()) {
 			continue
 		}
 		err := o.rewriteAddresses(f, func(external string) (string, error) {

@@ -19,7 +19,8 @@ type Result struct {
 	Value string
 	Key   string // the key that had it
 	// Extension is the part of the address that the key had not, with its
-	// delimiter ("+ext"); empty when the key was the whole address.
+	// delimiter ("+ext"); empty when the key was the whole address or all of
+	// its domain.
 	Extension string
 	Found     bool
 }

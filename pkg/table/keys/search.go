@@ -76,7 +76,8 @@ func search(ctx context.Context, m *table.Maps, addr string, o Options, strategy
 		f.tryIfLocal(o, local, bare, domain)
 	}
 	if strategy&atDomain != 0 && hasDomain {
-		f.try("@"+domain, true, true)
+		// Who takes all mail of a domain has no extensions of his own.
+		f.try("@"+domain, true, false)
 	}
 	if strategy&domainName != 0 && hasDomain && !f.finished {
 		f.result, f.err = domainAndParents(ctx, m, domain, o, true)
