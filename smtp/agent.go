@@ -5,8 +5,10 @@ import (
 	"net"
 
 	"github.com/posthouse-mail/posthouse/pkg/deliver"
+	"github.com/posthouse-mail/posthouse/pkg/ipc"
 	"github.com/posthouse-mail/posthouse/pkg/maillog"
 	"github.com/posthouse-mail/posthouse/pkg/nexthop"
+	"github.com/posthouse-mail/posthouse/pkg/rewrite"
 	"github.com/posthouse-mail/posthouse/pkg/service"
 )
 
@@ -50,6 +52,8 @@ func newAgent(env *service.Env) (*agent, error) {
 	if err != nil {
 		return nil, err
 	}
+	a.out.logger, a.out.title = env.Log, env.Program+"_generic_maps"
+	a.out.rewriter = rewrite.NewClient(ipc.NewPool("private/"+a.p.RewriteService, rewrite.Timeout))
 	if err := a.openOutgoing(a.TableOptions(env.Config)); err != nil {
 		return nil, err
 	}

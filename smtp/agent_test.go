@@ -19,6 +19,7 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
 	"github.com/posthouse-mail/posthouse/pkg/maillog"
 	"github.com/posthouse-mail/posthouse/pkg/queue"
+	"github.com/posthouse-mail/posthouse/pkg/rewrite"
 	"github.com/posthouse-mail/posthouse/pkg/service"
 	"github.com/posthouse-mail/posthouse/pkg/testkit"
 )
@@ -57,6 +58,7 @@ func newHarness(t *testing.T, program, zone string, settings ...string) *harness
 	for _, name := range []string{"bounce", "defer", "trace"} {
 		serveYes(t, "private/"+name)
 	}
+	serveRewrite(t)
 	cfg, err := config.Load(conf, config.WithService(program, program))
 	if err != nil {
 		t.Fatal(err)
@@ -76,6 +78,28 @@ func serveYes(t *testing.T, path string) {
 		c := ipc.NewConn(conn)
 		for {
 			if _, err := c.Receive(); err != nil || c.Send(ipc.List{}.Int("status", 0)) != nil {
+				return
+			}
+		}
+	})
+}
+
+// serveRewrite is a trivial-rewrite that completes addresses with the name of
+// the host.
+func serveRewrite(t *testing.T) {
+	t.Helper()
+	testkit.Serve(t, "unix", rewrite.Endpoint, func(conn net.Conn) {
+		c := ipc.NewConn(conn)
+		for {
+			l, err := c.Receive()
+			if err != nil {
+				return
+			}
+			addr := l.Value("address")
+			if !strings.Contains(addr, "@") {
+				addr += "@me.test"
+			}
+			if c.Send(ipc.List{}.Int("status", 0).Str("address", addr)) != nil {
 				return
 			}
 		}

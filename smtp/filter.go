@@ -7,7 +7,9 @@ import (
 	"strings"
 
 	"github.com/posthouse-mail/posthouse/pkg/address"
+	"github.com/posthouse-mail/posthouse/pkg/maillog"
 	"github.com/posthouse-mail/posthouse/pkg/mime"
+	"github.com/posthouse-mail/posthouse/pkg/rewrite"
 	"github.com/posthouse-mail/posthouse/pkg/smtpwire"
 	"github.com/posthouse-mail/posthouse/pkg/table"
 	"github.com/posthouse-mail/posthouse/pkg/table/keys"
@@ -17,6 +19,9 @@ import (
 // replaced by smtp_generic_maps, and smtp_header_checks and its kin may change
 // headers and lines. The queue file stays as it is.
 type outgoing struct {
+	logger     *maillog.Logger
+	rewriter   *rewrite.Client
+	title      string // smtp_generic_maps or lmtp_generic_maps
 	generic    *table.Maps
 	headers    [4]*table.Maps // by mime.Class
 	body       *table.Maps
@@ -85,18 +90,15 @@ func (o *outgoing) address(ctx context.Context, addr string) (string, error) {
 	if err != nil || !r.Found {
 		return addr, err
 	}
-	value := strings.TrimSpace(r.Value)
-	if strings.HasPrefix(value, "@") {
-		local, _ := address.Split(addr)
-		return local + value, nil
+	list, err := r.Addresses(addr, o.propagate, func(a string) (string, error) {
+		standard, err := o.rewriter.Rewrite(ctx, rewrite.Local, address.Quote(a))
+		return address.Canonical(standard), err
+	})
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", address.Quote(addr), err)
 	}
-	list := address.ListAddresses(value, 1)
-	if len(list) == 0 {
-		return "", fmt.Errorf("generic_maps: no address in %q", value)
-	}
-	if r.Extension != "" && o.propagate {
-		local, domain := address.Split(list[0])
-		return address.Join(local+r.Extension, domain), nil
+	if len(list) > 1 {
+		o.logger.Warn("", "multi-valued %s result for %s", o.title, address.Quote(addr))
 	}
 	return list[0], nil
 }

@@ -54,7 +54,7 @@ func rowsRewriting() []row {
 			"Put the words \"user has moved to\" before the text from relocated_maps."},
 		{"remote_header_rewrite_domain", String, "", "", "cleanup sendmail trivial-rewrite", '1',
 			"The domain that completes addresses in headers of mail from strangers. Empty leaves their headers as " +
-				"they are."},
+				"they are; with a domain, missing ones are added too."},
 		{"resolve_dequoted_address", Bool, "yes", "", "trivial-rewrite", '2',
 			"Remove quotes from the local part before the address is resolved, so that routes in it are seen."},
 		{"resolve_null_domain", Bool, "no", "", "trivial-rewrite", '2',

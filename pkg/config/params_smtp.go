@@ -61,7 +61,7 @@ func rowsSmtp() []row {
 			"Servers that get mail when the destination cannot be found or reached."},
 		{"smtp_generic_maps", String, "", "", "smtp", '1',
 			"Tables that rewrite addresses in mail as it goes out, for instance local ones into those of the " +
-				"provider."},
+				"provider. Results without a domain are completed with myorigin."},
 		{"smtp_header_checks", String, "", "", "smtp", '1',
 			"As header_checks, for mail as it goes out; nothing is refused here."},
 		{"smtp_helo_name", String, "$myhostname", "1", "smtp", '1',

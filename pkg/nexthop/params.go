@@ -195,6 +195,7 @@ type Common struct {
 	MultiWildcard     bool          `param:"tls_wildcard_matches_multiple_labels"`
 	ProxymapService   string        `param:"proxymap_service_name"`
 
+	RewriteService     string   `param:"rewrite_service_name"`
 	MyOrigin           string   `param:"myorigin"`
 	MyDestination      string   `param:"mydestination"`
 	RecipientDelimiter string   `param:"recipient_delimiter"`

@@ -17,9 +17,10 @@ import (
 
 // taker is an SMTP server that keeps what it is sent.
 type taker struct {
-	port int
-	mu   sync.Mutex
-	list []string // envelope, then text
+	port  int
+	plain func(text string) string // takes out more that differs by nature
+	mu    sync.Mutex
+	list  []string // envelope, then text
 }
 
 // newTaker makes a server that takes all mail.
@@ -73,6 +74,11 @@ func (k *taker) taken() []string {
 	defer k.mu.Unlock()
 	list := k.list
 	k.list = nil
+	if k.plain != nil {
+		for i, text := range list {
+			list[i] = k.plain(text)
+		}
+	}
 	return list
 }
 
