@@ -27,11 +27,10 @@
 // if the queue manager has more mail for the same place.
 //
 // On the way out, smtp_generic_maps replaces addresses in envelope and header,
-// with the help of trivial-rewrite(8),
-// and smtp_header_checks, smtp_mime_header_checks, smtp_nested_header_checks
-// and smtp_body_checks may change headers and lines with the actions DUNNO,
-// IGNORE, INFO, PREPEND, REPLACE, STRIP and WARN. The queue file stays as it
-// is.
+// with the help of trivial-rewrite, and smtp_header_checks,
+// smtp_mime_header_checks, smtp_nested_header_checks and smtp_body_checks may
+// change headers and lines with the actions DUNNO, IGNORE, INFO, PREPEND,
+// REPLACE, STRIP and WARN. The queue file stays as it is.
 //
 // # Standards
 //

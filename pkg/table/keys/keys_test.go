@@ -121,3 +121,34 @@ func TestFailure(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+func TestAddresses(t *testing.T) {
+	complete := func(addr string) (string, error) {
+		if !strings.Contains(addr, "@") {
+			addr += "@here"
+		}
+		return addr, nil
+	}
+	for _, test := range []struct {
+		addr      string
+		result    Result
+		propagate bool
+		want      []string // none: an error
+	}{
+		{"u@d", Result{Value: "v"}, true, []string{"v@here"}},
+		{"u+e@d", Result{Value: `v, V <w@x>, "q q"@x`, Extension: "+e"}, true, []string{"v+e@here", "w+e@x", "q q+e@x"}},
+		{"u+e@d", Result{Value: "v", Extension: "+e"}, false, []string{"v@here"}},
+		{"u+e@d", Result{Value: "@x", Extension: "+e"}, true, []string{"u+e@x"}},
+		{"u+e@d", Result{Value: "@x", Extension: "+e"}, false, []string{"u@x"}},
+		{"u+e@d", Result{Value: "@x"}, false, []string{"u+e@x"}},
+		{"q q@d", Result{Value: "@x, v"}, true, []string{"q q@x", "v@here"}},
+		{"a@b@d", Result{Value: "@x"}, true, []string{"a@b@x"}},
+		{"u", Result{Value: "@x"}, true, []string{"u@x"}},
+		{"u@d", Result{Value: " , "}, true, nil},
+	} {
+		got, err := test.result.Addresses(test.addr, test.propagate, complete)
+		if diff := cmp.Diff(test.want, got); diff != "" || (err != nil) != (test.want == nil) {
+			t.Errorf("%s, %+v: %v\n%s", test.addr, test.result, err, diff)
+		}
+	}
+}
