@@ -227,28 +227,8 @@ func (s *server) intro(n *notice, t bouncetext.Template) {
 
 // fold writes a long text in lines of some 70 bytes, broken at spaces.
 func (n *notice) fold(text, indent string) {
-	text = n.clean(text)
-	const width = 78
-	for first := true; ; first = false {
-		limit, lead := width, indent
-		if first {
-			lead = ""
-		}
-		limit -= len(lead)
-		if len(text) <= limit {
-			n.line(lead + text)
-			return
-		}
-		cut := strings.LastIndexByte(text[:limit], ' ')
-		if cut <= 0 {
-			cut = strings.IndexByte(text, ' ')
-		}
-		if cut <= 0 {
-			n.line(lead + text)
-			return
-		}
-		n.line(lead + text[:cut])
-		text = strings.TrimLeft(text[cut:], " ")
+	for _, line := range printable.Wrap(n.clean(text), 78, indent) {
+		n.line(line)
 	}
 }
 

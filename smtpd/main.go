@@ -23,6 +23,11 @@
 // server at smtpd_sasl_path. Mail programs of users are better served by
 // submission(8).
 //
+// When notify_classes names a kind of error that a session had, the server mails
+// the postmaster a transcript after the session has ended: of its end and its
+// beginning if it is long, without messages and logins. The mail is from
+// double_bounce_sender, and no session that carries such mail is reported.
+//
 // With -S alone, for sendmail -bs, one session runs on standard input and
 // output with the rights of the caller. Mail goes to postdrop(1), so the mail
 // system need not run; restrictions, limits on clients and TLS are for the
@@ -47,7 +52,8 @@
 // smtpd_tls_auth_only, smtpd_tls_CAfile, smtpd_tls_CApath,
 // smtpd_tls_req_ccert, smtpd_tls_ccert_verifydepth, relay_clientcerts,
 // smtpd_sasl_local_domain, smtpd_authorized_priority_clients, smtpd_tls_security_level,
-// requiretls_enable and others;
+// requiretls_enable, notify_classes, error_notice_recipient, bounce_notice_recipient,
+// double_bounce_sender, smtpd_history_flush_threshold and others;
 // see postconf(5).
 //
 // # See also

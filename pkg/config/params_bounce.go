@@ -8,7 +8,8 @@ func rowsBounce() []row {
 		{"backwards_bounce_logfile_compatibility", Bool, "yes", "", "bounce", 'X',
 			"No effect: bounce logs are always written in the form that all versions read."},
 		{"bounce_notice_recipient", String, "postmaster", "1", "bounce error smtpd", '1',
-			"Who gets a copy of the headers of bounced mail, when notify_classes contains bounce."},
+			"Who gets a copy of the headers of bounced mail, and transcripts of SMTP sessions in which we refuse a " +
+				"recipient that does not exist or a message that is too large, when notify_classes contains bounce."},
 		{"bounce_service_name", String, "bounce", "1", "lib(all)", '2',
 			"The service in master.cf that keeps the logs of undeliverable recipients and sends the notices."},
 		{"bounce_size_limit", Int, "50000", "1", "bounce sendmail", '1',
@@ -39,8 +40,8 @@ func rowsBounce() []row {
 			"Put References and In-Reply-To into notices, so that mail programs show them with the original " +
 				"message."},
 		{"error_notice_recipient", String, "postmaster", "1", "smtp smtpd", '1',
-			"Who is told of messages that failed because of a problem with resources or software, when " +
-				"notify_classes contains these."},
+			"Who gets the transcripts of SMTP sessions with an error of one of the classes data, policy, protocol, " +
+				"resource and software of notify_classes."},
 		{"fast_flush_domains", String, "$relay_domains", "", "flush postqueue sendmail", '2',
 			"Destinations for which lists of waiting mail are kept, for ETRN and sendmail -qR."},
 		{"fast_flush_purge_time", Time, "7d", "1", "flush", '2',
@@ -50,7 +51,13 @@ func rowsBounce() []row {
 		{"flush_service_name", String, "flush", "1", "lib(all)", '2',
 			"The service in master.cf that keeps the lists of fast_flush_domains."},
 		{"notify_classes", String, "resource, software", "", "bounce error smtp smtpd", '1',
-			"What the postmaster is told of: bounce, 2bounce, data, delay, policy, protocol, resource, software."},
+			"What the postmaster is told of. bounce(8) sends copies of its notices: bounce, 2bounce, delay. smtpd(8) and " +
+				"submission(8) send a transcript of an SMTP session that had an error, when it is over: policy (a " +
+				"restriction or limit refused something), protocol (a wrong command, or too many of them), data (a " +
+				"table could not be read), resource (no room, or a queue file that could not be written), software " +
+				"(a mistake in the configuration, or a part of the system that does not answer), and bounce (an address " +
+				"that does not exist, a message that is too large). A transcript has no message and nothing of " +
+				"a login in it."},
 		{"soft_bounce", Bool, "no", "", "cleanup postscreen qmqpd smtpd", '1',
 			"Treat all permanent errors as temporary, for trying a new configuration: mail stays in the queue and " +
 				"clients get 4xx replies instead of 5xx."},

@@ -71,7 +71,8 @@ func rowsSmtpd() []row {
 		{"smtpd_hide_client_session", Bool, "no", "", "smtpd", '2',
 			"Leave the client's name, address and protocol out of the Received header. For submission."},
 		{"smtpd_history_flush_threshold", Int, "100", "1", "smtpd", '1',
-			"How many lines of SMTP conversation are kept for a notice to the postmaster."},
+			"How many lines of an SMTP session without error are kept for a transcript to the postmaster (see " +
+				"notify_classes) when another message begins: EHLO, RSET and the end of a message forget more."},
 		{"smtpd_junk_command_limit", Int, "${stress?{1}:{100}}", "1", "smtpd", '1',
 			"How many commands without use, such as NOOP, VRFY, ETRN and RSET, a client may send between messages " +
 				"before each one counts as an error."},

@@ -17,6 +17,7 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/smtpserver"
 	"github.com/posthouse-mail/posthouse/pkg/status"
 	"github.com/posthouse-mail/posthouse/pkg/table"
+	"github.com/posthouse-mail/posthouse/pkg/transcript"
 )
 
 // backend checks what clients say in AUTH. An answer that it cannot give is
@@ -196,6 +197,7 @@ func (h *Session) authPeer(s *smtpserver.Session) authclient.Peer {
 // MayAuth limits how often a client may try to log in.
 func (h *Session) MayAuth(ctx context.Context, s *smtpserver.Session) status.Status {
 	if h.rate(ctx, s, anvilclient.Auth, h.srv.AuthRate, "AUTH command") {
+		s.Erred(transcript.Policy)
 		return status.New(450, "4.7.1", "Error: too many AUTH commands from "+s.Client.Addr)
 	}
 	return status.Status{}

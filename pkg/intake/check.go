@@ -10,6 +10,7 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/smtpserver"
 	"github.com/posthouse-mail/posthouse/pkg/status"
 	"github.com/posthouse-mail/posthouse/pkg/tlspolicy"
+	"github.com/posthouse-mail/posthouse/pkg/transcript"
 )
 
 // facts collects what restrictions look at. sender and rcpt are nil where
@@ -47,10 +48,10 @@ func (h *Session) facts(s *smtpserver.Session, command string, sender, rcpt *str
 		return h.srv.authDestination(ctx, f.Sender, addr)
 	}
 	f.UnlistedRcpt = func(ctx context.Context, addr string) (status.Status, error) {
-		return h.srv.unlisted(ctx, f.Sender, addr, "Recipient address")
+		return h.unlisted(ctx, f.Sender, addr, "Recipient address")
 	}
 	f.UnlistedSender = func(ctx context.Context, addr string) (status.Status, error) {
-		return h.srv.unlisted(ctx, f.Recipient, addr, "Sender address")
+		return h.unlisted(ctx, f.Recipient, addr, "Sender address")
 	}
 	if h.srv.auth != nil && !h.srv.maps.logins.Empty() {
 		f.Owners = h.srv.senderOwners
@@ -125,8 +126,32 @@ func (h *Session) RejectRcpt(s *smtpserver.Session, rcpt string, st status.Statu
 	return h.rejected(s, h.facts(s, "RCPT", &s.Mail().Address, &rcpt), st)
 }
 
+// unlisted looks for an address that does not exist, and remembers that this
+// was found.
+func (h *Session) unlisted(ctx context.Context, other, addr, class string) (status.Status, error) {
+	st, err := h.srv.unlisted(ctx, other, addr, class)
+	h.unknown = st
+	return st, err
+}
+
+// class is what the postmaster is told that a rejection is.
+func (h *Session) class(st status.Status) transcript.Class {
+	switch {
+	case st == h.unknown:
+		return transcript.Bounce
+	case st.Code == "4.3.5":
+		return transcript.Software // the text is that of a wrong configuration
+	case st.Code == "4.3.0":
+		return transcript.Data
+	case st.Code == "4.3.1":
+		return transcript.Resource
+	}
+	return transcript.Policy
+}
+
 // rejected logs a rejection and applies soft_bounce.
 func (h *Session) rejected(s *smtpserver.Session, f *access.Facts, st status.Status) status.Status {
+	s.Erred(h.class(st))
 	if h.srv.SoftBounce && st.Reply >= 500 {
 		st = st.As('4')
 	}

@@ -29,6 +29,8 @@ type Session struct {
 	user    *authclient.User
 
 	msg message
+	// unknown is what was last found of an address that does not exist.
+	unknown status.Status
 	// lists are answers of DNS lists.
 	lists map[string]resolved
 }

@@ -3,6 +3,7 @@ package intake
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/smtpwire"
 	"github.com/posthouse-mail/posthouse/pkg/status"
 	"github.com/posthouse-mail/posthouse/pkg/tlspolicy"
+	"github.com/posthouse-mail/posthouse/pkg/transcript"
 )
 
 // ReceivedDate is the form of a date in a Received header.
@@ -78,13 +80,12 @@ func (h *Session) accept(ctx context.Context, s *smtpserver.Session, r *smtpserv
 		}
 		m.first = r.Address
 	}
-	return h.recipient(r.Recipient)
+	return h.recipient(s, r.Recipient)
 }
 
-func (h *Session) recipient(r envelope.Recipient) status.Status {
+func (h *Session) recipient(s *smtpserver.Session, r envelope.Recipient) status.Status {
 	if err := h.msg.sub.Recipient(r); err != nil {
-		h.srv.log.Warn(h.msg.id, "%v", err)
-		return CleanupGone()
+		return h.cleanupGone(s, err)
 	}
 	return status.Status{}
 }
@@ -103,7 +104,14 @@ func (h *Session) Settle(ctx context.Context, s *smtpserver.Session) status.Stat
 	}
 	r := *m.waiting
 	m.waiting = nil
-	return h.recipient(r)
+	return h.recipient(s, r)
+}
+
+// cleanupGone is [CleanupGone] for an error of the connection.
+func (h *Session) cleanupGone(s *smtpserver.Session, err error) status.Status {
+	s.Erred(transcript.Software)
+	h.srv.log.Warn(h.msg.id, "%v", err)
+	return CleanupGone()
 }
 
 // OpenAhead asks for the queue file at MAIL, for clients whose recipients are
@@ -131,8 +139,7 @@ func (h *Session) begin(ctx context.Context, s *smtpserver.Session) status.Statu
 	sub, err := h.open(ctx, s)
 	if err != nil {
 		h.msg.cancel()
-		h.srv.log.Warn("", "problem talking to cleanup: %v", err)
-		return status.New(451, "4.3.0", "Error: queue file write error")
+		return h.cleanupGone(s, fmt.Errorf("problem talking to cleanup: %w", err))
 	}
 	h.msg.sub, h.msg.id = sub, sub.QueueID()
 	s.QueueID = h.msg.id
@@ -152,8 +159,7 @@ func (h *Session) begin(ctx context.Context, s *smtpserver.Session) status.Statu
 		sub.Attr(queue.AttrPriority, strconv.Itoa(p))
 	}
 	if err := sub.Sender(s.Mail().Sender); err != nil {
-		h.srv.log.Warn(h.msg.id, "%v", err)
-		return CleanupGone()
+		return h.cleanupGone(s, err)
 	}
 	if f := h.srv.ContentFilter; f != "" {
 		sub.RecString(queue.RecFilt, f)
@@ -360,6 +366,7 @@ func (h *Session) Verdict(ctx context.Context, s *smtpserver.Session) status.Sta
 	case !m.started:
 		return CleanupGone()
 	case m.tooBig:
+		s.Erred(transcript.Bounce)
 		return status.New(552, "5.3.4", "Error: message file too big")
 	case !m.refused.IsZero():
 		return h.Reject(s, "END-OF-MESSAGE", m.refused)
@@ -380,9 +387,9 @@ func (h *Session) End(ctx context.Context, s *smtpserver.Session, info smtpwire.
 	}
 	result, err := m.sub.Finish()
 	if err != nil {
-		h.srv.log.Warn(m.id, "%v", err)
-		return CleanupGone()
+		return h.cleanupGone(s, err)
 	}
+	s.Erred(transcript.Of(result))
 	return result.Reply()
 }
 

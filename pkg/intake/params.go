@@ -4,10 +4,17 @@
 // smtpd(8) is little else; submission(8) puts its own rules in front.
 package intake
 
-import "time"
+import (
+	"time"
+
+	"github.com/posthouse-mail/posthouse/pkg/transcript"
+)
 
 // Params are the parameters of the server.
 type Params struct {
+	Notices transcript.Params
+	History int `param:"smtpd_history_flush_threshold"`
+
 	Hostname string `param:"myhostname"`
 	MailName string `param:"mail_name"`
 	Banner   string `param:"smtpd_banner"`

@@ -25,6 +25,7 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/smtpwire"
 	"github.com/posthouse-mail/posthouse/pkg/table"
 	"github.com/posthouse-mail/posthouse/pkg/table/keys"
+	"github.com/posthouse-mail/posthouse/pkg/transcript"
 )
 
 // Server is what all sessions share.
@@ -170,6 +171,7 @@ func New(env *service.Env, setup Setup) (*Server, error) {
 		return nil, fmt.Errorf("open queue directory: %w", err)
 	}
 	srv.opts = srv.Options(srv.log)
+	srv.opts.Notices = transcript.New(srv.Notices, transcript.Server, srv.cleanup, srv.log)
 	return srv, srv.setTLS()
 }
 
@@ -187,6 +189,7 @@ func (p *Params) Options(log *maillog.Logger) smtpserver.Options {
 		AuthTLSOnly: p.TLSAuthOnly, BrokenAuth: p.SASLBroken, AuthLimit: p.SASLLimit,
 		RequireTLS: p.RequireTLS,
 		VERPDelims: p.VERPDelims, VERPFilter: p.VERPFilter,
+		PauseLines: p.History,
 	}
 	for _, w := range p.Forbidden {
 		// The engine itself throws out what does not begin with a

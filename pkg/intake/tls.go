@@ -12,6 +12,7 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/status"
 	"github.com/posthouse-mail/posthouse/pkg/tlskeys"
 	"github.com/posthouse-mail/posthouse/pkg/tlspolicy"
+	"github.com/posthouse-mail/posthouse/pkg/transcript"
 )
 
 // setTLS reads the TLS level. Certificates and signatures come from tlsmgr.
@@ -59,6 +60,7 @@ func (srv *Server) setTLS() error {
 // StartTLS limits how often a client may set up TLS.
 func (h *Session) StartTLS(ctx context.Context, s *smtpserver.Session) status.Status {
 	if h.rate(ctx, s, anvilclient.NewTLS, h.srv.NewTLSRate, "New TLS session") {
+		s.Erred(transcript.Policy)
 		return status.New(454, "4.7.0", "Error: too many new TLS sessions from "+s.Client.Addr)
 	}
 	return status.Status{}

@@ -11,6 +11,7 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/printable"
 	"github.com/posthouse-mail/posthouse/pkg/smtpwire"
 	"github.com/posthouse-mail/posthouse/pkg/status"
+	"github.com/posthouse-mail/posthouse/pkg/transcript"
 )
 
 // Authenticator is a Handler that lets clients log in (RFC 4954).
@@ -94,7 +95,7 @@ func (s *Session) authLines(ctx context.Context) []string {
 
 func (s *Session) doAuth(ctx context.Context, args string) bool {
 	if s.opts.HeloNeeded && !s.helo {
-		return s.fail(503, "5.5.1", "Error: send HELO/EHLO first")
+		return s.failAs(transcript.Policy, 503, "5.5.1", "Error: send HELO/EHLO first")
 	}
 	names := s.mechanisms(ctx)
 	if len(names) == 0 {
@@ -136,7 +137,7 @@ func (s *Session) doAuth(ctx context.Context, args string) bool {
 func (s *Session) exchange(ctx context.Context, a Authenticator, mechanism string, initial []byte) bool {
 	x, step := a.BeginAuth(ctx, s, mechanism, initial)
 	for step.Result == AuthMore && x != nil {
-		s.w.Reply(334, false, base64.StdEncoding.EncodeToString(step.Challenge))
+		s.say(334, false, base64.StdEncoding.EncodeToString(step.Challenge))
 		line, ok := s.authLine()
 		if !ok {
 			x.Abort()
@@ -145,7 +146,7 @@ func (s *Session) exchange(ctx context.Context, a Authenticator, mechanism strin
 		if line == "*" {
 			x.Abort()
 			s.opts.Log.Warn("", "%s: SASL %s authentication aborted", s.Peer(), mechanism)
-			return s.fail(501, "5.7.0", "Authentication aborted")
+			return s.failAs(0, 501, "5.7.0", "Authentication aborted")
 		}
 		response, ok := decodeResponse(line, false)
 		if !ok {
@@ -171,6 +172,9 @@ func (s *Session) exchange(ctx context.Context, a Authenticator, mechanism strin
 func (s *Session) authLine() (string, bool) {
 	s.conn.begin()
 	line, err := s.r.ReadLine(s.opts.AuthLimit)
+	if err == nil || errors.Is(err, smtpwire.ErrLineTooLong) {
+		s.log.GotSecret()
+	}
 	switch {
 	case errors.Is(err, smtpwire.ErrLineTooLong):
 		s.fail(500, "5.5.6", "SASL response limit exceeded")
@@ -205,7 +209,7 @@ func decodeResponse(text string, initial bool) ([]byte, bool) {
 
 func (s *Session) badResponse(mechanism string) bool {
 	s.opts.Log.Warn("", "%s: SASL %s authentication failed: malformed base64 response", s.Peer(), mechanism)
-	return s.fail(501, "5.5.2", "Error: cannot decode base64 response")
+	return s.failAs(0, 501, "5.5.2", "Error: cannot decode base64 response")
 }
 
 // authFailed logs a failure in the form that fail2ban's filters know.
@@ -220,9 +224,9 @@ func (s *Session) authFailed(mechanism string, step AuthStep) bool {
 	}
 	s.opts.Log.Warn("", "%s: SASL %s authentication failed: %s%s", s.Peer(), shorten(mechanism), text, user)
 	if step.Result == AuthTemporary {
-		return s.fail(454, "4.7.0", "Temporary authentication failure: "+text)
+		return s.failAs(0, 454, "4.7.0", "Temporary authentication failure: "+text)
 	}
-	return s.fail(535, "5.7.8", "Error: authentication failed: "+text)
+	return s.failAs(0, 535, "5.7.8", "Error: authentication failed: "+text)
 }
 
 func shorten(s string) string { return s[:min(len(s), 100)] }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/posthouse-mail/posthouse/pkg/printable"
+	"github.com/posthouse-mail/posthouse/pkg/transcript"
 )
 
 // command is one row of the command table.
@@ -75,6 +76,7 @@ func (s *Session) hello(ctx context.Context, verb, args string) bool {
 	}
 	// RFC 5321 4.1.4: a new greeting starts anew.
 	s.reset()
+	s.log.Pause(s.opts.PauseLines)
 	s.esmtp = verb != "HELO"
 	s.Client.Helo = neuter(name)
 	s.Client.Proto = "SMTP"
@@ -138,13 +140,13 @@ func (s *Session) ehloReply(ctx context.Context) {
 	add(s.opts.RequireTLS && s.TLS != nil, "REQUIRETLS", "")
 	add(true, "CHUNKING", "")
 	for i, l := range lines {
-		s.w.Reply(250, i < len(lines)-1, l)
+		s.say(250, i < len(lines)-1, l)
 	}
 }
 
 func (s *Session) doMail(ctx context.Context, args string) bool {
 	if s.opts.HeloNeeded && !s.helo {
-		return s.fail(503, "5.5.1", "Error: send HELO/EHLO first")
+		return s.failAs(transcript.Policy, 503, "5.5.1", "Error: send HELO/EHLO first")
 	}
 	if s.mail != nil {
 		return s.fail(503, "5.5.1", "Error: nested MAIL command")
@@ -163,7 +165,9 @@ func (s *Session) doMail(ctx context.Context, args string) bool {
 	}
 	m := &Mail{}
 	m.Address = addr
+	s.log.Sender(addr)
 	if st := s.mailParams(strings.Fields(rest), m); !st.IsZero() {
+		s.Erred(transcript.Protocol)
 		return s.decide(st, 0, "", "")
 	}
 	if !s.decide(s.h.Mail(ctx, s, m), 250, "2.1.0", "Ok") {
@@ -192,6 +196,7 @@ func (s *Session) doRcpt(ctx context.Context, args string) bool {
 	r := &Rcpt{}
 	r.Address = addr
 	if st := s.rcptParams(strings.Fields(rest), r); !st.IsZero() {
+		s.Erred(transcript.Protocol)
 		return s.decide(st, 0, "", "")
 	}
 	if s.nrcpt >= s.opts.RcptLimit {
@@ -208,10 +213,11 @@ func (s *Session) doRcpt(ctx context.Context, args string) bool {
 // few more in the same group has done nothing wrong.
 func (s *Session) tooManyRcpts() bool {
 	s.over++
+	s.Erred(transcript.Policy)
 	if s.over > s.opts.RcptOver {
-		return s.fail(452, "4.5.3", "Error: too many recipients")
+		return s.failAs(transcript.Policy, 452, "4.5.3", "Error: too many recipients")
 	}
-	s.w.Reply(452, false, "4.5.3 Error: too many recipients")
+	s.say(452, false, "4.5.3 Error: too many recipients")
 	return true
 }
 
@@ -220,6 +226,7 @@ func (s *Session) doRset(_ context.Context, args string) bool {
 		return s.fail(501, "5.5.4", "Syntax: RSET")
 	}
 	s.reset()
+	s.log.Pause(s.opts.PauseLines)
 	return s.ok(250, "2.0.0", "Ok")
 }
 
@@ -227,7 +234,7 @@ func (s *Session) doNoop(context.Context, string) bool { return s.ok(250, "2.0.0
 
 func (s *Session) doVrfy(ctx context.Context, args string) bool {
 	if s.opts.NoVRFY {
-		return s.fail(502, "5.5.1", "VRFY command is disabled")
+		return s.failAs(transcript.Policy, 502, "5.5.1", "VRFY command is disabled")
 	}
 	text := strings.TrimSpace(args)
 	utf := false
@@ -252,7 +259,7 @@ func (s *Session) doEtrn(ctx context.Context, args string) bool {
 		return s.fail(502, "5.5.1", "Error: command not implemented")
 	}
 	if s.opts.HeloNeeded && !s.helo {
-		return s.fail(503, "", "Error: send HELO/EHLO first")
+		return s.failAs(transcript.Policy, 503, "", "Error: send HELO/EHLO first")
 	}
 	fields := strings.Fields(args)
 	if len(fields) != 1 {
@@ -267,7 +274,7 @@ func (s *Session) doEtrn(ctx context.Context, args string) bool {
 }
 
 func (s *Session) doNotAllowed(context.Context, string) bool {
-	return s.fail(550, "5.7.0", "Error: insufficient authorization")
+	return s.failAs(transcript.Policy, 550, "5.7.0", "Error: insufficient authorization")
 }
 
 func (s *Session) doQuit(context.Context, string) bool {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/posthouse-mail/posthouse/pkg/smtpwire"
 	"github.com/posthouse-mail/posthouse/pkg/status"
+	"github.com/posthouse-mail/posthouse/pkg/transcript"
 )
 
 // Limits for chunks that are only read to be thrown away, and the size below
@@ -33,7 +34,7 @@ func (s *Session) doData(ctx context.Context, args string) bool {
 		return s.fail(503, "5.5.1", "Error: need RCPT command")
 	}
 	if s.nrcpt == 0 {
-		return s.fail(s.noRcpts(), "5.5.1", "Error: no valid recipients")
+		return s.failAs(0, s.noRcpts(), "5.5.1", "Error: no valid recipients")
 	}
 	if args != "" {
 		return s.fail(501, "5.5.4", "Syntax: DATA")
@@ -41,7 +42,7 @@ func (s *Session) doData(ctx context.Context, args string) bool {
 	if st := s.h.Data(ctx, s); !st.IsZero() {
 		return s.decide(st, 0, "", "")
 	}
-	s.w.Reply(354, false, "End data with <CR><LF>.<CR><LF>")
+	s.say(354, false, "End data with <CR><LF>.<CR><LF>")
 	s.body = smtpwire.Content{Fragment: s.opts.LineLimit, Mode: s.BareLF}
 	s.conn.begin()
 	if err := s.r.ReadData(&s.body, s.content); err != nil {
@@ -86,12 +87,13 @@ func (s *Session) endMessage(ctx context.Context) bool {
 	s.reset()
 	if st.IsZero() {
 		// A handler that does not know is no success.
-		return s.fail(451, "4.3.0", "Error: queue file write error")
+		return s.failAs(transcript.Software, 451, "4.3.0", "Error: queue file write error")
 	}
 	s.decide(st, 0, "", "")
 	if good {
 		s.errors, s.junk = 0, 0
 	}
+	s.log.Pause(s.opts.PauseLines)
 	return good
 }
 
@@ -131,17 +133,17 @@ func (s *Session) doBdat(ctx context.Context, args string) bool {
 	s.conn.begin()
 	switch {
 	case s.bdat.failed:
-		return s.refuseChunk(n, last, 551, "5.0.0", "Discarded "+strconv.FormatInt(n, 10)+" bytes after earlier error")
+		return s.refuseChunk(0, n, last, 551, "5.0.0", "Discarded "+strconv.FormatInt(n, 10)+" bytes after earlier error")
 	case s.mail == nil:
-		return s.refuseChunk(n, last, 503, "5.5.1", "Error: need RCPT command")
+		return s.refuseChunk(transcript.Protocol, n, last, 503, "5.5.1", "Error: need RCPT command")
 	case s.nrcpt == 0:
-		return s.refuseChunk(n, last, s.noRcpts(), "5.5.1", "Error: no valid recipients")
+		return s.refuseChunk(0, n, last, s.noRcpts(), "5.5.1", "Error: no valid recipients")
 	case n == 0 && !last:
 		s.opts.Log.Warn(s.QueueID, "null BDAT request from %s", s.Peer())
-		return s.refuseChunk(n, last, 551, "5.7.1", "Null BDAT request")
+		return s.refuseChunk(transcript.Policy, n, last, 551, "5.7.1", "Null BDAT request")
 	case s.opts.SizeLimit > 0 && n > s.opts.SizeLimit-s.body.Info.Size:
 		s.opts.Log.Warn(s.QueueID, "BDAT request from %s exceeds message size limit", s.Peer())
-		return s.refuseChunk(n, last, 552, "5.3.4", "Chunk exceeds message size limit")
+		return s.refuseChunk(transcript.Policy, n, last, 552, "5.3.4", "Chunk exceeds message size limit")
 	}
 	return s.chunk(ctx, n, last)
 }
@@ -162,11 +164,11 @@ func parseBdat(args string) (n int64, last, ok bool) {
 // that the client has under way behind it are refused too, up to the last. An
 // LMTP client expects a reply for each recipient to the last one (RFC 2033
 // 4.3).
-func (s *Session) refuseChunk(n int64, last bool, code int, enhanced, text string) bool {
+func (s *Session) refuseChunk(class transcript.Class, n int64, last bool, code int, enhanced, text string) bool {
 	replies := max(s.nrcpt, s.bdat.replies, 1)
 	s.reset()
 	if n > max(maxSkip, s.opts.SizeLimit) {
-		return s.fail(521, "5.3.4", text)
+		return s.failAs(transcript.Policy, 521, "5.3.4", text)
 	}
 	if err := s.r.SkipChunk(n); err != nil {
 		s.ioError(err)
@@ -180,14 +182,14 @@ func (s *Session) refuseChunk(n int64, last bool, code int, enhanced, text strin
 			s.ok(code, enhanced, text)
 		}
 	}
-	return s.fail(code, enhanced, text)
+	return s.failAs(class, code, enhanced, text)
 }
 
 // chunk reads a chunk of the message.
 func (s *Session) chunk(ctx context.Context, n int64, last bool) bool {
 	if !s.bdat.active {
 		if st := s.h.Data(ctx, s); !st.IsZero() {
-			return s.refuseChunk(n, last, st.Reply, st.Code, st.Text)
+			return s.refuseChunk(0, n, last, st.Reply, st.Code, st.Text)
 		}
 		s.bdat.active = true
 		s.body = smtpwire.Content{Fragment: s.opts.LineLimit, Mode: s.BareLF}

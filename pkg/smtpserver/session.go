@@ -15,6 +15,7 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/printable"
 	"github.com/posthouse-mail/posthouse/pkg/smtpwire"
 	"github.com/posthouse-mail/posthouse/pkg/status"
+	"github.com/posthouse-mail/posthouse/pkg/transcript"
 )
 
 // Ways in which a session ends other than by QUIT; they are what the log
@@ -28,7 +29,18 @@ const (
 
 // Serve runs one session to its end. The caller closes conn.
 func Serve(ctx context.Context, conn net.Conn, opts *Options, h Handler) error {
-	s := &Session{opts: opts, h: h, where: "CONNECT"}
+	s := &Session{opts: opts, h: h, where: "CONNECT", log: opts.Notices.Start()}
+	s.serve(ctx, conn)
+	if opts.Notices.Wanted(s.log) {
+		conn.Close() // the client need not wait for the notice
+	}
+	opts.Notices.Finish(ctx, s.log, transcript.Session{Peer: s.Peer(), Reason: s.reason})
+	return nil
+}
+
+// serve is the session while there is a connection.
+func (s *Session) serve(ctx context.Context, conn net.Conn) {
+	opts, h := s.opts, s.h
 	s.conn = &timedConn{Conn: nowait.Wrap(conn), ctx: ctx, timeout: opts.Timeout, rate: opts.MinDataRate, request: opts.RequestDeadline}
 	s.w = smtpwire.NewWriter(s.conn, opts.Buffers)
 	s.r = smtpwire.NewReader(flushReader{s.w, s.conn}, opts.Buffers)
@@ -49,7 +61,6 @@ func Serve(ctx context.Context, conn net.Conn, opts *Options, h Handler) error {
 	s.reset()
 	s.w.Flush()
 	s.logEnd()
-	return nil
 }
 
 // flushReader sends what is buffered before it waits for the client: replies
@@ -82,12 +93,13 @@ func (s *Session) run(ctx context.Context) {
 		}
 	} else {
 		s.spokeFirst()
-		s.w.Reply(220, false, s.opts.Banner)
+		s.say(220, false, s.opts.Banner)
 	}
 	for !s.quit && ctx.Err() == nil {
 		if s.errors >= s.opts.HardErrors && !s.MayErr {
 			s.reason = reasonErrors
-			s.w.Reply(421, false, "4.7.0 "+s.opts.Hostname+" Error: too many errors")
+			s.Erred(transcript.Protocol)
+			s.say(421, false, "4.7.0 "+s.opts.Hostname+" Error: too many errors")
 			return
 		}
 		s.conn.begin()
@@ -142,12 +154,13 @@ func (s *Session) longLine(line []byte) {
 	s.opts.Log.Warn("", "%s: request longer than %d: %.30s...", s.Peer(), s.opts.LineLimit, line)
 	s.where = "UNKNOWN"
 	s.counts.add(cmdUnknown, false)
+	s.log.GotCommand(string(line[:min(len(line), 100)])+"...", false)
 	s.fail(500, "5.5.2", "Error: line too long")
 }
 
 // goAway takes leave. RFC 5321 3.8: a server that must go says so.
 func (s *Session) goAway() {
-	s.w.Reply(421, false, "4.3.2 "+s.opts.Hostname+" Service shutting down")
+	s.say(421, false, "4.3.2 "+s.opts.Hostname+" Service shutting down")
 }
 
 // ioError notes why the connection cannot go on, and tells a client that was
@@ -160,10 +173,10 @@ func (s *Session) ioError(err error) {
 	switch {
 	case errors.Is(err, smtpwire.ErrLineFlood):
 		s.reason = reasonErrors
-		s.w.Reply(500, false, "5.5.2 Error: line too long")
+		s.say(500, false, "5.5.2 Error: line too long")
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		s.reason = reasonTimeout
-		s.w.Reply(421, false, "4.4.2 "+s.opts.Hostname+" Error: timeout exceeded")
+		s.say(421, false, "4.4.2 "+s.opts.Hostname+" Error: timeout exceeded")
 	default:
 		s.reason = reasonLost
 	}
@@ -171,7 +184,7 @@ func (s *Session) ioError(err error) {
 
 func (s *Session) bareCommand() {
 	s.opts.Log.Info("", "disconnect: bare <LF> received after %s from %s", s.where, s.Peer())
-	s.w.Reply(521, false, "5.5.2 "+s.opts.Hostname+" Error: bare <LF> received")
+	s.say(521, false, "5.5.2 "+s.opts.Hostname+" Error: bare <LF> received")
 	s.quit = true
 }
 
@@ -202,7 +215,13 @@ func (s *Session) reply(st status.Status) {
 	} else {
 		text = printable.Text(text)
 	}
-	s.w.Reply(st.Reply, false, text)
+	s.say(st.Reply, false, text)
+}
+
+// say sends a line of a reply.
+func (s *Session) say(code int, more bool, text string) {
+	s.log.SentReply(code, more, text)
+	s.w.Reply(code, more, text)
 }
 
 // ok and fail are reply with the result that a command returns.
@@ -211,8 +230,15 @@ func (s *Session) ok(code int, enhanced, text string) bool {
 	return true
 }
 
+// fail is for what breaks the protocol, failAs for other errors: class is what
+// the postmaster may want to be told of, or 0.
 func (s *Session) fail(code int, enhanced, text string) bool {
+	return s.failAs(transcript.Protocol, code, enhanced, text)
+}
+
+func (s *Session) failAs(class transcript.Class, code int, enhanced, text string) bool {
 	s.errors++
+	s.Erred(class)
 	s.reply(status.Status{Reply: code, Code: enhanced, Text: text})
 	return false
 }
@@ -236,6 +262,8 @@ func (s *Session) command(ctx context.Context, line string) {
 	line = strings.TrimRight(line, " \t")
 	verb, args, _ := strings.Cut(strings.TrimLeft(line, " \t"), " ")
 	verb = strings.ToUpper(verb)
+	c, known := s.find(verb)
+	s.log.GotCommand(line, known)
 	if s.opts.UTF8 && !utf8.ValidString(line) {
 		s.fail(500, "5.5.2", "Error: bad UTF-8 syntax")
 		return
@@ -244,7 +272,6 @@ func (s *Session) command(ctx context.Context, line string) {
 		s.fail(500, "5.5.2", "Error: bad syntax")
 		return
 	}
-	c, known := s.find(verb)
 	if !known {
 		s.unknown(verb, line)
 		return
@@ -265,7 +292,7 @@ func (s *Session) command(ctx context.Context, line string) {
 		}
 	}
 	if s.opts.TLSRequired && s.TLS == nil && !c.beforeTLS {
-		s.counts.add(c.num, s.fail(530, "5.7.0", "Must issue a STARTTLS command first"))
+		s.counts.add(c.num, s.failAs(0, 530, "5.7.0", "Must issue a STARTTLS command first"))
 		return
 	}
 	s.counts.add(c.num, c.do(s, ctx, strings.TrimLeft(args, " \t")))
@@ -283,7 +310,7 @@ func (s *Session) unknown(verb, line string) {
 	if forbidden {
 		s.counts.add(cmdUnknown, false)
 		s.opts.Log.Warn("", "non-SMTP command from %s: %.100s", s.Peer(), line)
-		s.w.Reply(221, false, "2.7.0 Error: I can break rules, too. Goodbye.")
+		s.say(221, false, "2.7.0 Error: I can break rules, too. Goodbye.")
 		s.quit = true
 		return
 	}
@@ -303,7 +330,7 @@ func (s *Session) earlyTalk(c command) bool {
 		return false
 	}
 	s.counts.add(c.num, false)
-	s.w.Reply(554, false, "5.5.0 Error: SMTP protocol synchronization")
+	s.say(554, false, "5.5.0 Error: SMTP protocol synchronization")
 	s.quit = true
 	return true
 }

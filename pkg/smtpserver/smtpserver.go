@@ -24,6 +24,7 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/smtpwire"
 	"github.com/posthouse-mail/posthouse/pkg/status"
 	"github.com/posthouse-mail/posthouse/pkg/tlspolicy"
+	"github.com/posthouse-mail/posthouse/pkg/transcript"
 )
 
 // Options are what is the same for all sessions of a service. They do not
@@ -87,6 +88,11 @@ type Options struct {
 	// TLSWrapper starts TLS before the greeting (smtpd_tls_wrappermode).
 	TLSWrapper bool
 	TLSLog     int // smtpd_tls_loglevel
+
+	// Notices tells the postmaster of what goes wrong in sessions; nil does
+	// not. PauseLines is smtpd_history_flush_threshold.
+	Notices    *transcript.Notifier
+	PauseLines int
 }
 
 // Handler is what a service does at each step. A method that returns the zero
@@ -208,7 +214,12 @@ type Session struct {
 	early   bool   // improper pipelining was seen
 	counts  counters
 	tlsConn *tls.Conn
+	log     *transcript.Log
 }
+
+// Erred says what is wrong with the request that is being refused, for the
+// postmaster.
+func (s *Session) Erred(c transcript.Class) { s.log.Erred(c) }
 
 // Mail returns the accepted MAIL command, nil outside of a transaction.
 func (s *Session) Mail() *Mail { return s.mail }

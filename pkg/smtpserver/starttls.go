@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"github.com/posthouse-mail/posthouse/pkg/tlspolicy"
+	"github.com/posthouse-mail/posthouse/pkg/transcript"
 )
 
 func (s *Session) doStartTLS(ctx context.Context, args string) bool {
@@ -26,10 +27,10 @@ func (s *Session) doStartTLS(ctx context.Context, args string) bool {
 	cfg, err := s.opts.TLS(ctx, s)
 	if err != nil {
 		s.opts.Log.Warn("", "TLS not available for %s: %v", s.Peer(), err)
-		return s.fail(454, "4.7.0", "TLS not available due to local problem")
+		return s.failAs(transcript.Software, 454, "4.7.0", "TLS not available due to local problem")
 	}
 	s.reset()
-	s.w.Reply(220, false, "2.0.0 Ready to start TLS")
+	s.say(220, false, "2.0.0 Ready to start TLS")
 	if s.w.Flush() != nil {
 		s.ioError(io.EOF)
 		return false

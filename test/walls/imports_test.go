@@ -24,7 +24,7 @@ var rows = [][]string{
 	{"mailstore/crlf", "mailstore/uidlist", "mailstore/index", "mailstore/changelog", "mailstore/takeover", "mailstore/maildirsize", "mailstore/fulltext", "mailstore"},
 	{"ipc", "pam", "imapwire", "mime/structure", "envelope", "config", "bouncetext", "maillog", "userdb", "password", "authclient", "authclient/authtest"},
 	{"jail", "sched", "queue", "queue/bouncelog", "queue/listing", "table/text", "table/pattern", "table/pcre", "table", "table/keys", "table/dbfile", "table/sqltable", "table/ldaptable", "table/databases", "queuetool", "dns", "dns/dnstest"},
-	{"bearer", "sasl", "smtpwire", "tlspolicy", "tlskeys", "rewrite", "anvilclient", "flushclient", "dropclient", "inject", "bounceclient", "deliver", "access", "worker", "depositclient", "dovecotauth", "session", "usertool", "usertool/secret"},
+	{"bearer", "sasl", "smtpwire", "tlspolicy", "tlskeys", "rewrite", "anvilclient", "flushclient", "dropclient", "inject", "transcript", "bounceclient", "deliver", "access", "worker", "depositclient", "dovecotauth", "session", "usertool", "usertool/secret"},
 	{"smtpserver", "smtpclient", "nexthop", "pop3server", "inflate", "imapserver", "check"},
 	{"service/masterlink", "service", "intake", "login"},
 }
