@@ -11,7 +11,7 @@ func Wrap(text string, width int, indent string) (lines []string) {
 		if len(text) <= limit {
 			return append(lines, lead+text)
 		}
-		cut := strings.LastIndexByte(text[:limit], ' ')
+		cut := strings.LastIndexByte(text[:limit+1], ' ')
 		if cut <= 0 {
 			cut = strings.IndexByte(text, ' ')
 		}

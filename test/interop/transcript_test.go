@@ -1,0 +1,99 @@
+package interop
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/posthouse-mail/posthouse/pkg/testkit"
+)
+
+// transcripts are clients of which the postmaster is told, and how many times.
+var transcripts = []struct {
+	client
+	notices int
+}{
+	{client{name: "fine", lines: []string{"EHLO c.test", "MAIL FROM:<a@remote.test>", "RCPT TO:<you@example.test>", "RSET", "QUIT", "WAIT"}}, 0},
+	{client{name: "unknown command", lines: []string{"EHLO c.test", "FOO bar", "QUIT", "WAIT"}}, 1},
+	{client{name: "wrong order", lines: []string{"HELO c.test", "RCPT TO:<you@example.test>", "MAIL FROM:<a@b", "CLOSE"}}, 1},
+	{client{name: "too many errors", lines: []string{"EHLO c.test", "FOO", "FOO", "FOO", "FOO", "FOO", "WAIT"}}, 1},
+	{client{name: "relay", lines: []string{"EHLO c.test", "MAIL FROM:<a@remote.test>", "RCPT TO:<" + strings.Repeat("x", 60) + "@other.test>", "QUIT", "WAIT"}}, 1},
+	{client{name: "unknown user", lines: []string{"EHLO c.test", "MAIL FROM:<a@remote.test>", "RCPT TO:<nobody@example.test>", "QUIT", "WAIT"}}, 1},
+	{client{name: "wrong table", lines: []string{"EHLO wrong.test", "MAIL FROM:<a@remote.test>", "RCPT TO:<you@example.test>", "QUIT", "WAIT"}}, 1},
+	{client{name: "no recipients", lines: []string{"EHLO c.test", "MAIL FROM:<a@remote.test>", "DATA", "QUIT", "WAIT"}}, 0},
+	{client{name: "too large", lines: []string{"EHLO c.test", "MAIL FROM:<a@remote.test>", "RCPT TO:<you@example.test>", "DATA",
+		"+" + strings.Repeat(strings.Repeat("x", 70)+"\r\n", 400) + ".", "QUIT", "WAIT"}}, 1},
+	{client{name: "refused text", lines: []string{"EHLO c.test", "MAIL FROM:<a@remote.test>", "RCPT TO:<you@example.test>", "DATA",
+		"Subject: bad\r\n\r\nsecret text\r\n.", "QUIT", "WAIT"}}, 1},
+	{client{name: "login", lines: []string{"EHLO c.test", "AUTH PLAIN AGEAc2VjcmV0", "QUIT", "WAIT"}}, 1},
+	{client{name: "size", lines: []string{"EHLO c.test", "MAIL FROM:<a@remote.test> SIZE=99999999", "QUIT", "WAIT"}}, 1},
+	{client{name: "early", lines: []string{"EHLO c.test", "+EHLO c.test\r\nNOOP\r\nRSET\r\nMAIL FROM:<a@remote.test>", "CLOSE"}}, 0},
+}
+
+// noticeText is what both systems must have in common of a notice.
+func noticeText(text string) []string {
+	envelope, text, _ := strings.Cut(text, "\r\n\r\n")
+	header, body, _ := strings.Cut(text, "\r\n\r\n")
+	lines := strings.Split(envelope+"\r\n"+header, "\r\n")
+	lines = slices.DeleteFunc(lines, func(l string) bool {
+		return !regexp.MustCompile(`^(MAIL|RCPT|From:|To:|Subject:)`).MatchString(l)
+	})
+	for i, l := range lines {
+		lines[i] = regexp.MustCompile(` (SIZE|BODY)=\S+`).ReplaceAllString(l, "")
+	}
+	for _, l := range strings.Split(body, "\r\n") {
+		if l != " Out: 250-REQUIRETLS" { // newer than this Postfix
+			lines = append(lines, strings.Replace(l, "AGEAc2VjcmV0", "(not shown)", 1))
+		}
+	}
+	for i, l := range lines {
+		lines[i] = plainMail(l)
+	}
+	return lines
+}
+
+// TestTranscripts: the postmaster is told of the same sessions in the same form.
+func TestTranscripts(t *testing.T) {
+	k := newTaker(t)
+	p := newPair(t, "notify_classes = policy, protocol, data, resource, software, bounce", "error_notice_recipient = errors@notice.test",
+		"bounce_notice_recipient = errors@notice.test", "default_transport = smtp:[127.0.0.1]:"+fmt.Sprint(k.port), "alias_maps =",
+		"virtual_mailbox_domains = example.test", "virtual_mailbox_maps = inline:{you@example.test=x}", "mynetworks =", "in_flow_delay = 0",
+		"smtpd_hard_error_limit = 4", "smtpd_error_sleep_time = 0", "message_size_limit = 20000", "smtp_tls_security_level = none", "smtpd_tls_security_level = none",
+		"header_checks = regexp:{{/^Subject: bad/ REJECT bad subject}}", "smtpd_relay_restrictions = reject_unauth_destination", "smtpd_sasl_auth_enable = no",
+		"smtpd_recipient_restrictions = check_helo_access inline:{wrong.test=rejct_all}")
+	collect := func(s side, addr string) map[string][][]string {
+		s.start()
+		defer s.stop()
+		all := map[string][][]string{}
+		for _, c := range transcripts {
+			c.talk(t, addr)
+			var got []string
+			testkit.Wait(t, s.name+": notices of "+c.name, func() bool {
+				got = append(got, k.taken()...)
+				return len(got) >= c.notices
+			})
+			all[c.name] = [][]string{}
+			for _, n := range got {
+				if s.name == "ours" && strings.Contains(n, "AGEAc2VjcmV0") || strings.Contains(n, "secret text") {
+					t.Errorf("%s, %s: a notice with a secret:\n%s", s.name, c.name, n)
+				}
+				all[c.name] = append(all[c.name], noticeText(n))
+			}
+		}
+		return all
+	}
+	sides := p.sides(t)
+	theirs := collect(sides[0], p.theirs.Addr)
+	ours := collect(sides[1], p.ours.Addr())
+	for _, c := range transcripts {
+		if len(theirs[c.name]) != c.notices {
+			t.Errorf("%s: Postfix sent %d notices, want %d", c.name, len(theirs[c.name]), c.notices)
+		}
+		if d := cmp.Diff(theirs[c.name], ours[c.name]); d != "" {
+			t.Errorf("%s: (-theirs +ours)\n%s", c.name, d)
+		}
+	}
+}
