@@ -9,6 +9,8 @@
 // second, as long as somebody comes, how much of one processor the process
 // used, and lets it have them all from a half of one on. Who waits for the disk
 // gets some beside those: see safefile.MoreProcessors.
+//
+// A process that has come to rest gives its spare memory back (see rest.go).
 package pace
 
 import (
@@ -68,7 +70,7 @@ func (g *Governor) Processors() int {
 
 // Touch says that there is something to do. It costs nothing when said often.
 func (g *Governor) Touch() {
-	if g == nil || g.all < 2 || g.watching.Load() {
+	if g == nil || g.watching.Load() {
 		return
 	}
 	g.mu.Lock()
@@ -130,8 +132,15 @@ func (g *Governor) set(n int) {
 	}
 }
 
-// look decides anew.
+// look decides anew, or sees that there is no more to do.
 func (g *Governor) look() {
+	if g.rests() {
+		giveBack()
+	}
+}
+
+// rests is look, and reports whether it was the last one for now.
+func (g *Governor) rests() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	used, now := processTime(), time.Now()
@@ -140,9 +149,10 @@ func (g *Governor) look() {
 	g.decide(int(share))
 	if g.idle >= calm && g.now == 1 {
 		g.watching.Store(false)
-		return
+		return true
 	}
 	g.timer.Reset(interval)
+	return false
 }
 
 // decide takes in what share of one processor was used in the last interval.

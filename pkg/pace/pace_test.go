@@ -2,6 +2,7 @@ package pace
 
 import (
 	"runtime"
+	"runtime/debug"
 	"testing"
 	"time"
 )
@@ -118,4 +119,22 @@ func TestNil(t *testing.T) {
 	g.Touch()
 	g.Hurry()()
 	g.Wait()()
+}
+
+// TestRest: a process that has come to rest keeps no memory that it does not
+// need.
+func TestRest(t *testing.T) {
+	g := start(t)
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	debug.FreeOSMemory()
+	runtime.KeepAlive(make([]byte, 64<<20))
+	if spare() < 60<<20 {
+		t.Fatalf("%d bytes to spare", spare())
+	}
+	g.Touch()
+	for end := time.Now().Add(time.Minute); spare() >= worthwhile; time.Sleep(interval) {
+		if time.Now().After(end) {
+			t.Fatalf("%d bytes are kept", spare())
+		}
+	}
 }
