@@ -5,11 +5,13 @@ import (
 	"net"
 
 	"github.com/posthouse-mail/posthouse/pkg/deliver"
+	"github.com/posthouse-mail/posthouse/pkg/inject"
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
 	"github.com/posthouse-mail/posthouse/pkg/maillog"
 	"github.com/posthouse-mail/posthouse/pkg/nexthop"
 	"github.com/posthouse-mail/posthouse/pkg/rewrite"
 	"github.com/posthouse-mail/posthouse/pkg/service"
+	"github.com/posthouse-mail/posthouse/pkg/transcript"
 )
 
 // agent is what all deliveries of the process share.
@@ -22,6 +24,7 @@ type agent struct {
 
 	out        outgoing
 	passClient *deliver.Client
+	notices    *transcript.Notifier
 }
 
 // prepare reads everything that the jail would hide.
@@ -37,7 +40,10 @@ func prepare(env *service.Env) (*service.Hooks, error) {
 		Changed: func() bool {
 			return a.Client.Changed() || a.out.changed()
 		},
-		Drain: a.cache.close,
+		Drain: func() {
+			a.cache.close()
+			a.notices.Wait()
+		},
 	}, nil
 }
 
@@ -48,6 +54,9 @@ func newAgent(env *service.Env) (*agent, error) {
 		return nil, err
 	}
 	a.p = a.Params()
+	if err := a.tellPostmaster(env); err != nil {
+		return nil, err
+	}
 	a.reports, err = deliver.NewAgent(deliver.Options{Config: env.Config, Log: env.Log, Service: env.Service})
 	if err != nil {
 		return nil, err
@@ -61,6 +70,21 @@ func newAgent(env *service.Env) (*agent, error) {
 		a.passClient = deliver.NewClient("private/" + a.p.BestMXTransport)
 	}
 	return a, nil
+}
+
+// tellPostmaster makes sessions with errors of notify_classes known.
+func (a *agent) tellPostmaster(env *service.Env) error {
+	var p struct {
+		transcript.Params
+		CleanupService string `param:"cleanup_service_name"`
+	}
+	if err := env.Config.Fill(&p); err != nil {
+		return err
+	}
+	cleanup := inject.NewClient(ipc.NewPool("public/"+p.CleanupService, inject.Timeout))
+	a.notices = transcript.New(p.Params, transcript.Client, cleanup, env.Log)
+	a.Tell(a.notices)
+	return nil
 }
 
 // session is a connection with what the agent remembers about it.

@@ -32,6 +32,10 @@
 // change headers and lines with the actions DUNNO, IGNORE, INFO, PREPEND,
 // REPLACE, STRIP and WARN. The queue file stays as it is.
 //
+// When notify_classes names a kind of error that a session had, the postmaster
+// gets a transcript of the session when it is over, from double_bounce_sender:
+// without messages and logins, and never of a session that carried such mail.
+//
 // # Standards
 //
 // RFC 5321 (SMTP), 2033 (LMTP), 1870 (SIZE), 2920 (PIPELINING), 3207
@@ -50,7 +54,8 @@
 // # Parameters
 //
 // The parameters of the client are named smtp_*, and for lmtp the same with
-// lmtp_*; see postconf(5).
+// lmtp_*; besides these notify_classes, error_notice_recipient,
+// double_bounce_sender and others; see postconf(5).
 //
 // # Files
 //

@@ -56,8 +56,9 @@ func rowsBounce() []row {
 				"restriction or limit refused something), protocol (a wrong command, or too many of them), data (a " +
 				"table could not be read), resource (no room, or a queue file that could not be written), software " +
 				"(a mistake in the configuration, or a part of the system that does not answer), and bounce (an address " +
-				"that does not exist, a message that is too large). A transcript has no message and nothing of " +
-				"a login in it."},
+				"that does not exist, a message that is too large). smtp(8) and lmtp(8) do so for protocol (a reply that " +
+				"is out of place, or says that a command was wrong) and data (a queue file could not be read). " +
+				"A transcript has no message and nothing of a login in it."},
 		{"soft_bounce", Bool, "no", "", "cleanup postscreen qmqpd smtpd", '1',
 			"Treat all permanent errors as temporary, for trying a new configuration: mail stays in the queue and " +
 				"clients get 4xx replies instead of 5xx."},

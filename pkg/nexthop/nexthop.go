@@ -23,6 +23,7 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/smtpwire"
 	"github.com/posthouse-mail/posthouse/pkg/table"
 	"github.com/posthouse-mail/posthouse/pkg/tlspolicy"
+	"github.com/posthouse-mail/posthouse/pkg/transcript"
 )
 
 // Client opens sessions with one protocol. It is safe for concurrent use.
@@ -37,10 +38,15 @@ type Client struct {
 	buffers *smtpwire.Buffers
 	mime    mime.Limits
 	login   *login // nil without
+	notices *transcript.Notifier
 
 	policyMaps  *table.Maps
 	discardMaps *table.Maps
 }
+
+// Tell makes n tell the postmaster of sessions. It is called before the first
+// session.
+func (c *Client) Tell(n *transcript.Notifier) { c.notices = n }
 
 // prepareTime bounds the lookups of names in inet_interfaces.
 const prepareTime = 20 * time.Second

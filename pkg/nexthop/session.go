@@ -36,7 +36,7 @@ func (c *Client) options(ctx context.Context, queueID string, t Target) *smtpcli
 		},
 		Discard: c.discard(ctx, t), LineLimit: p.LineLengthLimit, NoConversion: p.NoConversion, MIME: c.mime,
 		RawEnvelope: !p.QuoteEnvelope, SendXForward: p.SendXForward, SkipQuitReply: p.SkipQuitResponse,
-		Buffers: c.buffers,
+		Buffers: c.buffers, Notices: c.notices,
 	}
 	if p.PerRequestDeadline {
 		o.MinRate = p.MinDataRate

@@ -52,7 +52,7 @@ func (c *Conn) authStep(login sasl.Client, r *smtpwire.Reply) (*smtpwire.Reply, 
 			answer = base64.StdEncoding.EncodeToString(response)
 		}
 	}
-	next, f := c.ask(c.o.Timeouts.Helo, "performing the AUTH handshake", "%s", answer)
+	next, f := c.askSecret(c.o.Timeouts.Helo, "performing the AUTH handshake", answer)
 	if err != nil && f == nil {
 		return nil, local(ScopeSite, "4.7.0", "SASL authentication failed; cannot authenticate to server %s: %v", c.Peer, err)
 	}

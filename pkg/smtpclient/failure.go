@@ -7,6 +7,7 @@ import (
 
 	"github.com/posthouse-mail/posthouse/pkg/smtpwire"
 	"github.com/posthouse-mail/posthouse/pkg/status"
+	"github.com/posthouse-mail/posthouse/pkg/transcript"
 )
 
 // Scope says how much a failure concerns.
@@ -58,9 +59,18 @@ func (f *Failure) Unwrap() error { return f.Cause }
 // temporary nor a permanent failure is out of place here, and nobody's cure
 // but the server's; Postfix gives it 5.5.0.
 func (c *Conn) said(scope Scope, r *smtpwire.Reply, command string) *Failure {
+	c.misplaced(r)
 	f := &Failure{Scope: scope, Status: r.Status(), Reply: r,
 		Text: fmt.Sprintf("host %s said: %s (in reply to %s)", c.Peer, r, command)}
 	return protocolError(f)
+}
+
+// misplaced notes a reply that says that one side breaks the protocol: one that
+// is no failure where there must be one, or a failure of syntax.
+func (c *Conn) misplaced(r *smtpwire.Reply) {
+	if r.Code < 400 || r.Code > 599 || r.Code >= 500 && r.Code < 510 || r.Code == 555 {
+		c.log.Erred(transcript.Protocol)
+	}
 }
 
 func protocolError(f *Failure) *Failure {
@@ -72,6 +82,7 @@ func protocolError(f *Failure) *Failure {
 
 // refused makes a failure of a greeting, or of the reply to HELO.
 func (c *Conn) refused(r *smtpwire.Reply) *Failure {
+	c.misplaced(r)
 	f := &Failure{Scope: ScopeSite, Status: r.Status(), Reply: r,
 		Text: fmt.Sprintf("host %s refused to talk to me: %s", c.Peer, r)}
 	return protocolError(f)

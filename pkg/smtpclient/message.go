@@ -9,6 +9,7 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/envelope"
 	"github.com/posthouse-mail/posthouse/pkg/mime"
 	"github.com/posthouse-mail/posthouse/pkg/smtpwire"
+	"github.com/posthouse-mail/posthouse/pkg/transcript"
 )
 
 // Message is what to send.
@@ -291,6 +292,7 @@ func (t *transaction) dataAnswer() (*smtpwire.Reply, *Failure) {
 }
 
 func (t *transaction) emptyData() {
+	t.log.Sent(".")
 	t.w.EndData()
 	if t.flush(t.o.Timeouts.DataDone, "sending end of data") == nil {
 		t.reply(t.o.Timeouts.DataDone, "sending end of data")
@@ -345,6 +347,7 @@ func (t *transaction) endBody(b *body, err error) *Failure {
 		// Ours: the server must not take the part that it has. Only
 		// breaking the connection tells it so.
 		t.dead = true
+		t.log.Erred(transcript.Data)
 		f := local(ScopeMessage, "4.3.0", "local data error while talking to %s", t.Peer)
 		f.Cause = err
 		return f
@@ -360,6 +363,7 @@ func (t *transaction) endBody(b *body, err error) *Failure {
 // section 4.2).
 func (t *transaction) endReplies() {
 	const doing = "sending end of data -- message may be sent more than once"
+	t.log.Sent(".")
 	t.w.EndData()
 	f := t.flush(t.o.Timeouts.DataDone, doing)
 	var r *smtpwire.Reply
@@ -391,6 +395,10 @@ func (t *transaction) endReplies() {
 // mailCommand returns the MAIL command with the parameters that the server
 // knows.
 func (t *transaction) mailCommand() string {
+	if t.Uses > 1 {
+		t.log.Pause(0) // what went well with earlier messages
+	}
+	t.log.Sender(t.m.Sender.Address)
 	var b strings.Builder
 	fmt.Fprintf(&b, "MAIL FROM:<%s>", t.quote(t.m.Sender.Address))
 	if t.Caps.Size && t.m.Size > 0 {

@@ -23,6 +23,7 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/mime"
 	"github.com/posthouse-mail/posthouse/pkg/nowait"
 	"github.com/posthouse-mail/posthouse/pkg/smtpwire"
+	"github.com/posthouse-mail/posthouse/pkg/transcript"
 )
 
 // Timeouts are the times that a server has for each stage of a conversation.
@@ -66,6 +67,9 @@ type Options struct {
 	Warn func(text string)
 	// Note is like Warn for what is only worth a remark.
 	Note func(text string)
+	// Notices tells the postmaster of what goes wrong in sessions; nil does
+	// not.
+	Notices *transcript.Notifier
 }
 
 // Peer names a server as logs do.
@@ -122,13 +126,14 @@ type Conn struct {
 	dead  bool // nothing more can be said
 	dirty bool // a transaction may be open on the server's side
 	noise int  // lines that were not replies
+	log   *transcript.Log
 }
 
 // NewConn returns a Conn on an open connection. The caller goes on with
 // [Conn.Hello], and ends with [Conn.Quit] or [Conn.Close].
 func NewConn(conn net.Conn, peer Peer, o *Options) *Conn {
 	tc := &timedConn{Conn: nowait.Wrap(conn), raw: conn, rate: o.MinRate}
-	return &Conn{Peer: peer, o: o, conn: tc,
+	return &Conn{Peer: peer, o: o, conn: tc, log: o.Notices.Start(),
 		r: smtpwire.NewReader(tc, o.Buffers), w: smtpwire.NewWriter(tc, o.Buffers)}
 }
 
@@ -140,7 +145,10 @@ func (c *Conn) Close() error {
 	c.dead = true
 	c.r.Release()
 	c.w.Reset(c.conn)
-	return c.conn.Close()
+	err := c.conn.Close()
+	c.o.Notices.FinishLater(c.log, transcript.Session{Peer: c.Peer.Relay()})
+	c.log = nil
+	return err
 }
 
 // watch makes a cancelled context end any wait on the connection. The caller
@@ -151,7 +159,9 @@ func (c *Conn) watch(ctx context.Context) (stop func() bool) {
 
 // command buffers a command line.
 func (c *Conn) command(format string, args ...any) {
-	c.w.Line(fmt.Sprintf(format, args...))
+	line := fmt.Sprintf(format, args...)
+	c.log.SentCommand(line)
+	c.w.Line(line)
 }
 
 // flush sends what is buffered within the time for a stage.
@@ -173,11 +183,18 @@ func (c *Conn) reply(limit time.Duration, doing string) (*smtpwire.Reply, *Failu
 	for {
 		r, err := c.r.ReadReply()
 		if err == nil {
+			for i, line := range r.Lines {
+				c.log.GotReply(r.Code, i < len(r.Lines)-1, line)
+			}
 			if r.Code == 421 {
 				// RFC 5321 3.8: the server closes after it.
 				c.dead = true
 			}
 			return r, nil
+		}
+		if isNoise(err) {
+			c.log.Got(strings.TrimPrefix(err.Error(), smtpwire.ErrReply.Error()+": "))
+			c.log.Erred(transcript.Protocol)
 		}
 		if c.noise++; !isNoise(err) || c.noise > maxNoise {
 			return nil, c.lost(err, doing)
@@ -191,6 +208,18 @@ func (c *Conn) reply(limit time.Duration, doing string) (*smtpwire.Reply, *Failu
 // ask sends one command and reads the reply to it.
 func (c *Conn) ask(limit time.Duration, doing, format string, args ...any) (*smtpwire.Reply, *Failure) {
 	c.command(format, args...)
+	return c.answer(limit, doing)
+}
+
+// askSecret is ask for a line of a login.
+func (c *Conn) askSecret(limit time.Duration, doing, line string) (*smtpwire.Reply, *Failure) {
+	c.log.SentSecret()
+	c.w.Line(line)
+	return c.answer(limit, doing)
+}
+
+// answer sends what is buffered and reads a reply.
+func (c *Conn) answer(limit time.Duration, doing string) (*smtpwire.Reply, *Failure) {
 	if f := c.flush(limit, doing); f != nil {
 		return nil, f
 	}

@@ -50,6 +50,8 @@ type Notifier struct {
 	cleanup *inject.Client
 	log     *maillog.Logger
 	free    sync.Pool
+	slots   chan struct{} // those that are being sent by FinishLater
+	later   sync.WaitGroup
 }
 
 // New returns a Notifier, nil if the postmaster wants to hear of nothing that
@@ -59,7 +61,8 @@ func New(p Params, side Side, cleanup *inject.Client, log *maillog.Logger) *Noti
 	if want == 0 {
 		return nil
 	}
-	return &Notifier{p: p, side: side, want: want, own: p.DoubleSender + "@" + p.Origin, cleanup: cleanup, log: log}
+	return &Notifier{p: p, side: side, want: want, own: p.DoubleSender + "@" + p.Origin, cleanup: cleanup, log: log,
+		slots: make(chan struct{}, maxLater)}
 }
 
 // Start returns the log of a new session. It must end with [Notifier.Finish].
@@ -77,7 +80,7 @@ func (n *Notifier) Start() *Log {
 
 // Session is what a notice says about a session beside its log.
 type Session struct {
-	Peer   string // name[address]
+	Peer   string // name[address], of a server with its port
 	Reason string // why it ended early, or ""
 }
 
@@ -103,6 +106,36 @@ func (n *Notifier) Finish(ctx context.Context, l *Log, s Session) {
 	const keep = 4096
 	if cap(l.buf) <= keep {
 		n.free.Put(l)
+	}
+}
+
+// maxLater is how many notices FinishLater sends at a time. More of them at once
+// tell the postmaster nothing new.
+const maxLater = 20
+
+// FinishLater is Finish for a caller who has other things to do. The last one
+// calls Wait.
+func (n *Notifier) FinishLater(l *Log, s Session) {
+	if l.wanted() == 0 {
+		n.Finish(context.Background(), l, s)
+		return
+	}
+	select {
+	case n.slots <- struct{}{}:
+	default:
+		n.log.Warn("", "postmaster notify: too many notices at once: no transcript of the session with %s", s.Peer)
+		return
+	}
+	n.later.Go(func() {
+		defer func() { <-n.slots }()
+		n.Finish(context.Background(), l, s)
+	})
+}
+
+// Wait waits for what FinishLater began.
+func (n *Notifier) Wait() {
+	if n != nil {
+		n.later.Wait()
 	}
 }
 
@@ -158,9 +191,9 @@ func (n *Notifier) text(l *Log, s Session, to, id string) []string {
 		lines = append(lines, clean("Session aborted, reason: "+s.Reason))
 	}
 	if n.side == Server {
-		lines = append(lines, "", "For other details, see the local mail logfile")
+		lines = append(lines, "")
 	}
-	return lines
+	return append(lines, "For other details, see the local mail logfile")
 }
 
 // mailbox writes an address with a name as header_from_format asks for.

@@ -227,6 +227,14 @@ func (l *Log) Pause(lines int) {
 	l.fresh, l.mark, l.lines = 0, len(l.buf), 0
 }
 
+// String returns the lines of the log.
+func (l *Log) String() string {
+	if l == nil {
+		return ""
+	}
+	return string(l.buf)
+}
+
 // wanted returns which of the classes that the postmaster wants to hear of the
 // session belongs to.
 func (l *Log) wanted() Class {
