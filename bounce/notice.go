@@ -105,8 +105,12 @@ func (n *notice) linef(format string, args ...any) {
 const dateForm = "Mon, 2 Jan 2006 15:04:05 -0700 (MST)"
 
 // fromHeader gives the author's name the place that header_from_format asks
-// for; templates have it as a comment.
-func (s *server) fromHeader(from string) string {
+// for; the built-in texts have it as a comment.
+func (s *server) fromHeader(t *bouncetext.Template) string {
+	from := t.From
+	if t.OwnFrom {
+		return from
+	}
 	addr, name, ok := strings.Cut(from, " (")
 	if !ok || !strings.HasSuffix(name, ")") || s.params.FromFormat == "obsolete" || strings.ContainsAny(addr, " <") {
 		return from
@@ -120,14 +124,14 @@ func (s *server) header(n *notice, t bouncetext.Template) {
 	n.linef("Received: by %s (%s)", s.params.Hostname, s.params.MailName)
 	n.line("\tid " + n.out.QueueID() + "; " + date)
 	n.line("Date: " + date)
-	n.linef("From: %s", s.fromHeader(t.From))
+	n.linef("From: %s", s.fromHeader(&t))
 	subject := t.Subject
 	if n.postmaster && t.CopySubject != "" {
 		subject = t.CopySubject
 	}
 	n.linef("Subject: %s", subject)
 	n.linef("To: %s", quoteAddress(n.to))
-	n.line("Auto-Submitted: auto-replied")
+	n.line("Auto-Submitted: " + n.submitted())
 	n.line("MIME-Version: 1.0")
 	n.line("Content-Type: multipart/report; report-type=" + n.statusType() + ";")
 	n.line("\tboundary=\"" + n.boundary + "\"")
@@ -142,6 +146,15 @@ func (s *server) header(n *notice, t bouncetext.Template) {
 	n.line("")
 	n.line("This is a MIME-encapsulated message.")
 	n.line("")
+}
+
+// submitted is the keyword of RFC 3834 5: the sender gets a reply, the
+// postmaster a report.
+func (n *notice) submitted() string {
+	if n.postmaster {
+		return "auto-generated"
+	}
+	return "auto-replied"
 }
 
 // originalID returns the Message-ID of the original, or "".
@@ -190,7 +203,12 @@ func (s *server) text(n *notice, t bouncetext.Template) {
 		n.line("Content-Transfer-Encoding: 8bit")
 	}
 	n.line("")
-	s.intro(n, t)
+	// The text is for senders; a postmaster knows.
+	if !n.postmaster {
+		for _, l := range t.Text {
+			n.line(l)
+		}
+	}
 	for i := range n.entries {
 		if i == maxEntries {
 			n.line("")
@@ -208,26 +226,9 @@ func (s *server) text(n *notice, t bouncetext.Template) {
 	n.line("")
 }
 
-// intro writes what the notice is about. The text of the site is for senders;
-// a postmaster knows.
-func (s *server) intro(n *notice, t bouncetext.Template) {
-	if n.postmaster {
-		n.linef("This is the postmaster's copy of a notice about mail from <%s>.", n.clean(n.req.Message.Sender.Address))
-		n.line("")
-	} else {
-		for _, l := range t.Text {
-			n.line(l)
-		}
-		return
-	}
-	for _, l := range t.Builtin {
-		n.line(l)
-	}
-}
-
-// fold writes a long text in lines of some 70 bytes, broken at spaces.
+// fold writes a long text in lines of some 80 bytes, broken at spaces.
 func (n *notice) fold(text, indent string) {
-	for _, line := range printable.Wrap(n.clean(text), 78, indent) {
+	for _, line := range printable.Wrap(n.clean(text), 79, indent) {
 		n.line(line)
 	}
 }
@@ -263,16 +264,15 @@ func (s *server) original(n *notice, t bouncetext.Template) {
 		n.line("Content-Transfer-Encoding: 8bit")
 	}
 	n.line("")
-	n.linef("Return-Path: <%s>", quoteAddress(n.req.Message.Sender.Address))
-	n.copyContent(headers, s.params.SizeLimit)
+	n.linef("Return-Path: <%s>", s.shownSender(n))
+	n.copyContent(headers)
 }
 
 // copyContent copies the lines of the original, up to the empty line if only
-// the header is wanted. A header longer than the limit is cut.
-func (n *notice) copyContent(headers bool, limit int64) {
+// the header is wanted.
+func (n *notice) copyContent(headers bool) {
 	c := n.msg.Content()
 	start := true
-	var size int64
 	for n.err == nil {
 		data, eol, err := c.Next()
 		if err == io.EOF {
@@ -282,8 +282,7 @@ func (n *notice) copyContent(headers bool, limit int64) {
 			n.err = err
 			return
 		}
-		size += int64(len(data)) + 1
-		if headers && (start && eol && len(data) == 0 || size > limit) {
+		if headers && start && eol && len(data) == 0 {
 			return
 		}
 		if eol {

@@ -25,7 +25,7 @@ func (s *server) report(n *notice, t bouncetext.Template) {
 	}
 	// The names are Postfix's, since programs look for them.
 	n.linef("X-Postfix-Queue-ID: %s", m.QueueID)
-	n.linef("X-Postfix-Sender: %s; %s", n.addressType(m.Sender.Address), n.clean(quoteAddress(m.Sender.Address)))
+	n.linef("X-Postfix-Sender: %s; %s", n.addressType(m.Sender.Address), n.clean(s.shownSender(n)))
 	n.linef("Arrival-Date: %s", n.msg.Arrival.Format(dateForm))
 	for i := range n.entries {
 		if i == maxEntries {
@@ -37,6 +37,15 @@ func (s *server) report(n *notice, t bouncetext.Template) {
 			n.linef("Will-Retry-Until: %s", n.msg.Created.Add(s.params.MaxLifetime).Format(dateForm))
 		}
 	}
+}
+
+// shownSender is the sender in external form. The null sender has a name here,
+// since X-Postfix-Sender is read as an address.
+func (s *server) shownSender(n *notice) string {
+	if addr := n.req.Message.Sender.Address; addr != "" {
+		return quoteAddress(addr)
+	}
+	return "MAILER-DAEMON@" + s.params.Origin
 }
 
 // recipient writes the fields of one recipient, RFC 3464 section 2.3. Its

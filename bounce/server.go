@@ -112,7 +112,7 @@ var errVerb = errors.New("request is not for this service")
 func (s *server) serve(ctx context.Context, req *bounceclient.Request) error {
 	switch {
 	case req.Verb == bounceclient.VerbAppend:
-		return bouncelog.Append(ctx, s.queue, s.kind, req.Message.QueueID, logEntry(&req.Entry))
+		return bouncelog.Append(ctx, s.queue, s.kind, req.Message.QueueID, s.logged(&req.Entry))
 	case req.Verb == bounceclient.VerbOne && s.kind == queue.Bounce:
 		return s.one(ctx, req)
 	case (req.Verb == bounceclient.VerbFlush || req.Verb == bounceclient.VerbVerp) && s.kind != queue.Trace:
@@ -123,6 +123,16 @@ func (s *server) serve(ctx context.Context, req *bounceclient.Request) error {
 		return s.trace(ctx, req)
 	}
 	return fmt.Errorf("%w: %d", errVerb, req.Verb)
+}
+
+// logged is the entry for this service's log. A report of a delivery says by
+// whom it was made.
+func (s *server) logged(e *bounceclient.Entry) bouncelog.Entry {
+	entry := logEntry(e)
+	if s.kind == queue.Trace && e.Relay != "" && e.Relay != "none" {
+		entry.Reason = "delivery via " + e.Relay + ": " + entry.Reason
+	}
+	return entry
 }
 
 // logEntry turns an entry into the form of the log file.

@@ -18,6 +18,7 @@ import (
 // Template is the wording of one kind of notice.
 type Template struct {
 	From, Subject string
+	OwnFrom       bool   // From is the site's own, to be used as it is
 	CopySubject   string // of the postmaster's copy
 	Charset       string // of Text
 
@@ -153,7 +154,7 @@ func (t Template) apply(lines []string, expand func(string) (string, error)) (Te
 		case "charset":
 			t.Charset = value
 		case "from":
-			t.From = value
+			t.From, t.OwnFrom = value, true
 		case "subject":
 			t.Subject = value
 		case "postmaster-subject":

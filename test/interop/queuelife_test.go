@@ -31,6 +31,7 @@ func heard(path string) bool {
 // side is one of the two systems of a pair, whose commands are called by name.
 type side struct {
 	name    string
+	addr    string // of the SMTP server
 	command func(name string, args ...string) *exec.Cmd
 	send    func(text string, args ...string)
 	log     func() string
@@ -43,6 +44,7 @@ func (p *pair) sides(t *testing.T) []side {
 	etc := p.theirs.Dir + "/etc"
 	return []side{{
 		name: "theirs",
+		addr: p.theirs.Addr,
 		command: func(name string, args ...string) *exec.Cmd {
 			cmd := p.theirs.Command("/usr/sbin/"+name, args...)
 			cmd.Env = append(cmd.Env, "MAIL_CONFIG="+etc)
@@ -54,6 +56,7 @@ func (p *pair) sides(t *testing.T) []side {
 		stop:  func() { p.theirs.Stop(t) },
 	}, {
 		name:    "ours",
+		addr:    p.ours.Addr(),
 		command: p.ours.Command,
 		send:    func(text string, args ...string) { p.ours.Send(t, text, args...) },
 		log:     p.ours.Log,
