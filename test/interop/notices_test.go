@@ -11,8 +11,8 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/testkit"
 )
 
-// replies are what a server says to recipients, by their local parts.
-var replies = map[string]string{
+// noticeReplies are what a server says to recipients, by their local parts.
+var noticeReplies = map[string]string{
 	"unknown":   "550 5.1.1 unknown here",
 	"full":      "552 5.2.2 mailbox full",
 	"plain":     "550 no such user",
@@ -25,7 +25,7 @@ var replies = map[string]string{
 	"f\u00fcll": "550 5.1.1 f\u00fcll is unknown",
 }
 
-// saying is a server that replies so; features are what it offers.
+// saying is a server that noticeReplies so; features are what it offers.
 func saying(t *testing.T, features ...string) string {
 	t.Helper()
 	ln := testkit.Serve(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
@@ -47,7 +47,7 @@ func saying(t *testing.T, features ...string) string {
 			case "RCPT":
 				_, rest, _ := strings.Cut(line, "<")
 				local, _, _ := strings.Cut(rest, "@")
-				if said := replies[local]; said != "" {
+				if said := noticeReplies[local]; said != "" {
 					reply = said
 				}
 			case "DATA":
