@@ -60,15 +60,19 @@ func TestFirstRecipient(t *testing.T) {
 		t.Errorf("client= is %d times in the log:\n%s", n, h.log)
 	}
 
+	// Without a queue file: the reply to the message says so at the latest.
+	message := []byte("Subject: x\r\n\r\nx\r\n.\r\n")
 	h.set(func() { h.full = true })
+	c.begin("joe@here.test")
+	c.conn.Write(message)
+	c.want("451 4.3.0", c.reply())
 	c.want("250", c.cmd("MAIL FROM:<joe@here.test>"))
 	c.want("250", c.cmd("RCPT TO:<a@there.test>"))
 	c.want("451 4.3.0", c.cmd("RCPT TO:<b@there.test>"))
-	c.want("451 4.3.0", c.cmd("DATA"))
 	// Room again: the recipient that was accepted is not forgotten.
 	h.set(func() { h.full = false })
 	c.want("354", c.cmd("DATA"))
-	c.conn.Write([]byte("Subject: x\r\n\r\nx\r\n.\r\n"))
+	c.conn.Write(message)
 	c.want("250", c.reply())
 	if q := h.queue(); len(q) != 1 || !slices.Equal(q[0].recipients, []string{"a@there.test"}) {
 		t.Errorf("queued %+v", q)

@@ -54,12 +54,51 @@ func lowerName(name []byte) string {
 		}
 		low[i] = c
 	}
-	for _, known := range [...]string{"from", "to", "subject", "date", "message-id", "mime-version", "content-type",
-		"content-transfer-encoding", "user-agent", "x-mailer", "content-language", "cc", "bcc", "reply-to", "sender",
-		"in-reply-to", "references", "received", "return-path", "content-disposition", "autocrypt", "organization"} {
-		if string(low) == known {
-			return known
-		}
+	switch string(low) {
+	case "from":
+		return "from"
+	case "to":
+		return "to"
+	case "subject":
+		return "subject"
+	case "date":
+		return "date"
+	case "message-id":
+		return "message-id"
+	case "mime-version":
+		return "mime-version"
+	case "content-type":
+		return "content-type"
+	case "content-transfer-encoding":
+		return "content-transfer-encoding"
+	case "user-agent":
+		return "user-agent"
+	case "x-mailer":
+		return "x-mailer"
+	case "content-language":
+		return "content-language"
+	case "cc":
+		return "cc"
+	case "bcc":
+		return "bcc"
+	case "reply-to":
+		return "reply-to"
+	case "sender":
+		return "sender"
+	case "in-reply-to":
+		return "in-reply-to"
+	case "references":
+		return "references"
+	case "received":
+		return "received"
+	case "return-path":
+		return "return-path"
+	case "content-disposition":
+		return "content-disposition"
+	case "autocrypt":
+		return "autocrypt"
+	case "organization":
+		return "organization"
 	}
 	return string(low)
 }

@@ -188,6 +188,11 @@ func (o *outgoing) failed(err error) {
 // endHeader completes the header and passes it on.
 func (o *outgoing) endHeader() {
 	o.started = true
+	if !o.h.Refused() && o.h.pass == nil {
+		if st := o.h.EndEnvelope(o.ctx, o.s); !st.IsZero() {
+			o.h.Refuse(st)
+		}
+	}
 	if !o.h.Refused() {
 		o.complete()
 	}

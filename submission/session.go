@@ -200,13 +200,10 @@ func (h *session) Vrfy(ctx context.Context, s *smtpserver.Session, addr string) 
 	return h.Session.Vrfy(ctx, s, addr)
 }
 
-// Data starts the content. Nothing is written before the header is complete.
+// Data starts the content. Nothing is written before the header is complete, so
+// the client need not wait for the queue file until then.
 func (h *session) Data(ctx context.Context, s *smtpserver.Session) status.Status {
-	start := h.StartContent
-	if h.pass != nil {
-		start = h.TakeContent
-	}
-	if st := start(ctx, s); !st.IsZero() {
+	if st := h.TakeContent(ctx, s); !st.IsZero() {
 		return st
 	}
 	h.out = newOutgoing(ctx, h, s)

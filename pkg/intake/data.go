@@ -213,6 +213,15 @@ func (h *Session) StartContent(ctx context.Context, s *smtpserver.Session) statu
 	if st := h.TakeContent(ctx, s); !st.IsZero() {
 		return st
 	}
+	return h.EndEnvelope(ctx, s)
+}
+
+// EndEnvelope has cleanup ready for the content, for a caller who has called
+// TakeContent.
+func (h *Session) EndEnvelope(ctx context.Context, s *smtpserver.Session) status.Status {
+	if st := h.Settle(ctx, s); !st.IsZero() {
+		return st
+	}
 	if h.msg.sub == nil {
 		return CleanupGone()
 	}
@@ -221,10 +230,13 @@ func (h *Session) StartContent(ctx context.Context, s *smtpserver.Session) statu
 	return status.Status{}
 }
 
-// TakeContent is StartContent for a caller who passes the message on himself.
+// TakeContent runs the DATA restrictions only. They need the queue id for what
+// they log.
 func (h *Session) TakeContent(ctx context.Context, s *smtpserver.Session) status.Status {
-	if st := h.Settle(ctx, s); !st.IsZero() {
-		return st
+	if len(h.srv.lists.data.Items) > 0 {
+		if st := h.Settle(ctx, s); !st.IsZero() {
+			return st
+		}
 	}
 	st := h.check(ctx, s, s.Where(), h.srv.lists.data)
 	h.msg.started = st.IsZero()
