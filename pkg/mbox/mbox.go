@@ -142,7 +142,7 @@ func appendTo(fs *safefile.FS, f *os.File, sender string, o Options, fill func(i
 	m.set(f)
 	err = writeMessage(w, pad+line+"\n", fill)
 	if err == nil {
-		m.length = w.written - int64(len(pad))
+		m.length, m.clean = w.written-int64(len(pad)), !w.zero
 		m.set(f)
 		err = fs.Sync(f)
 	}
@@ -152,7 +152,7 @@ func appendTo(fs *safefile.FS, f *os.File, sender string, o Options, fill func(i
 	}
 	if terr := f.Truncate(start); terr != nil {
 		// The mark stays, so that the next delivery does it.
-		m.length = -1
+		m.length, m.clean = -1, false
 		m.set(f)
 		return fmt.Errorf("%w; and cut %s back: %w", err, f.Name(), terr)
 	}
@@ -199,6 +199,7 @@ type limitWriter struct {
 	w       io.Writer
 	left    int64
 	written int64
+	zero    bool // a byte was 0
 }
 
 func (l *limitWriter) Write(p []byte) (int, error) {
@@ -210,6 +211,7 @@ func (l *limitWriter) Write(p []byte) (int, error) {
 	}
 	n, err := l.w.Write(p)
 	l.written += int64(n)
+	l.zero = l.zero || bytes.IndexByte(p[:n], 0) >= 0
 	return n, err
 }
 

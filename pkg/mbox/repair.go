@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"regexp"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -24,14 +25,17 @@ import (
 // The attribute says "open" while the message is written, and "done" with its
 // length before the sync, which thus covers it. A file system keeps the order
 // of the changes to one file's attributes and length, so a half is never seen
-// without its note. Where there are no such attributes, a half is at least kept
-// apart from the next message.
+// without its note. It may have the whole length and zeros in it, where blocks
+// were given to it and not yet written: so the attribute says also that the
+// message is "clean", without a zero byte of its own. Where there are no such
+// attributes, a half is at least kept apart from the next message.
 const markName = "user.posthouse.append"
 
 // mark is the content of the attribute.
 type mark struct {
 	start, length int64 // length -1: not complete
 	separator     string
+	clean         bool // no byte of it is 0; known when it is complete
 }
 
 // separatorSum identifies a separator line, without its newline.
@@ -43,6 +47,9 @@ func separatorSum(line []byte) string {
 // set notes the mark. An error is no reason to refuse mail.
 func (m mark) set(f *os.File) {
 	text := fmt.Sprintf("%d %d %s", m.start, m.length, m.separator)
+	if m.clean {
+		text += " clean"
+	}
 	_ = unix.Fsetxattr(int(f.Fd()), markName, []byte(text), 0)
 }
 
@@ -54,7 +61,9 @@ func readMark(f *os.File) (m mark, ok bool) {
 	if err != nil {
 		return m, false
 	}
-	n, err = fmt.Sscanf(string(buf[:n]), "%d %d %s", &m.start, &m.length, &m.separator)
+	text, clean := strings.CutSuffix(string(buf[:n]), " clean")
+	m.clean = clean
+	n, err = fmt.Sscanf(text, "%d %d %s", &m.start, &m.length, &m.separator)
 	return m, err == nil && n == 3 && m.start >= 0
 }
 
@@ -92,8 +101,16 @@ func (m mark) isHalf(f *os.File, size int64) (bool, error) {
 		// Maybe somebody was told that this one arrived, and a reader made
 		// the file shorter since. Readers leave whole lines.
 		tail, err := lastBytes(f, size)
-		if err != nil || size >= m.start+m.length || bytes.HasSuffix(tail, []byte("\n\n")) {
+		if err != nil {
 			return false, err
+		}
+		if size >= m.start+m.length || bytes.HasSuffix(tail, []byte("\n\n")) {
+			if !m.clean {
+				return false, nil
+			}
+			if holed, err := hasZero(f, m.start, size); !holed || err != nil {
+				return false, err
+			}
 		}
 	}
 	r := bufio.NewReaderSize(io.NewSectionReader(f, m.start, size-m.start), 16<<10)
@@ -109,6 +126,23 @@ func (m mark) isHalf(f *os.File, size int64) (bool, error) {
 		case err == io.EOF:
 			return true, nil
 		case err != nil && !errors.Is(err, bufio.ErrBufferFull):
+			return false, err
+		}
+	}
+}
+
+// hasZero reports whether a part of a file has a zero byte.
+func hasZero(f *os.File, start, end int64) (bool, error) {
+	r := io.NewSectionReader(f, start, end-start)
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := r.Read(buf)
+		switch {
+		case bytes.IndexByte(buf[:n], 0) >= 0:
+			return true, nil
+		case err == io.EOF:
+			return false, nil
+		case err != nil:
 			return false, err
 		}
 	}

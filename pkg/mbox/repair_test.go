@@ -24,7 +24,7 @@ func half(t *testing.T, old, written string, length int64) string {
 		t.Fatal(err)
 	}
 	line := separator("a@b", plain.Now())
-	m := fmt.Sprintf("%d %d %s", len(old), length, separatorSum([]byte(line)))
+	m := fmt.Sprintf("%d %d %s clean", len(old), length, separatorSum([]byte(line)))
 	if err := unix.Setxattr(path, markName, []byte(m), 0); err != nil {
 		t.Skipf("SKIPPED: no extended attributes here: %v", err)
 	}
@@ -47,6 +47,10 @@ func TestHalfMessage(t *testing.T) {
 		{"in an empty mailbox", "", sep + "Subject: 1\n\nha", -1, ""},
 		{"complete but not reported", first, sep + "Subject: 1\n\nhalf\n\n", 53, first + sep + "Subject: 1\n\nhalf\n\n"},
 		{"complete, then cut by the file system", first, sep + "Subject: 1\n\nha", 53, first},
+		{"complete, with blocks that were not written", first, sep + "Subject: 1\n\n\x00\x00\x00\x00\n\n", 53, first},
+		{"the same to the end", first, sep + "Subject: 1\n\x00\x00\x00\x00\x00\x00\x00", 53, first},
+		{"with blocks that were not written, somebody else's behind it", first, sep + "Subject: 1\n\n\x00\x00\x00\x00\n\n" + other + "x\n\n", 53,
+			first + sep + "Subject: 1\n\n\x00\x00\x00\x00\n\n" + other + "x\n\n"},
 		{"complete, then made shorter by a reader", first, sep + "Subject: 1\n\nh\n\n", 53, first + sep + "Subject: 1\n\nh\n\n"},
 		{"somebody else's behind it", first, sep + "Subject: 1\n\nha" + other + "x\n\n", -1, first + sep + "Subject: 1\n\nha" + other + "x\n\n"},
 		{"somebody else's there", first, other + "x\n\n", -1, first + other + "x\n\n"},
@@ -68,6 +72,29 @@ func TestHalfMessage(t *testing.T) {
 				t.Errorf("got\n%s\nwant\n%s", got, want)
 			}
 		})
+	}
+}
+
+// TestMarkOfZeros: a message with zeros of its own is not taken for one whose
+// blocks were not written.
+func TestMarkOfZeros(t *testing.T) {
+	path := half(t, "", "", -1)
+	unix.Removexattr(path, markName)
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for _, text := range []string{"a\x00b\n", "ab\n"} {
+		w := &limitWriter{w: f, left: -1}
+		if _, err := io.WriteString(w, text); err != nil {
+			t.Fatal(err)
+		}
+		m := mark{length: w.written, separator: "x", clean: !w.zero}
+		m.set(f)
+		if got, ok := readMark(f); !ok || got != m || got.clean == strings.Contains(text, "\x00") {
+			t.Errorf("%q: mark %+v, %v", text, got, ok)
+		}
 	}
 }
 
