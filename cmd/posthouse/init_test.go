@@ -52,3 +52,38 @@ func TestInitPasswords(t *testing.T) {
 		}
 	}
 }
+
+// TestInitIsClean: check has nothing to say about an instance that was just
+// made. When others may read its user database, check and the commands for users
+// name the file, its mode and what mends it.
+func TestInitIsClean(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "inst")
+	posthouse := filepath.Join(testkit.Bin(t), "posthouse")
+	run := func(args ...string) (string, error) {
+		out, err := exec.Command(posthouse, args...).CombinedOutput()
+		return string(out), err
+	}
+	if out, err := run("init", "--dir", dir, "--domain", "example.test", "--user", "you"); err != nil {
+		t.Fatalf("init: %v\n%s", err, out)
+	}
+	etc := filepath.Join(dir, "etc")
+	if out, err := run("-c", etc, "check"); err != nil || out != "" {
+		t.Errorf("check after init: %v\n%s", err, out)
+	}
+	users := filepath.Join(etc, "userdb")
+	if err := os.Chmod(users, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	remedy := "its mode is 0755; run `chmod go= " + users + "`"
+	for _, args := range [][]string{{"check"}, {"user", "list"}, {"user", "show", "you@example.test"}} {
+		if out, err := run(append([]string{"-c", etc}, args...)...); err == nil || !strings.Contains(out, remedy) {
+			t.Errorf("%s: %v\n%s", args, err, out)
+		}
+	}
+	if err := os.RemoveAll(users); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := run("-c", etc, "check"); err != nil || !strings.Contains(out, "there is no "+users+": nobody can log in") {
+		t.Errorf("check without a user database: %v\n%s", err, out)
+	}
+}

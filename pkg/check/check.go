@@ -113,4 +113,7 @@ func (k *checker) parameter(c *config.Config, name string, from config.Pos) {
 	if strings.HasSuffix(name, "_key_file") && c.IsSet(name) {
 		k.secret(s)
 	}
+	if name == "auth_sources" || name == "userdb_path" {
+		k.users(c, from)
+	}
 }

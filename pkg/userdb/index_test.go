@@ -115,7 +115,8 @@ func TestUnsafeSources(t *testing.T) {
 		if err := os.Chmod(path, mode); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Open(path, Options{Owner: AnyOwner}); !errors.Is(err, ErrUnsafe) {
+		_, err := Open(path, Options{Owner: AnyOwner})
+		if remedy := fmt.Sprintf("mode is %04o; run `chmod go= %s`", mode, path); !errors.Is(err, ErrUnsafe) || !strings.Contains(err.Error(), remedy) {
 			t.Errorf("mode %o: %v", mode, err)
 		}
 		if err := Make(path, MakeOptions{Owner: AnyOwner, UID: -1, GID: -1}); !errors.Is(err, ErrUnsafe) {

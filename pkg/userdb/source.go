@@ -56,7 +56,7 @@ func scan(path string, owner int) (*source, error) {
 // checkAccess refuses sources that others may read or write.
 func checkAccess(path string, st *unix.Stat_t, owner int) error {
 	if st.Mode&0o077 != 0 {
-		return fmt.Errorf("%s: %w: its mode is %04o", path, ErrUnsafe, st.Mode&0o7777)
+		return fmt.Errorf("%s: %w: its mode is %04o; run `chmod go= %s`", path, ErrUnsafe, st.Mode&0o7777, path)
 	}
 	if uid := int(st.Uid); owner != AnyOwner && uid != 0 && uid != os.Geteuid() && uid != owner {
 		return fmt.Errorf("%s: %w: it belongs to uid %d", path, ErrUnsafe, uid)
