@@ -234,7 +234,7 @@ func TestBounce(t *testing.T) {
 	h := newHouse(t, "")
 	m, rcpts := h.message("sender@example.org", "nobody@example.com")
 	m.Sender.EnvID = "id+2B1"
-	rcpts[0].DSNOrcpt = "rfc822;no+2Bbody@example.com"
+	rcpts[0].DSNOrcpt = "rfc822;no+body@example.com"
 	rcpts[0].Original = "alias@example.com"
 	h.append(bounceclient.Bounce, m, rcpts[0], status.New(550, "5.1.1", "host mx said: 550 5.1.1 who?"), "failed")
 	if !hasLog("bounce", m) {

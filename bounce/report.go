@@ -20,7 +20,7 @@ func (s *server) report(n *notice, t bouncetext.Template) {
 	}
 	n.line("")
 	n.linef("Reporting-MTA: dns; %s", s.params.Hostname)
-	if id := decodeXtext(m.Sender.EnvID); id != "" {
+	if id := strings.TrimLeft(decodeXtext(m.Sender.EnvID), " "); id != "" {
 		n.linef("Original-Envelope-Id: %s", n.clean(id))
 	}
 	// The names are Postfix's, since programs look for them.
@@ -55,10 +55,11 @@ func (n *notice) recipient(e *bouncelog.Entry) {
 	n.linef("Final-Recipient: %s; %s", n.addressType(r.Address), n.clean(r.Address))
 	switch {
 	case r.DSNOrcpt != "":
-		// ORCPT is "type;xtext" (RFC 3461 section 4.2).
-		typ, text, ok := strings.Cut(r.DSNOrcpt, ";")
-		if ok {
-			n.linef("Original-Recipient: %s;%s", n.clean(typ), n.clean(decodeXtext(text)))
+		if typ, text, ok := strings.Cut(r.DSNOrcpt, ";"); ok {
+			if envelope.IsUTF8Type(typ) && !n.utf8 && !envelope.IsASCII(text) {
+				text = envelope.EncodeUTF8Address(text)
+			}
+			n.linef("Original-Recipient: %s;%s", n.clean(typ), n.clean(text))
 		}
 	case r.Original != "":
 		n.linef("Original-Recipient: %s;%s", n.addressType(r.Original), n.clean(r.Original))
@@ -81,10 +82,8 @@ func (n *notice) addressType(addr string) string {
 	if !n.utf8 {
 		return "rfc822"
 	}
-	for i := 0; i < len(addr); i++ {
-		if addr[i] >= 0x80 {
-			return "utf-8"
-		}
+	if !envelope.IsASCII(addr) {
+		return "utf-8"
 	}
 	return "rfc822"
 }

@@ -93,7 +93,18 @@ func Tool(t testing.TB, name string, args ...string) *exec.Cmd {
 // Set adds lines to main.cf.
 func (p *Instance) Set(t testing.TB, lines ...string) {
 	t.Helper()
-	f, err := os.OpenFile(filepath.Join(p.Dir, "etc/main.cf"), os.O_APPEND|os.O_WRONLY, 0)
+	p.appendTo(t, "main.cf", lines)
+}
+
+// Service adds lines to master.cf.
+func (p *Instance) Service(t testing.TB, lines ...string) {
+	t.Helper()
+	p.appendTo(t, "master.cf", lines)
+}
+
+func (p *Instance) appendTo(t testing.TB, name string, lines []string) {
+	t.Helper()
+	f, err := os.OpenFile(filepath.Join(p.Dir, "etc", name), os.O_APPEND|os.O_WRONLY, 0)
 	if err == nil {
 		_, err = f.WriteString(strings.Join(lines, "\n") + "\n")
 		f.Close()

@@ -447,7 +447,7 @@ func (t *transaction) rcptCommand(r *envelope.Recipient) string {
 		}
 		if r.DSNOrcpt != "" {
 			b.WriteString(" ORCPT=" + orcpt(r.DSNOrcpt))
-		} else if isASCII(orig) {
+		} else if envelope.IsASCII(orig) {
 			b.WriteString(" ORCPT=rfc822;" + xtext(address.Quote(orig)))
 		}
 		if r.Notify != envelope.NotifyNone {
@@ -464,11 +464,15 @@ func (t *transaction) quote(addr string) string {
 	return address.Quote(addr)
 }
 
-// orcpt keeps the address type and encodes the rest (RFC 3461 section 4).
+// orcpt keeps the address type and encodes the rest (RFC 3461 section 4, RFC 6533
+// section 3).
 func orcpt(s string) string {
 	kind, addr, ok := strings.Cut(s, ";")
-	if !ok {
+	switch {
+	case !ok:
 		return xtext(s)
+	case envelope.IsUTF8Type(kind):
+		return kind + ";" + envelope.EncodeUTF8Address(addr)
 	}
 	return kind + ";" + xtext(addr)
 }
@@ -484,13 +488,4 @@ func xtext(s string) string {
 		}
 	}
 	return b.String()
-}
-
-func isASCII(s string) bool {
-	for i := 0; i < len(s); i++ {
-		if s[i] >= 0x80 {
-			return false
-		}
-	}
-	return true
 }

@@ -233,13 +233,21 @@ func (s *Session) rcptParams(args []string, r *Rcpt) status.Status {
 	return status.Status{}
 }
 
-// parseOrcpt reads "rfc822;xtext" and returns it decoded.
+// parseOrcpt reads "rfc822;xtext" or "utf-8;address" (RFC 6533 3) and returns it
+// decoded.
 func parseOrcpt(v string, utf8ok bool) (string, bool) {
 	kind, coded, ok := strings.Cut(v, ";")
 	if !ok || kind == "" || strings.Trim(kind, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") != "" {
 		return "", false
 	}
-	plain, ok := decodeXtext(coded, utf8ok)
+	plain, ok := "", false
+	if envelope.IsUTF8Type(kind) {
+		if len(coded) <= maxParam && (utf8ok || envelope.IsASCII(coded)) {
+			plain, ok = envelope.DecodeUTF8Address(coded)
+		}
+	} else {
+		plain, ok = decodeXtext(coded, utf8ok)
+	}
 	if !ok || plain == "" {
 		return "", false
 	}

@@ -50,9 +50,10 @@ func (r *Reply) String() string {
 			b.WriteByte(' ')
 		}
 		fmt.Fprintf(&b, "%03d", r.Code)
-		if i < len(r.Lines)-1 {
+		switch {
+		case i < len(r.Lines)-1:
 			b.WriteByte('-')
-		} else {
+		case l != "":
 			b.WriteByte(' ')
 		}
 		b.WriteString(l)
@@ -68,9 +69,12 @@ func (r *Reply) Status() status.Status {
 		class = '2'
 	}
 	code := string(class) + ".0.0"
-	first, _, _ := strings.Cut(r.Lines[0], " ")
-	if status.ValidCode(first) && first[0] == class {
-		code = first
+	// All lines should have the same. As in Postfix, the last one decides.
+	for _, line := range []string{r.Lines[0], r.Lines[len(r.Lines)-1]} {
+		word, _, _ := strings.Cut(line, " ")
+		if status.ValidCode(word) && word[0] == class {
+			code = word
+		}
 	}
 	return status.Status{Code: code, Reply: r.Code, Text: r.Text()}
 }

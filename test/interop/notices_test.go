@@ -22,6 +22,11 @@ var noticeReplies = map[string]string{
 	"long":      "550 5.7.1 " + strings.Repeat("x", 300) + " end",
 	"words":     "550 5.7.1 " + strings.Repeat("some words ", 100),
 	"mismatch":  "550 4.2.2 which is it",
+	"bare":      "550",
+	"blank":     "550 ",
+	"bareend":   "550-5.1.1 first line\r\n550",
+	"codes":     "550-5.1.1 first line\r\n550 5.7.1 second line",
+	"grey":      "450 4.2.0 come back",
 	"f\u00fcll": "550 5.1.1 f\u00fcll is unknown",
 }
 
@@ -49,6 +54,12 @@ func saying(t *testing.T, features ...string) string {
 				local, _, _ := strings.Cut(rest, "@")
 				if said := noticeReplies[local]; said != "" {
 					reply = said
+				}
+				if strings.Contains(local, "echo") {
+					reply = "550 5.1.1 " + strings.TrimSpace(line)
+				}
+				if local == "grey" {
+					time.Sleep(1100 * time.Millisecond) // the shortest delay_warning_time, and more
 				}
 			case "DATA":
 				fmt.Fprint(conn, "354 go on\r\n")
@@ -113,11 +124,12 @@ func noticeCases() []twinCase {
 		with(c("no body", "unknown@said.test"), "Subject: x\n"),
 		with(c("only body", "unknown@said.test"), "\nbody\n"),
 		with(c("boundary", "unknown@said.test"), "Subject: x\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/plain\nContent-Transfer-Encoding: 8bit\n\nt\u00fcr\n--b--\n"),
-		because(c("quoted", `"a b"@bad.test`), "Original-Recipient has the address in external form, as Final-Recipient"),
+		because(c("quoted", `"a b"@bad.test`), "Original-Recipient is in external form also for what did not come by SMTP"),
 	}
-	for _, name := range []string{"plain", "many", "odd", "long", "words", "mismatch"} {
+	for _, name := range []string{"plain", "many", "odd", "long", "words", "mismatch", "bare", "codes"} {
 		cases = append(cases, c("says "+name, name+"@said.test"))
 	}
+	cases = append(cases, because(c("says bareend", "bareend@said.test"), "a code of the first line is better than none"), because(c("says blank", "blank@said.test"), "no text is none, with a blank in front of it or not"))
 	return append(cases, because(c("says utf8", "utf8@said.test"), "RFC 3464 2.1.2: the report is US-ASCII unless the mail is SMTPUTF8"))
 }
 
@@ -128,9 +140,22 @@ func smtpCases() []twinCase {
 	}
 	mail := "MAIL FROM:<" + noticeSender + ">"
 	return []twinCase{
-		smtp("by SMTP", "Subject: x\n\nx\n", mail+" RET=HDRS ENVID=a+2Bb+3Dc", "RCPT TO:<unknown@said.test> NOTIFY=FAILURE ORCPT=rfc822;first+2Blast@x.test"),
+		smtp("by SMTP", "Subject: x\n\nx\n", mail+" RET=HDRS ENVID=a+2Bb+3Dc", "RCPT TO:<plain@said.test> ORCPT=rfc822;first+2B2Blast@x.test", "RCPT TO:<unknown@said.test> NOTIFY=FAILURE ORCPT=rfc822;first+2Blast@x.test"),
 		smtp("odd ORCPT", "Subject: x\n\nx\n", mail+" RET=FULL ENVID=+7E", "RCPT TO:<unknown@said.test> ORCPT=x-other;a+2Bb+3Dc"),
 		smtp("UTF-8", "Subject: gr\u00fc\u00dfe\n\ngr\u00fc\u00dfe\n", mail+" SMTPUTF8 BODY=8BITMIME", "RCPT TO:<f\u00fcll@full.test> ORCPT=utf-8;tr@x.test"),
+		smtp("UTF-8 ORCPT", "Subject: x\n\nx\n", mail+" SMTPUTF8", "RCPT TO:<f\u00fcll@full.test> ORCPT=utf-8;t\\x{FC}r\\x{5C}x@x.test"),
+		smtp("UTF-8 ORCPT as it is", "Subject: x\n\nx\n", mail+" SMTPUTF8", "RCPT TO:<f\u00fcll@full.test> ORCPT=utf-8;t\u00fcr@x.test"),
+		because(smtp("UTF-8 ORCPT in a plain message", "Subject: x\n\nx\n", mail, `RCPT TO:<unknown@said.test> ORCPT=utf-8;t\x{FC}r@x.test`), "RFC 6533 3: a report in US-ASCII has the address encoded"),
+		because(smtp("surrogate", "Subject: x\n\nx\n", mail, `RCPT TO:<unknown@said.test> ORCPT=utf-8;t\x{D800}r@x.test`), "it is no character"),
+		smtp("bad UTF-8 ORCPT", "Subject: x\n\nx\n", mail, `RCPT TO:<unknown@said.test> ORCPT=utf-8;t\x{FCr@x.test`,
+			`RCPT TO:<unknown@said.test> ORCPT=utf-8;t+2Br@x.test`),
+		smtp("blank envelope id", "Subject: x\n\nx\n", mail+" ENVID=+20a+20b", "RCPT TO:<unknown@said.test>"),
+		smtp("control in an envelope id", "Subject: x\n\nx\n", mail+" ENVID=a+09b", mail+" ENVID=a+0D+0Ab", mail+" ENVID=a+7Fb", mail, "RCPT TO:<unknown@said.test>"),
+		smtp("blank ORCPT", "Subject: x\n\nx\n", mail, "RCPT TO:<unknown@said.test> ORCPT=rfc822;+20a+20b"),
+		smtp("quoted", "Subject: x\n\nx\n", mail, `RCPT TO:<"echo b"@full.test>`, `RCPT TO:<"echo d"@full.test> ORCPT=rfc822;"c+20d"@bad.test`),
+		smtp("UTF-8 passed on", "Subject: x\n\nx\n", mail+" SMTPUTF8", `RCPT TO:<echo1@full.test> ORCPT=utf-8;t\x{FC}r\x{5C}+@x.test`, "RCPT TO:<echo2@full.test> ORCPT=utf-8;t\u00fcr@x.test"),
+		because(smtp("UTF-8 address passed on", "Subject: x\n\nx\n", mail+" SMTPUTF8", "RCPT TO:<\u00fcecho@full.test>"), "RFC 6533 3: an address that is not US-ASCII is no rfc822 address"),
+		because(smtp("UTF-8 ORCPT passed on", "Subject: x\n\nx\n", mail, `RCPT TO:<echo1@full.test> ORCPT=utf-8;t\x{FC}r\x{5C}+\x{3D}@x.test`, `RCPT TO:<echo2@full.test> ORCPT=rfc822;a+2Bb+3Dc`), "RFC 6533 3: a report in US-ASCII has the address encoded"),
 		smtp("UTF-8 headers", "Subject: gr\u00fc\u00dfe\n\ngr\u00fc\u00dfe\n", mail+" SMTPUTF8 RET=HDRS", "RCPT TO:<f\u00fcll@full.test>"),
 		smtp("UTF-8 not understood", "Subject: gr\u00fc\u00dfe\n\ngr\u00fc\u00dfe\n", mail+" SMTPUTF8", "RCPT TO:<t\u00fcr@said.test>"),
 		smtp("UTF-8 for nothing", "Subject: x\n\nx\n", mail+" SMTPUTF8", "RCPT TO:<unknown@said.test>"),

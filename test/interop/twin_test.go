@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/posthouse-mail/posthouse/pkg/testkit"
 )
 
@@ -19,6 +21,8 @@ type twin struct {
 	settings []string          // DIR is the folder of what is delivered, ETC that of files
 	files    map[string]string // below ETC
 	postmap  []string          // postmap or postalias, each with its file
+	services []string          // lines of both master.cf
+	sorted   bool              // paragraphs of mail come in no order, since agents work side by side
 	cases    []twinCase
 }
 
@@ -111,7 +115,7 @@ var inNotices = []struct{ expr, to, why string }{
 	{`(?m)^(Content-Type: (?:message|text)/(?:rfc822|global)(?:-headers)?\n)Content-Transfer-Encoding: 8bit\n`, "$1", "the same"},
 	{`report-type=global-delivery-status`, "report-type=delivery-status", "RFC 6522 3: it is the subtype of the second part"},
 	{`(Original-Recipient: )(?:utf-8|rfc822)(;.*[\x80-\xff])`, "${1}T$2", "RFC 6533 3: an address that is not US-ASCII is no rfc822 address"},
-	{`(with UTF8SMTP id ID;)\n\tDATE`, "$1 DATE", "Received is folded at another place"},
+	{`(with (?:UTF8SMTP|ESMTP) id ID;)\n\tDATE`, "$1 DATE", "Received is folded at another place"},
 	{`(127\.0\.0\.1\]):\d+`, "$1:PORT", "each site has its ports"},
 }
 
@@ -126,7 +130,7 @@ func plainMail(text string) string {
 }
 
 // deliveries are the files that were made, with their owners and modes.
-func (s *twinSite) deliveries(t *testing.T) []string {
+func (s *twinSite) deliveries(t *testing.T, sorted bool) []string {
 	t.Helper()
 	var list []string
 	for _, d := range []string{"drop", "spool", "home"} {
@@ -143,7 +147,13 @@ func (s *twinSite) deliveries(t *testing.T) []string {
 			list = append(list, fmt.Sprintf("%s %v %s", plainMail(name), info.Mode(), ownerOf(info)))
 			// Deliveries run side by side.
 			for _, m := range strings.Split(plainMail(string(text)), "\n\nFrom ") {
-				list = append(list, plainMail(name)+": "+strings.TrimSpace(strings.TrimPrefix(m, "From ")))
+				m = strings.TrimSpace(strings.TrimPrefix(m, "From "))
+				if sorted {
+					parts := strings.Split(m, "\n\n")
+					slices.Sort(parts)
+					m = strings.Join(parts, "\n\n")
+				}
+				list = append(list, plainMail(name)+": "+m)
 			}
 			return nil
 		})
@@ -169,6 +179,10 @@ func (tw twin) test(t *testing.T) {
 	}
 	p := newPair(t, settings...)
 	p.ours.Set(t, "mydestination = mail.example.test, localhost", "myorigin = mail.example.test")
+	for _, line := range tw.services {
+		p.ours.Service(t, site.expand(line))
+		p.theirs.Service(t, site.expand(line))
+	}
 	for _, command := range tw.postmap {
 		words := strings.Fields(site.expand(command))
 		p.tool(t, words[0], words[1:]...)
@@ -177,7 +191,7 @@ func (tw twin) test(t *testing.T) {
 	for _, s := range p.sides(t) {
 		s.start()
 		for _, c := range tw.cases {
-			results[s.name] = append(results[s.name], p.one(t, site, s, c))
+			results[s.name] = append(results[s.name], p.one(t, site, s, c, tw.sorted))
 		}
 		s.stop()
 	}
@@ -203,27 +217,26 @@ func (s *twinSite) plainLog(line string) string {
 	return strings.TrimSuffix(strings.TrimSuffix(line, ")"), " ")
 }
 
-// lineDiff lists what only one of two lists has.
+// lineDiff shows what only one of two lists has, in whatever order.
 func lineDiff(theirs, ours []string) string {
-	var b strings.Builder
-	for _, l := range []struct {
-		sign string
-		a, b []string
-	}{{"- ", theirs, ours}, {"+ ", ours, theirs}} {
-		rest := slices.Clone(l.b)
-		for _, line := range l.a {
-			if i := slices.Index(rest, line); i >= 0 {
-				rest = slices.Delete(rest, i, i+1)
-			} else {
-				b.WriteString(l.sign + strings.ReplaceAll(line, "\n", "\n"+l.sign+"  ") + "\n")
-			}
+	rest := slices.Clone(ours)
+	var lost []string
+	for _, line := range theirs {
+		if i := slices.Index(rest, line); i >= 0 {
+			rest = slices.Delete(rest, i, i+1)
+		} else {
+			lost = append(lost, strings.Split(line, "\n")...)
 		}
 	}
-	return b.String()
+	var added []string
+	for _, line := range rest {
+		added = append(added, strings.Split(line, "\n")...)
+	}
+	return cmp.Diff(lost, added)
 }
 
 // one sends one message and returns its traces.
-func (p *pair) one(t *testing.T, site *twinSite, s side, c twinCase) []string {
+func (p *pair) one(t *testing.T, site *twinSite, s side, c twinCase, sorted bool) []string {
 	t.Helper()
 	site.clean(t)
 	if c.before != nil {
@@ -261,7 +274,7 @@ func (p *pair) one(t *testing.T, site *twinSite, s side, c twinCase) []string {
 		}
 		lines = append(lines, site.plainLog(line))
 	}
-	lines = append(lines, site.deliveries(t)...)
+	lines = append(lines, site.deliveries(t, sorted)...)
 	if len(p.places(t)) > 0 {
 		p.run(t, s.command("postsuper", "-d", "ALL"), "")
 	}
