@@ -45,7 +45,8 @@ import (
 
 func main() {
 	service.Main(service.Daemon{
-		Name: "anvil", Kind: service.Stream, Jail: jail.QueueOnly,
+		Name: "anvil", About: "counts what clients do, so that servers can limit it",
+		Kind: service.Stream, Jail: jail.QueueOnly,
 		Solitary: true, Permanent: true, Login: true, Submission: true, Prepare: prepare,
 	})
 }

@@ -93,7 +93,8 @@ import (
 
 func main() {
 	service.Main(service.Daemon{
-		Name: "authd", Kind: service.Stream, Jail: jail.Auth, Login: true, Submission: true,
+		Name: "authd", About: "says who a user is and whether a secret is right",
+		Kind: service.Stream, Jail: jail.Auth, Login: true, Submission: true,
 		Solitary: true, Permanent: true, Keeps: true, Calm: true, Prepare: prepare,
 	})
 }

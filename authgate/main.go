@@ -55,5 +55,8 @@ import (
 )
 
 func main() {
-	service.Main(service.Daemon{Name: "authgate", Kind: service.Stream, Jail: jail.Network, Prepare: prepare})
+	service.Main(service.Daemon{
+		Name: "authgate", About: "lets programs that are not ours log their users in with authd",
+		Kind: service.Stream, Jail: jail.Network, Prepare: prepare,
+	})
 }

@@ -44,5 +44,8 @@ import (
 )
 
 func main() {
-	service.Main(service.Daemon{Name: "autoconf", Kind: service.Stream, Jail: jail.Login, Prepare: prepare})
+	service.Main(service.Daemon{
+		Name: "autoconf", About: "tells mail programs how to reach the mail system",
+		Kind: service.Stream, Jail: jail.Login, Prepare: prepare,
+	})
 }

@@ -46,6 +46,7 @@ import (
 func main() {
 	service.Main(service.Daemon{
 		Name:    "bounce",
+		About:   "keeps the logs of failed, delayed and reported deliveries, and tells senders about them",
 		Kind:    service.Stream,
 		Jail:    jail.QueueOnly,
 		Inner:   true,

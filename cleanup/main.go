@@ -69,6 +69,7 @@ import (
 func main() {
 	service.Main(service.Daemon{
 		Name:    "cleanup",
+		About:   "makes a queue file of a message",
 		Kind:    service.Stream,
 		Jail:    jail.QueueOnly,
 		Syncs:   true,

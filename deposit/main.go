@@ -41,5 +41,8 @@ import (
 )
 
 func main() {
-	service.Main(service.Daemon{Name: "deposit", Kind: service.Stream, Jail: jail.Parent, Brief: true, Prepare: prepare})
+	service.Main(service.Daemon{
+		Name: "deposit", About: "puts messages from lmtpd(8) into mailboxes",
+		Kind: service.Stream, Jail: jail.Parent, Brief: true, Prepare: prepare,
+	})
 }

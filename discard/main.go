@@ -32,6 +32,7 @@ import (
 func main() {
 	service.Main(service.Daemon{
 		Name:    "discard",
+		About:   "reports mail as delivered and throws it away",
 		Kind:    service.Stream,
 		Jail:    jail.QueueOnly,
 		Inner:   true,

@@ -35,6 +35,7 @@ import (
 func main() {
 	service.Main(service.Daemon{
 		Name:    "error",
+		About:   "returns mail to its sender, or, as the service retry, puts it off",
 		Kind:    service.Stream,
 		Jail:    jail.QueueOnly,
 		Inner:   true,

@@ -43,6 +43,7 @@ import (
 func main() {
 	service.Main(service.Daemon{
 		Name:    "flush",
+		About:   "makes deferred mail for one destination due",
 		Kind:    service.Stream,
 		Jail:    jail.QueueOnly,
 		Brief:   true,

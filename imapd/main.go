@@ -59,5 +59,8 @@ import (
 )
 
 func main() {
-	service.Main(service.Daemon{Name: "imapd", Kind: service.Stream, Jail: jail.Login, LoginLog: true, Calm: true, Prepare: prepare})
+	service.Main(service.Daemon{
+		Name: "imapd", About: "talks to IMAP clients until they have logged in",
+		Kind: service.Stream, Jail: jail.Login, LoginLog: true, Calm: true, Prepare: prepare,
+	})
 }

@@ -55,5 +55,8 @@ import (
 )
 
 func main() {
-	service.Main(service.Daemon{Name: "lmtpd", Kind: service.Stream, Jail: jail.Network, Submission: true, Prepare: prepare})
+	service.Main(service.Daemon{
+		Name: "lmtpd", About: "receives mail by LMTP for the mailboxes of this host",
+		Kind: service.Stream, Jail: jail.Network, Submission: true, Prepare: prepare,
+	})
 }

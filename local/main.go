@@ -58,6 +58,7 @@ import (
 func main() {
 	service.Main(service.Daemon{
 		Name:    "local",
+		About:   "delivers mail to the accounts and aliases of this machine",
 		Kind:    service.Stream,
 		Jail:    jail.Parent,
 		Inner:   true,

@@ -48,6 +48,7 @@ import (
 
 func main() {
 	service.Main(service.Daemon{
-		Name: "pamd", Kind: service.Stream, Jail: jail.Parent, Auth: true, Prepare: prepare,
+		Name: "pamd", About: "has PAM check passwords, for authd",
+		Kind: service.Stream, Jail: jail.Parent, Auth: true, Prepare: prepare,
 	})
 }

@@ -47,6 +47,7 @@ import (
 func main() {
 	service.Main(service.Daemon{
 		Name:     "pickup",
+		About:    "takes local mail from the maildrop and hands it to cleanup",
 		Kind:     service.Trigger,
 		Jail:     jail.QueueOnly,
 		Solitary: true,

@@ -83,6 +83,8 @@ import (
 func main() {
 	service.Main(service.Daemon{
 		Name:    "pipe",
+		About:   "delivers mail to commands",
+		Args:    "attribute=value ... argv=command arguments",
 		Kind:    service.Stream,
 		Jail:    jail.Parent,
 		Inner:   true,

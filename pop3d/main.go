@@ -50,5 +50,8 @@ import (
 )
 
 func main() {
-	service.Main(service.Daemon{Name: "pop3d", Kind: service.Stream, Jail: jail.Login, LoginLog: true, Calm: true, Prepare: prepare})
+	service.Main(service.Daemon{
+		Name: "pop3d", About: "is the POP3 server before login",
+		Kind: service.Stream, Jail: jail.Login, LoginLog: true, Calm: true, Prepare: prepare,
+	})
 }

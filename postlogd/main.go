@@ -43,6 +43,7 @@ import (
 func main() {
 	service.Main(service.Daemon{
 		Name:      "postlogd",
+		About:     "writes the mail log to a file or to standard output",
 		Kind:      service.Datagram,
 		Jail:      jail.LogWriter,
 		Solitary:  true,

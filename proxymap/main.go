@@ -43,6 +43,7 @@ import (
 func main() {
 	service.Main(service.Daemon{
 		Name:       "proxymap",
+		About:      "looks things up in tables for daemons that cannot open them because they are in a jail, or that should share one open table",
 		Kind:       service.Stream,
 		Jail:       jail.Helper,
 		Submission: true,

@@ -68,6 +68,7 @@ import (
 func main() {
 	service.Main(service.Daemon{
 		Name:      "qmgr",
+		About:     "schedules the mail in the queue for delivery",
 		Kind:      service.Trigger,
 		Jail:      jail.QueueOnly,
 		Solitary:  true,

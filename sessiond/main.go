@@ -58,7 +58,8 @@ import (
 
 func main() {
 	service.Main(service.Daemon{
-		Name: "sessiond", Kind: service.Stream, Jail: jail.Parent,
+		Name: "sessiond", About: "starts the session of a mail user who has logged in, as that user",
+		Kind: service.Stream, Jail: jail.Parent,
 		Solitary: false, Permanent: true, Brief: true, Login: true, LoginLog: true, Prepare: prepare,
 	})
 }

@@ -37,6 +37,7 @@ import (
 func main() {
 	service.Main(service.Daemon{
 		Name:    "showq",
+		About:   "lists the mail queue",
 		Kind:    service.Stream,
 		Jail:    jail.QueueOnly,
 		Prepare: prepare,

@@ -81,5 +81,8 @@ func main() {
 	if filepath.Base(os.Args[0]) == "lmtp" {
 		name = "lmtp"
 	}
-	service.Main(service.Daemon{Name: name, Kind: service.Stream, Jail: jail.Client, Inner: true, Prepare: prepare})
+	service.Main(service.Daemon{
+		Name: name, About: "delivers mail to other systems with SMTP; under the name lmtp it delivers with LMTP",
+		Kind: service.Stream, Jail: jail.Client, Inner: true, Prepare: prepare,
+	})
 }

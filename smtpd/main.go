@@ -74,5 +74,8 @@ func main() {
 	if standAlone(os.Args) {
 		os.Exit(runStandAlone(os.Stdin, os.Stdout))
 	}
-	service.Main(service.Daemon{Name: "smtpd", Kind: service.Stream, Jail: jail.Network, Prepare: intake.Prepare})
+	service.Main(service.Daemon{
+		Name: "smtpd", About: "receives mail from the network by SMTP",
+		Kind: service.Stream, Jail: jail.Network, Prepare: intake.Prepare,
+	})
 }

@@ -78,5 +78,8 @@ import (
 )
 
 func main() {
-	service.Main(service.Daemon{Name: "submission", Kind: service.Stream, Jail: jail.Submission, Prepare: prepare})
+	service.Main(service.Daemon{
+		Name: "submission", About: "takes new mail from users",
+		Kind: service.Stream, Jail: jail.Submission, Prepare: prepare,
+	})
 }

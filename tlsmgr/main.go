@@ -56,7 +56,8 @@ import (
 
 func main() {
 	service.Main(service.Daemon{
-		Name: "tlsmgr", Kind: service.Stream, Jail: jail.Keys,
+		Name: "tlsmgr", About: "keeps the private TLS keys and signs with them",
+		Kind: service.Stream, Jail: jail.Keys,
 		Solitary: true, Permanent: true, Login: true, Submission: true, Prepare: prepare,
 	})
 }

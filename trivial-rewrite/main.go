@@ -62,6 +62,7 @@ import (
 func main() {
 	service.Main(service.Daemon{
 		Name:       "trivial-rewrite",
+		About:      "brings addresses to their standard form and finds out where mail for them goes",
 		Kind:       service.Stream,
 		Jail:       jail.QueueOnly,
 		Submission: true,

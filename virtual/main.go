@@ -54,6 +54,7 @@ import (
 func main() {
 	service.Main(service.Daemon{
 		Name:    "virtual",
+		About:   "delivers mail to mailboxes that belong to no account of this machine",
 		Kind:    service.Stream,
 		Jail:    jail.Parent,
 		Inner:   true,

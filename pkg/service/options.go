@@ -32,6 +32,7 @@ const maxListeners = 1000
 //	-v           verbose; may be repeated
 //	-D           accepted and ignored
 //	--listen A   make a listener: a path, or host:port; for runs without master
+//	-h, --help   print the usage; not from master
 type options struct {
 	configDir  string
 	service    string
@@ -47,12 +48,14 @@ type options struct {
 	overrides  []config.Override
 	verbose    int
 	listen     string
+	help       bool
 	args       []string
 }
 
 // parseOptions splits the generic options off. The first word that is none
-// starts the daemon's own arguments.
-func parseOptions(argv []string) (options, error) {
+// starts the daemon's own arguments. Those of a daemon that has none (own) are
+// ignored when they come from master.cf, as old files have them.
+func parseOptions(argv []string, own bool) (options, error) {
 	o := options{typ: "unix", configDir: os.Getenv("MAIL_CONFIG")}
 	words := argv[1:]
 	for len(words) > 0 {
@@ -68,6 +71,12 @@ func parseOptions(argv []string) (options, error) {
 	o.args = words
 	if o.configDir == "" {
 		o.configDir = defaultConfigDir
+	}
+	if o.help && o.sockets == 0 {
+		return o, errHelp
+	}
+	if o.sockets == 0 && len(words) > 0 && !own {
+		return o, fmt.Errorf("unexpected argument %q", words[0])
 	}
 	if o.sockets > 0 && o.listen != "" {
 		return o, fmt.Errorf("options -s and --listen exclude each other")
@@ -129,6 +138,8 @@ func (o *options) flag(word string) (int, bool) {
 		o.keep = true
 	case "-S":
 		o.stress = true
+	case "-h", "--help":
+		o.help = true
 	case "-D":
 	case "-v", "-vv", "-vvv":
 		o.verbose += len(word) - 1

@@ -46,9 +46,11 @@ const (
 
 // Daemon is the declaration of a daemon.
 type Daemon struct {
-	Name string       // of the program, as it is logged
-	Kind Kind         // how clients reach it
-	Jail jail.Profile // what it may do after Prepare
+	Name  string       // of the program, as it is logged
+	About string       // what it does, as its manual page says it, behind the name
+	Args  string       // its own arguments, as the usage shows them
+	Kind  Kind         // how clients reach it
+	Jail  jail.Profile // what it may do after Prepare
 	// Solitary: there must never be two processes of the service; master.cf
 	// must say maxproc 1, and a successor waits until this one has exited.
 	Solitary bool
@@ -148,7 +150,11 @@ func Main(d Daemon) {
 
 // run is Main with an exit status.
 func run(d Daemon, argv []string) int {
-	p := &process{daemon: d, env: &Env{Program: d.Name}}
+	opts, err := parseOptions(argv, d.Args != "")
+	if err != nil {
+		return refuseUsage(d, opts, err)
+	}
+	p := &process{daemon: d, opts: opts, env: &Env{Program: d.Name}}
 	switch {
 	case d.Brief:
 		runtime.GOMAXPROCS(1)
@@ -157,7 +163,7 @@ func run(d Daemon, argv []string) int {
 	case d.Syncs:
 		safefile.MoreProcessors()
 	}
-	if err := p.start(argv); err != nil {
+	if err := p.start(); err != nil {
 		p.env.Log.Fatal("", "%v", err)
 		if p.env.Log == nil || p.opts.listen != "" {
 			fmt.Fprintf(os.Stderr, "%s: fatal: %v\n", d.Name, err)

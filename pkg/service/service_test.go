@@ -35,6 +35,10 @@ func TestParseOptions(t *testing.T) {
 		{"unknown option", "smtpd -s 1 -X -v", options{configDir: defaultConfigDir, typ: "unix", sockets: 1, args: []string{"-X", "-v"}}, ""},
 		{"alone", "smtpd --listen=/tmp/x", options{configDir: defaultConfigDir, typ: "unix", listen: "/tmp/x"}, ""},
 		{"by hand", "smtpd", options{}, "started by master"},
+		{"help", "smtpd -c /etc/x --help", options{}, errHelp.Error()},
+		{"not from master", "smtpd -s 1 -h", options{configDir: defaultConfigDir, typ: "unix", sockets: 1, help: true}, ""},
+		{"unknown option by hand", "smtpd --bogus", options{}, `unexpected argument "--bogus"`},
+		{"argument by hand", "smtpd --listen x now", options{}, `unexpected argument "now"`},
 		{"both", "smtpd -s 1 --listen x", options{}, "exclude each other"},
 		{"no value", "smtpd -s", options{}, "needs a value"},
 		{"too many", "smtpd -s 1001", options{}, "bad number"},
@@ -42,7 +46,7 @@ func TestParseOptions(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			line := strings.Replace(tc.line, "c= d", "d", 1)
-			got, err := parseOptions(strings.Fields(line))
+			got, err := parseOptions(strings.Fields(line), strings.HasPrefix(line, "pipe"))
 			if tc.err != "" {
 				if err == nil || !strings.Contains(err.Error(), tc.err) {
 					t.Errorf("error %v, want %s", err, tc.err)
@@ -140,7 +144,7 @@ func TestLifeOfADaemon(t *testing.T) {
 		defer mu.Unlock()
 		steps = append(steps, s)
 	}
-	d := Daemon{Name: "lifed", Jail: jail.QueueOnly, Prepare: func(env *Env) (*Hooks, error) {
+	d := Daemon{Name: "lifed", Args: "words", Jail: jail.QueueOnly, Prepare: func(env *Env) (*Hooks, error) {
 		step("prepare " + strings.Join(env.Args, " "))
 		if wd, _ := os.Getwd(); wd != env.QueueDir {
 			t.Errorf("working directory %s", wd)

@@ -48,12 +48,8 @@ type process struct {
 	mailGID  int   // the mail owner's group
 }
 
-// start brings the process from its command line into its jail.
-func (p *process) start(argv []string) error {
-	var err error
-	if p.opts, err = parseOptions(argv); err != nil {
-		return err
-	}
+// start brings the process from its options into its jail.
+func (p *process) start() error {
 	for _, step := range []func() error{
 		p.loadConfig, p.openLog, p.adopt, p.preload, p.prepare, p.enterJail,
 	} {

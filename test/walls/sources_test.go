@@ -188,3 +188,25 @@ func embedded(g *ast.GenDecl, v *ast.ValueSpec) bool {
 	}
 	return false
 }
+
+// TestAbout: what a daemon says of itself with --help is the first sentence of
+// its manual page.
+func TestAbout(t *testing.T) {
+	about := regexp.MustCompile(`\bAbout:\s+"([^"]*)"`)
+	n := 0
+	sources(t, func(name string, text []byte, _ *token.FileSet, file *ast.File) {
+		if filepath.Base(name) != "main.go" || strings.HasPrefix(name, "test/") || strings.Contains(name, "testdata/") ||
+			!strings.Contains(string(text), "service.Main(") {
+			return
+		}
+		n++
+		sentence, _, _ := strings.Cut(strings.ReplaceAll(file.Doc.Text(), "\n", " ")+" ", ". ")
+		_, want, _ := strings.Cut(sentence, " ")
+		if m := about.FindStringSubmatch(string(text)); m == nil || m[1] != want {
+			t.Errorf("%s: About is %q, and the manual page says %q", name, m, want)
+		}
+	})
+	if n < 20 {
+		t.Errorf("%d daemons were looked at", n)
+	}
+}
