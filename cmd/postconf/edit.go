@@ -39,12 +39,16 @@ func (a *app) edit() error {
 		}
 		return errors.New("-X or -# requires a name argument")
 	}
+	who := "-e, -X, or -# accepts"
+	if a.masterMode() {
+		who = "-Me, -Fe, -Pe, -X, or -# accept"
+	}
 	for _, arg := range a.args {
 		if strings.ContainsAny(arg, "\n\x00") {
-			return errors.New("-e, -X, or -# accepts no multi-line input")
+			return errors.New(who + " no multi-line input")
 		}
 		if strings.HasPrefix(strings.TrimSpace(arg), "#") {
-			return errors.New("-e, -X, or -# accepts no comment input")
+			return errors.New(who + " no comment input")
 		}
 	}
 	if a.masterMode() {
@@ -82,12 +86,16 @@ func (a *app) changes() ([]*change, error) {
 				return nil, err
 			}
 			c.name, c.line = name, name+" = "+value
+		} else if c.name == "" {
+			return nil, errors.New("-X or -# requires non-blank parameter names")
 		} else if strings.ContainsAny(c.name, "= \t") {
 			return nil, fmt.Errorf("-X or -# requires a name without value: %q", arg)
 		}
 		for i, old := range list {
 			if old.name == c.name {
-				a.warn("ignoring earlier request: '%s'", old.line)
+				if a.kind() == replace {
+					a.warn("ignoring earlier request: '%s'", old.line)
+				}
 				list = append(list[:i], list[i+1:]...)
 				break
 			}
@@ -100,23 +108,22 @@ func (a *app) changes() ([]*change, error) {
 // splitSetting splits name=value.
 func splitSetting(arg string) (name, value string, err error) {
 	name, value, ok := strings.Cut(arg, "=")
-	name = strings.TrimSpace(name)
+	name, arg = strings.TrimSpace(name), strings.TrimSpace(arg)
 	switch {
-	case !ok || strings.ContainsAny(name, " \t"):
-		return "", "", fmt.Errorf("missing '=' after attribute name: %q", arg)
 	case name == "":
 		return "", "", fmt.Errorf("missing attribute name: %q", arg)
+	case !ok || strings.ContainsAny(name, " \t"):
+		return "", "", fmt.Errorf("missing '=' after attribute name: %q", arg)
 	}
 	return name, strings.TrimSpace(value), nil
 }
 
 // changeMain applies changes to the text of main.cf.
 func (a *app) changeMain(path, content string, changes []*change) string {
-	content = editLines(content, func(text string) (action, string) {
-		name, _, err := splitSetting(text)
-		if err != nil {
-			return keep, ""
-		}
+	content = editLines(content, func(_ int, text string) (action, string) {
+		// A line without = belongs to its first word, so that a mistake can be
+		// put right.
+		name := text[:strings.IndexAny(text+"=", "= \t\r\v\f")]
 		for _, c := range changes {
 			if c.name == name {
 				if c.done {
@@ -130,15 +137,23 @@ func (a *app) changeMain(path, content string, changes []*change) string {
 	})
 	for _, c := range changes {
 		if !c.done && a.kind() == replace {
-			content += c.line + "\n"
+			content = addLine(content, c.line)
 		}
 	}
 	return content
 }
 
+// addLine adds a line to a text, whose last one may have no end.
+func addLine(content, line string) string {
+	if content != "" && !strings.HasSuffix(content, "\n") {
+		content += "\n"
+	}
+	return content + line + "\n"
+}
+
 // editLines asks what to do with each logical line, and returns the changed
 // text. Comments and empty lines stay where they are.
-func editLines(content string, decide func(text string) (action, string)) string {
+func editLines(content string, decide func(line int, text string) (action, string)) string {
 	lines := strings.Split(strings.TrimSuffix(content, "\n"), "\n")
 	if content == "" {
 		lines = nil
@@ -159,29 +174,34 @@ func editLines(content string, decide func(text string) (action, string)) string
 			logical[current] += line
 		}
 	}
-	var b strings.Builder
+	var out []string
+	end := content[len(strings.TrimSuffix(content, "\n")):]
 	what, text := keep, ""
 	for i, line := range lines {
 		if owner[i] == i {
-			what, text = decide(logical[i])
+			what, text = decide(i+1, logical[i])
 		}
 		switch {
 		case owner[i] < 0 || what == keep:
-			b.WriteString(line + "\n")
+			out = append(out, line)
 		case what == comment:
-			b.WriteString("#" + line + "\n")
+			out = append(out, "#"+line)
 		case what == replace && owner[i] == i:
-			b.WriteString(text + "\n")
+			out, end = append(out, text), "\n"
 		}
 	}
-	return b.String()
+	if len(out) == 0 {
+		return ""
+	}
+	return strings.Join(out, "\n") + end
 }
 
 // rewrite replaces a file by what change makes of it. Owner and mode stay.
 func rewrite(path string, change func(content string) (string, error)) error {
+	link := path
 	path, err := filepath.EvalSymlinks(path)
 	if err != nil {
-		return plainOpen(fmt.Errorf("open %s: %w", path, unwrapAll(err)))
+		return plainOpen(fmt.Errorf("open %s: %w", link, unwrapAll(err)))
 	}
 	unlock, err := lockDir(filepath.Dir(path))
 	if err != nil {

@@ -31,44 +31,71 @@ func (a *app) editMaster() error {
 
 // masterChanges parses the arguments for master.cf.
 func (a *app) masterChanges() ([]*masterChange, error) {
-	parts, want := 3, "-Fe requires service_name/type/field"
+	parts, want, name := 3, "-Fe or -FX requires service_name/type/field_name", "field"
 	switch {
 	case a.flags['M']:
 		parts, want = 2, "-Me, -MX or -M# requires service_name/type"
 	case a.flags['P']:
-		want = "-Pe or -PX requires service_name/type/parameter"
+		want, name = "-Pe or -PX requires service_name/type/parameter", "parameter"
 	}
 	var list []*masterChange
 	for _, arg := range a.args {
-		key, value := strings.TrimSpace(arg), ""
-		if a.kind() == replace {
-			var ok bool
-			if key, value, ok = strings.Cut(arg, "="); !ok {
-				return nil, fmt.Errorf("missing '=' after attribute name: %q", arg)
-			}
-		}
-		words := strings.Split(strings.TrimSpace(key), "/")
-		if len(words) < parts || slices.Contains(words, "") {
+		c := &masterChange{}
+		c.text = arg
+		key, value, ok := strings.Cut(arg, "=")
+		key, c.value = strings.TrimSpace(key), strings.TrimSpace(value)
+		words := strings.Split(key, "/")
+		switch {
+		case key == "" && a.kind() == replace:
+			return nil, fmt.Errorf("missing attribute name: %q", arg)
+		case !ok && a.kind() == replace, strings.ContainsAny(key, " \t"):
+			return nil, fmt.Errorf("missing '=' after attribute name: %q", arg)
+		case ok && a.kind() != replace:
+			return nil, fmt.Errorf("-X or -# requires names without value: %q", arg)
+		case len(words) < parts || slices.Contains(words, "") || slices.ContainsFunc(words, partPattern):
 			return nil, errors.New(want)
 		}
 		// A service name may contain slashes.
 		n := len(words) - parts + 1
-		c := &masterChange{value: strings.TrimSpace(value)}
-		c.text, c.service, c.typ = arg, strings.Join(words[:n], "/"), words[n]
+		c.service, c.typ = strings.Join(words[:n], "/"), words[n]
 		if parts == 3 {
 			c.third = words[n+1]
 		}
-		if a.flags['F'] && !slices.Contains(fieldNames(), c.third) {
-			return nil, fmt.Errorf("invalid service attribute name: %q", c.third)
+		if err := a.checkChange(c, name); err != nil {
+			return nil, err
 		}
 		if a.flags['M'] && a.kind() == replace {
-			if _, err := parseEntry(c.value); err != nil {
-				return nil, fmt.Errorf("%w: %q", err, arg)
-			}
+			list = slices.DeleteFunc(list, func(earlier *masterChange) bool {
+				if again := earlier.service == c.service && earlier.typ == c.typ; !again {
+					return false
+				}
+				a.warn("ignoring earlier request: '%s'", earlier.text)
+				return true
+			})
 		}
 		list = append(list, c)
 	}
 	return list, nil
+}
+
+// checkChange refuses what would not make an entry.
+func (a *app) checkChange(c *masterChange, name string) error {
+	switch {
+	case c.third == "*" && !a.flags['M']:
+		return fmt.Errorf("-%ce does not accept wild-card %s name", name[0]&^0x20, name)
+	case a.flags['F'] && !slices.Contains(fieldNames(), c.third):
+		return fmt.Errorf("invalid service attribute name: %q", c.third)
+	case a.flags['F'] && c.third != "command" && strings.ContainsAny(c.value, " \t"):
+		return errors.New("-Fe does not accept whitespace in non-command field")
+	case a.flags['M'] && a.kind() == replace:
+		if c.service == "*" || c.typ == "*" {
+			return errors.New("-Me does not accept a wild-card service name or type")
+		}
+		if _, err := parseEntry(c.value); err != nil {
+			return fmt.Errorf("%w: %q", err, c.text)
+		}
+	}
+	return nil
 }
 
 // parseEntry parses one entry of master.cf.
@@ -83,21 +110,15 @@ func parseEntry(text string) (*config.Service, error) {
 	return &m.Services[0], nil
 }
 
-// changeMaster applies changes to the text of master.cf.
+// changeMaster applies changes to the text of master.cf. Only an entry that is
+// changed has to make sense, so that a mistake elsewhere, or in an entry that
+// goes, can be put right.
 func (a *app) changeMaster(path, content string, changes []*masterChange) (string, error) {
-	if _, err := config.ParseMaster(strings.NewReader(content), path); err != nil {
-		return "", err
-	}
 	var failed error
-	content = editLines(content, func(text string) (action, string) {
-		s, err := parseEntry(text)
-		if err != nil {
-			failed = err
-			return keep, ""
-		}
-		what, line, err := a.changeEntry(s, changes)
-		if err != nil {
-			failed = err
+	content = editLines(content, func(number int, text string) (action, string) {
+		what, line, err := a.changeEntry(text, changes)
+		if err != nil && failed == nil {
+			failed = fmt.Errorf("%s:%d: %w", path, number, err)
 		}
 		return what, line
 	})
@@ -116,24 +137,36 @@ func (a *app) changeMaster(path, content string, changes []*masterChange) (strin
 			if err != nil {
 				return "", err
 			}
-			content += line + "\n"
-		default:
+			content = addLine(content, line)
+		case !a.flags['M']:
 			a.warn("unmatched service_name/type: %q", c.text)
 		}
 	}
-	_, err := config.ParseMaster(strings.NewReader(content), path)
-	return content, err
+	return content, nil
 }
 
 // changeEntry applies changes to one entry.
-func (a *app) changeEntry(s *config.Service, changes []*masterChange) (action, string, error) {
-	what := keep
+func (a *app) changeEntry(text string, changes []*masterChange) (action, string, error) {
+	words := strings.Fields(text)
+	if len(words) < 2 {
+		return keep, "", fmt.Errorf("specify service name and type on the same line: %q", text)
+	}
+	head := &config.Service{Name: words[0], Type: words[1]}
+	var s *config.Service
 	for _, c := range changes {
-		if !c.match(s) {
+		if !c.match(head) {
 			continue
+		}
+		if c.done && a.flags['M'] && a.kind() == replace {
+			return remove, "", nil // one entry takes the place of several
 		}
 		c.done = true
 		var err error
+		if s == nil && !a.flags['M'] {
+			if s, err = parseEntry(text); err != nil {
+				return keep, "", err
+			}
+		}
 		switch {
 		case a.flags['M'] && a.kind() != replace:
 			return a.kind(), "", nil
@@ -147,13 +180,12 @@ func (a *app) changeEntry(s *config.Service, changes []*masterChange) (action, s
 		if err != nil {
 			return keep, "", err
 		}
-		what = replace
 	}
-	if what == keep {
+	if s == nil {
 		return keep, "", nil
 	}
 	line, err := a.entryText(s, true)
-	return what, line, err
+	return replace, line, err
 }
 
 // setField changes one column of an entry.
@@ -162,7 +194,7 @@ func (a *app) setField(s *config.Service, field, value string) (*config.Service,
 	fields[slices.Index(fieldNames(), field)] = value
 	text := strings.Join(fields[:], " ")
 	if field != "command" {
-		if strings.ContainsAny(value, " \t") || value == "" {
+		if value == "" {
 			return nil, fmt.Errorf("field %q cannot have the value %q", field, value)
 		}
 		args, err := a.argumentText(s)

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"syscall"
 
 	"errors"
 
@@ -25,8 +26,9 @@ type request struct {
 	matched             bool
 }
 
-// requests parses the arguments.
-func (a *app) requests(parts int) ([]*request, error) {
+// requests parses the arguments. What is left out at the end is any, and so is
+// a * by itself; there are no other patterns.
+func (a *app) requests(option, form string) ([]*request, error) {
 	args := a.args
 	if len(args) == 0 {
 		args = []string{"*"}
@@ -34,23 +36,23 @@ func (a *app) requests(parts int) ([]*request, error) {
 	var list []*request
 	for _, arg := range args {
 		words := strings.Split(arg, "/")
-		if len(words) > parts {
-			return nil, fmt.Errorf("-%s", map[int]string{2: "M option requires service_name[/type]",
-				3: "F and -P options require service_name[/type[/name]]"}[parts])
-		}
 		r := &request{text: arg, service: "*", typ: "*", third: "*"}
-		for i, p := range []*string{&r.service, &r.typ, &r.third} {
-			if i < len(words) {
-				*p = words[i]
-			}
+		parts := []*string{&r.service, &r.typ, &r.third}[:strings.Count(form, "/")+1]
+		if len(words) > len(parts) || words[0] == "" || slices.ContainsFunc(words, partPattern) {
+			return nil, fmt.Errorf("-%s option requires %s", option, form)
 		}
-		if r.service == "" || r.typ == "" || r.third == "" {
-			return nil, fmt.Errorf("bad request: %q", arg)
+		for i, w := range words {
+			if w != "" || i+1 < len(words) {
+				*parts[i] = w
+			}
 		}
 		list = append(list, r)
 	}
 	return list, nil
 }
+
+// partPattern tells whether a word has a * that is not all of it.
+func partPattern(word string) bool { return word != "*" && strings.Contains(word, "*") }
 
 // match tells whether a service is asked for.
 func (r *request) match(s *config.Service) bool {
@@ -71,19 +73,17 @@ func (a *app) unmatched(list []*request) {
 
 // showEntries shows lines of master.cf.
 func (a *app) showEntries() error {
-	list, err := a.requests(2)
+	list, err := a.requests("M", "service_name[/type]")
 	if err != nil {
 		return err
 	}
-	for i := range a.master.Services {
-		s := &a.master.Services[i]
-		show := false
+	for i := range a.master.All {
+		s := &a.master.All[i]
 		for _, r := range list {
-			if r.match(s) {
-				r.matched, show = true, true
+			if !r.match(s) {
+				continue
 			}
-		}
-		if show {
+			r.matched = true
 			text, err := a.entryText(s, a.flags['f'])
 			if err != nil {
 				return err
@@ -97,7 +97,7 @@ func (a *app) showEntries() error {
 
 // showFields shows columns of master.cf.
 func (a *app) showFields() error {
-	list, err := a.requests(3)
+	list, err := a.requests("F", "service_name[/type[/field]]")
 	if err != nil {
 		return err
 	}
@@ -106,10 +106,10 @@ func (a *app) showFields() error {
 			return fmt.Errorf("invalid service attribute name: %q", r.third)
 		}
 	}
-	for i := range a.master.Services {
-		s := &a.master.Services[i]
-		for n, field := range fieldNames() {
-			for _, r := range list {
+	for i := range a.master.All {
+		s := &a.master.All[i]
+		for _, r := range list {
+			for n, field := range fieldNames() {
 				if !r.match(s) || !r.matchThird(field) {
 					continue
 				}
@@ -118,12 +118,9 @@ func (a *app) showFields() error {
 				name := s.Name + "/" + s.Type + "/" + field
 				if field != "command" || a.flags['H'] {
 					a.printPair(name, value)
-					break
-				}
-				if err := a.printCommand(s, name); err != nil {
+				} else if err := a.printCommand(s, name); err != nil {
 					return err
 				}
-				break
 			}
 		}
 	}
@@ -149,18 +146,18 @@ func (a *app) printCommand(s *config.Service, name string) error {
 
 // showOverrides shows the -o settings of master.cf.
 func (a *app) showOverrides() error {
-	list, err := a.requests(3)
+	list, err := a.requests("P", "service_name[/type[/parameter]]")
 	if err != nil {
 		return err
 	}
-	for i := range a.master.Services {
-		s := &a.master.Services[i]
+	for i := range a.master.All {
+		s := &a.master.All[i]
 		values := map[string]string{}
 		for _, o := range s.Overrides {
 			values[o.Name] = o.Value
 		}
-		for _, name := range slices.Sorted(maps.Keys(values)) {
-			for _, r := range list {
+		for _, r := range list {
+			for _, name := range slices.Sorted(maps.Keys(values)) {
 				if !r.match(s) || !r.matchThird(name) {
 					continue
 				}
@@ -170,7 +167,6 @@ func (a *app) showOverrides() error {
 					return err
 				}
 				a.printPair(s.Name+"/"+s.Type+"/"+name, value)
-				break
 			}
 		}
 	}
@@ -247,7 +243,7 @@ func (a *app) optionText(s *config.Service, setting string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if strings.ContainsAny(setting, " \t\r\n,") {
+	if strings.ContainsAny(setting, " \t\r\n") {
 		setting = "{" + setting + "}"
 	}
 	return "-o " + setting, nil
@@ -329,6 +325,7 @@ func plainOpen(err error) error {
 	for text, is := range map[string]error{
 		"No such file or directory": fs.ErrNotExist,
 		"Permission denied":         fs.ErrPermission,
+		"Not a directory":           syscall.ENOTDIR,
 	} {
 		if errors.Is(err, is) {
 			head, _, _ := strings.Cut(err.Error(), ": ")

@@ -13,6 +13,7 @@ import (
 
 	"github.com/posthouse-mail/posthouse/pkg/config"
 	"github.com/posthouse-mail/posthouse/pkg/getopt"
+	"github.com/posthouse-mail/posthouse/pkg/printable"
 )
 
 const usage = "usage: postconf [-aAbdefFhHlmMnpPtvxX#] [-c config_dir] [-C class] [-o name=value] [-T mode] [name...]"
@@ -68,10 +69,10 @@ func (a *app) option(c byte, value string) error {
 		}
 	case 'o':
 		name, v, ok := strings.Cut(value, "=")
-		if name = strings.TrimSpace(name); !ok {
-			return fmt.Errorf("missing '=' after attribute name: %q", value)
-		} else if name == "" {
-			return fmt.Errorf("missing attribute name: %q", value)
+		if name = strings.TrimSpace(name); name == "" {
+			return fmt.Errorf("invalid parameter override: %s: missing attribute name", value)
+		} else if !ok {
+			return fmt.Errorf("invalid parameter override: %s: missing '=' after attribute name", value)
 		}
 		a.override = append(a.override, config.Override{Name: name, Value: strings.TrimSpace(v)})
 	}
@@ -80,7 +81,14 @@ func (a *app) option(c byte, value string) error {
 
 // conflicts refuses options that do not go together.
 func (a *app) conflicts() error {
-	for _, group := range []string{"abdAeFlMnpPmtTX#", "hH", "de#nX"} {
+	// The option may be left out where the first argument has a value.
+	if len(a.args) > 0 && strings.Contains(a.args[0], "=") {
+		a.flags['e'] = true
+	}
+	if a.flags['b'] && a.flags['t'] {
+		return errors.New("specify one of -b and -t")
+	}
+	for _, group := range []string{"abdAeFlMnpPmtTX#", "hH", "denX#", "efX#", "ehX#", "eHX#", "eoX#", "exX#"} {
 		var set []string
 		for _, c := range []byte(group) {
 			// -e, -X and -# go with one of -F, -M, -P, -p.
@@ -90,11 +98,6 @@ func (a *app) conflicts() error {
 		}
 		if len(set) > 1 {
 			return fmt.Errorf("specify one of %s", strings.Join(set, " "))
-		}
-	}
-	for _, c := range []byte("dn") {
-		if a.flags[c] && len(a.args) > 0 && strings.Contains(a.args[0], "=") {
-			return fmt.Errorf("-%c shows, and %q would change: specify one of them", c, a.args[0])
 		}
 	}
 	const others = "#deXfhHnox"
@@ -149,14 +152,9 @@ func (a *app) findDir() {
 	a.dir = p.Default
 }
 
-// editing tells whether a file is to be changed: by option, or because the
-// first argument is name=value.
+// editing tells whether a file is to be changed.
 func (a *app) editing() bool {
-	f := a.flags
-	if f['e'] || f['X'] || f['#'] {
-		return true
-	}
-	return len(a.args) > 0 && strings.Contains(a.args[0], "=")
+	return a.flags['e'] || a.flags['X'] || a.flags['#']
 }
 
 // show shows what is asked for.
@@ -195,12 +193,19 @@ func (a *app) load() error {
 	}
 	path := filepath.Join(a.dir, "master.cf")
 	a.master, err = config.LoadMaster(path)
-	if err != nil && (a.masterMode() || !os.IsNotExist(unwrapAll(err))) {
+	if err != nil && a.masterMode() {
 		return plainOpen(err)
 	}
 	if err != nil {
+		// What main.cf says can be shown nevertheless.
 		a.warn("%v", plainOpen(err))
 		a.master = &config.Master{File: path}
+	}
+	for _, w := range a.master.Warnings {
+		// Entries that are repeated are master's business.
+		if !strings.HasPrefix(w.Text, "duplicate") {
+			a.warn("%s: %s", w.File, w.Text)
+		}
 	}
 	a.usage = config.FindUsage(a.cfg, a.master)
 	if a.flags['d'] {
@@ -243,5 +248,5 @@ func (a *app) flagUnused() {
 }
 
 func (a *app) warn(format string, args ...any) {
-	fmt.Fprintf(a.err, "postconf: warning: "+format+"\n", args...)
+	fmt.Fprintf(a.err, "postconf: warning: %s\n", printable.Text(fmt.Sprintf(format, args...)))
 }

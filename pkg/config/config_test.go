@@ -173,10 +173,29 @@ func TestParseMaster(t *testing.T) {
 	}
 	for _, bad := range []string{"a b c", "x inet y - - - - smtpd", "x tcp - - - - - y", "x unix q - - - - y", "x unix - - - 5z - y",
 		"x unix - - - - -2 y", "/x unix - - - - - y", "x unix - - - - - y -o", "x unix - - - - - y -o =3", "x unix - - - - - y { a",
-		"99999 inet n - - - - y", "a unix - - - - - y\na unix - - - - - y"} {
+		"99999 inet n - - - - y"} {
 		if _, err := ParseMaster(strings.NewReader("\n"+bad+"\n"), "master.cf"); err == nil || !strings.HasPrefix(err.Error(), "master.cf:") {
 			t.Errorf("%q: got %v", bad, err)
 		}
+	}
+}
+
+// TestRepeatedService: as in Postfix, the last entry counts, and it is told.
+func TestRepeatedService(t *testing.T) {
+	m, err := ParseMaster(strings.NewReader("a unix - - - - - x\nb unix - - - - - y\na unix - - - - - z\na inet n - - - - y\n"), "master.cf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var programs []string
+	for _, s := range m.Services {
+		programs = append(programs, s.Program)
+	}
+	if diff := cmp.Diff([]string{"z", "y", "y"}, programs); diff != "" || len(m.All) != 4 {
+		t.Errorf("%d entries, in force (-want +got):\n%s", len(m.All), diff)
+	}
+	want := `master.cf:3:1: duplicate master.cf entry for service "a" (unix) -- using the last entry`
+	if len(m.Warnings) != 1 || m.Warnings[0].String() != want {
+		t.Errorf("warnings %v", m.Warnings)
 	}
 }
 

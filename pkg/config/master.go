@@ -14,6 +14,9 @@ import (
 type Master struct {
 	File     string
 	Services []Service
+	// All has every entry, those too that a later one with the same name and
+	// type overrides.
+	All      []Service
 	Warnings []Warning
 }
 
@@ -53,7 +56,8 @@ func LoadMaster(path string) (*Master, error) {
 }
 
 // ParseMaster parses master.cf. The name of the file is for messages. The
-// first entry that makes no sense is an error with file and line.
+// first entry that makes no sense is an error with file and line. Of several
+// entries with the same name and type the last is in force.
 func ParseMaster(r io.Reader, name string) (*Master, error) {
 	m := &Master{File: name}
 	lines := newLogicalReader(r, name)
@@ -72,12 +76,15 @@ func ParseMaster(r io.Reader, name string) (*Master, error) {
 			pos := line.at(0)
 			return nil, fmt.Errorf("%s:%d: %w", pos.File, pos.Line, err)
 		}
+		m.All = append(m.All, *s)
 		key := s.Type + " " + s.Name
-		if first, ok := seen[key]; ok {
-			return nil, fmt.Errorf("%s:%d: duplicate entry for %s/%s, first on line %d",
-				s.File, s.Line, s.Name, s.Type, first)
+		if at, ok := seen[key]; ok {
+			m.Warnings = append(m.Warnings, Warning{Pos: line.at(0),
+				Text: fmt.Sprintf("duplicate master.cf entry for service %q (%s) -- using the last entry", s.Name, s.Type)})
+			m.Services[at] = *s
+			continue
 		}
-		seen[key] = s.Line
+		seen[key] = len(m.Services)
 		m.Services = append(m.Services, *s)
 	}
 }

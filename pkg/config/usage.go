@@ -208,8 +208,9 @@ func (u *Usage) findUnused() {
 	slices.Sort(u.UnusedMain)
 	for i := range u.m.Services {
 		s := &u.m.Services[i]
-		for _, o := range s.Overrides {
-			if !u.Known(o.Name) {
+		for n, o := range s.Overrides {
+			again := slices.ContainsFunc(s.Overrides[n+1:], func(later Override) bool { return later.Name == o.Name })
+			if !again && !u.Known(o.Name) {
 				u.UnusedMaster = append(u.UnusedMaster, UnusedOverride{Service: s, Override: o})
 			}
 		}
