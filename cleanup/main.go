@@ -57,8 +57,8 @@
 //
 // # See also
 //
-// trivial-rewrite(8), qmgr(8), smtpd(8), pickup(8), canonical(5), virtual(5),
-// header_checks(5)
+// trivial-rewrite(8), qmgr(8), smtpd(8), pickup(8), posthouse-tables(5),
+// postconf(5)
 package main
 
 import (

@@ -21,7 +21,7 @@
 //
 // # See also
 //
-// error(8), qmgr(8), transport(5)
+// error(8), qmgr(8), posthouse-tables(5)
 package main
 
 import (

@@ -24,7 +24,7 @@
 //
 // # See also
 //
-// bounce(8), discard(8), qmgr(8), transport(5)
+// bounce(8), discard(8), qmgr(8), posthouse-tables(5)
 package main
 
 import (

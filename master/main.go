@@ -7,7 +7,7 @@
 //
 // # Description
 //
-// Master reads master.cf(5), opens the sockets and FIFOs that it names, and
+// Master reads master.cf, see master(5), opens the sockets and FIFOs that it names, and
 // waits. When a client comes and no process of the service can take it, master
 // starts one, which inherits the open endpoint. A process serves many clients;
 // it tells master when it is full, and further ones are started up to the
@@ -71,7 +71,7 @@
 //
 // # See also
 //
-// posthouse(1), master(5), postconf(5), postlogd(8).
+// posthouse(8), master(5), postconf(5), postlogd(8).
 package main
 
 import (

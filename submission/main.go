@@ -68,7 +68,7 @@
 //
 // # See also
 //
-// anvil(8), authd(8), cleanup(8), posthouse(1), smtpd(8), tlsmgr(8),
+// anvil(8), authd(8), cleanup(8), posthouse(8), smtpd(8), tlsmgr(8),
 // postconf(5)
 package main
 

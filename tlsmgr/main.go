@@ -46,7 +46,7 @@
 //
 // # See also
 //
-// posthouse(1), smtpd(8), submission(8), postconf(5)
+// posthouse(8), smtpd(8), submission(8), postconf(5)
 package main
 
 import (

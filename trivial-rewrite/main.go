@@ -47,7 +47,7 @@
 //
 // # See also
 //
-// cleanup(8), qmgr(8), smtpd(8), transport(5), relocated(5)
+// cleanup(8), qmgr(8), smtpd(8), posthouse-tables(5), postconf(5)
 package main
 
 import (

@@ -49,7 +49,7 @@
 //
 // # See also
 //
-// authd(8), userdb(8), posthouse(1)
+// authd(8), userdb(8), posthouse(8)
 package main
 
 import (

@@ -43,7 +43,7 @@
 //
 // # See also
 //
-// posthouse(1), userdb(8)
+// posthouse(8), userdb(8)
 package main
 
 import (

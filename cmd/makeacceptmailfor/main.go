@@ -31,7 +31,7 @@
 //
 // # See also
 //
-// makehosteddomains(8), locals(8), posthouse(1)
+// makehosteddomains(8), locals(8), posthouse(8)
 package main
 
 import (

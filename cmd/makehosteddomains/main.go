@@ -32,7 +32,7 @@
 //
 // # See also
 //
-// makealiases(8), makeacceptmailfor(8), locals(8), posthouse(1)
+// makealiases(8), makeacceptmailfor(8), locals(8), posthouse(8)
 package main
 
 import (

@@ -48,7 +48,7 @@
 //
 // # See also
 //
-// userdb(8), userdbpw(8), pw2userdb(8), posthouse(1)
+// userdb(8), userdbpw(8), pw2userdb(8), posthouse(8)
 package main
 
 import (

@@ -35,7 +35,7 @@
 //
 // # See also
 //
-// userdb(8), makeuserdb(8), posthouse(1)
+// userdb(8), makeuserdb(8), posthouse(8)
 package main
 
 import (

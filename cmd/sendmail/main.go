@@ -23,7 +23,7 @@
 //   - -bs: speak SMTP on standard input and output; runs smtpd(8) with the
 //     caller's rights. Mail goes to postdrop(1) as otherwise, whether or not
 //     the mail system is running.
-//   - -bd, -bl: start the mail system; runs posthouse(1), whose exit status it
+//   - -bd, -bl: start the mail system; runs posthouse(8), whose exit status it
 //     has.
 //   - -bh, -bH: do nothing. The status of hosts is not kept.
 //   - -bv: deliver nothing; mail a report on each recipient.
@@ -88,7 +88,7 @@
 // # See also
 //
 // postdrop(1), postqueue(1), postalias(1), pickup(8), smtpd(8),
-// posthouse(1)
+// posthouse(8)
 package main
 
 import "os"

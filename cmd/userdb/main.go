@@ -31,7 +31,7 @@
 // whose options and files these are.
 //
 // Changes count at once: authd(8) reads text that is newer than the index of
-// makeuserdb(8). posthouse(1) has commands that know more about users.
+// makeuserdb(8). posthouse(8) has commands that know more about users.
 //
 // # Fields
 //
@@ -73,7 +73,7 @@
 //
 // # See also
 //
-// userdbpw(8), makeuserdb(8), pw2userdb(8), posthouse(1), authtest(1)
+// userdbpw(8), makeuserdb(8), pw2userdb(8), posthouse(8), authtest(1)
 package main
 
 import (

@@ -44,7 +44,7 @@
 //
 // # See also
 //
-// userdb(8), makeuserdb(8), posthouse(1)
+// userdb(8), makeuserdb(8), posthouse(8)
 package main
 
 import (

@@ -1,3 +1,47 @@
+// Package config reads master.cf, the table of the services of the mail system.
+//
+// Each line is a service: an endpoint, and the program that master(8) starts for
+// those who come to it. A line that begins with white space goes on with the one
+// before; an empty one, and one that begins with '#', is a comment. The form is
+// Postfix's. A line that makes no sense is an error with file and line, and
+// nothing changes.
+//
+// # Columns
+//
+//	service   for inet: port, host:port or [host]:port, with numbers or names;
+//	          else the name of the socket or FIFO below $queue_directory/private
+//	          or public
+//	type      inet        a TCP socket
+//	          unix        a socket for connections
+//	          fifo        a named pipe, for hints that there is something to do
+//	          pass        a socket that takes connections from another service
+//	          unix-dgram  a socket for single messages
+//	private   y (the default): for the processes of the mail system only
+//	unpriv    y (the default): without privileges, as mail_owner or the
+//	          service's own user
+//	chroot    y: with the queue directory as root directory; - is n, but y when
+//	          compatibility_level is below 1
+//	wakeup    seconds after which the service gets a hint all by itself; with a
+//	          '?' behind, only when it was used; 0 or -, the default: never
+//	maxproc   how many processes there may be at once; 0 is no limit, and - the
+//	          value of default_process_limit. One process serves many clients, up
+//	          to client_limit
+//	command   the program, in daemon_directory, and its arguments
+//
+// # Arguments
+//
+//	-o name=value        sets a parameter for this service alone; no white space
+//	-o { name = value }  the same, with white space in the value
+//	-v                   log more; may be repeated
+//	-D                   accepted, without effect
+//	{ an argument }      an argument with white space in it
+//
+// What stands behind the first word that is no option belongs to the program: see
+// pipe(8). PROGRAM --help lists the services that start a program.
+//
+// # See also
+//
+// master(8), postconf(1), postconf(5), posthouse(8)
 package config
 
 import (

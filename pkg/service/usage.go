@@ -37,7 +37,7 @@ func usage(d Daemon, configDir string) string {
 	if d.About != "" {
 		fmt.Fprintf(&b, "%s %s\n", d.Name, d.About)
 	}
-	fmt.Fprintf(&b, "%s\n\n%sManual pages: %s(8), master(8), postconf(5)", startedBy(d.Name, configDir), genericOptions, d.Name)
+	fmt.Fprintf(&b, "%s\n\n%sManual pages: %s(8), master(8), master(5), postconf(5)", startedBy(d.Name, configDir), genericOptions, d.Name)
 	return b.String()
 }
 

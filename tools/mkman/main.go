@@ -8,7 +8,7 @@
 // # Description
 //
 // Each folder with a main.go becomes a page: commands people type in section
-// 1, daemons and posthouse(8) in section 8. The comment's headings become the
+// 1, daemons and the commands of administrators in section 8. The comment's headings become the
 // sections of the page and its indented blocks the literal text.
 package main
 
@@ -22,6 +22,7 @@ import (
 	"go/token"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -61,6 +62,7 @@ func run(out string) error {
 var formats = []struct{ name, file string }{
 	{"aliases", "pkg/alias/alias.go"},
 	{"posthouse-tables", "pkg/table/table.go"},
+	{"master", "pkg/config/master.go"},
 }
 
 // writeFormat writes a page on a file format.
@@ -89,9 +91,14 @@ var aliases = map[string][]string{
 	"error":    {"retry"},
 }
 
+// ofAdministrators are commands with pages in section 8: posthouse itself, and
+// those that Courier has there.
+var ofAdministrators = []string{"posthouse", "userdb", "userdbpw", "makeuserdb", "pw2userdb", "makealiases",
+	"makehosteddomains", "makeacceptmailfor", "locals"}
+
 // sectionOf returns the manual section of a program.
 func sectionOf(file string) string {
-	if strings.HasPrefix(file, "cmd/") && file != "cmd/posthouse/main.go" {
+	if strings.HasPrefix(file, "cmd/") && !slices.Contains(ofAdministrators, filepath.Base(filepath.Dir(file))) {
 		return "1"
 	}
 	return "8"
