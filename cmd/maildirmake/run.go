@@ -78,11 +78,12 @@ func (c *command) set(option, value string) error {
 	case "-S":
 		c.shared = true
 	case "-q":
-		c.quota = value
 		if value == "" {
 			return errUsage
 		}
-		return userdb.CheckQuota(value)
+		var err error
+		c.quota, err = userdb.ParseQuota(value)
+		return err
 	case "-f":
 		c.folder = value
 	case "-F":

@@ -23,6 +23,7 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/mailstore"
 	"github.com/posthouse-mail/posthouse/pkg/mbox"
 	"github.com/posthouse-mail/posthouse/pkg/safefile"
+	"github.com/posthouse-mail/posthouse/pkg/userdb"
 )
 
 // mailboxFlags are the options of "posthouse mailbox" and "posthouse deliver".
@@ -192,6 +193,10 @@ func (a *app) openStore(u *authclient.User, f *mailboxFlags) (*mailstore.Store, 
 	host, _ := os.Hostname()
 	log := slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	o := mailstore.Options{Shared: mailstore.NewShared(new(safefile.FS), log), Root: u.MailDir, Host: host, User: cmp.Or(u.Login, f.login)}
+	quota, err := userdb.ParseQuota(f.quota)
+	if err != nil {
+		return nil, err
+	}
 	// A Maildir can be looked after without an instance.
 	var set quotaSettings
 	cfg, err := config.Load(a.configDir)
@@ -199,13 +204,13 @@ func (a *app) openStore(u *authclient.User, f *mailboxFlags) (*mailstore.Store, 
 		err = cfg.Fill(&set)
 	}
 	if errors.Is(err, os.ErrNotExist) {
-		o.Quota = f.quota
+		o.Quota = quota
 		return mailstore.Open(o)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if err := o.SetQuota(mailstore.QuotaOptions{Quota: f.quota, Rules: set.Rules, Levels: set.Levels, Hostname: set.Hostname}); err != nil {
+	if err := o.SetQuota(mailstore.QuotaOptions{Quota: quota, Rules: set.Rules, Levels: set.Levels, Hostname: set.Hostname}); err != nil {
 		return nil, err
 	}
 	return mailstore.Open(o)

@@ -105,7 +105,7 @@ func TestDeliverExitStatus(t *testing.T) {
 	if _, err := mailstore.Open(mailstore.Options{Root: root}); err != nil {
 		t.Fatal(err)
 	}
-	_, err := run(t, strings.Repeat("x\n", 1000), "deliver", "--quota", "100S", root)
+	_, err := run(t, strings.Repeat("x\n", 1000), "deliver", "--quota", "100", root)
 	var exit *exitError
 	if !errors.As(err, &exit) || exit.code != exNoPerm {
 		t.Errorf("over quota: %v", err)

@@ -157,11 +157,12 @@ func (u *users) add(args []string) error {
 	if err := u.parse(f, args, addUsage, 1, 1); err != nil {
 		return err
 	}
-	r := &userdb.Record{Login: f.Arg(0), UID: uid, GID: gid, Home: home, MailDir: mail, Quota: quota, Name: name, Aliases: aliases, SendAs: sendAs}
-	if err := checkAddress(r.Login); err != nil {
+	quota, err := parseQuota(quota, addUsage)
+	if err != nil {
 		return err
 	}
-	if err := checkQuota(quota, addUsage); err != nil {
+	r := &userdb.Record{Login: f.Arg(0), UID: uid, GID: gid, Home: home, MailDir: mail, Quota: quota, Name: name, Aliases: aliases, SendAs: sendAs}
+	if err := checkAddress(r.Login); err != nil {
 		return err
 	}
 	return u.addRecord(r, o, !noMailbox)
@@ -320,7 +321,7 @@ func (u *users) set(args []string) error {
 		return err
 	}
 	if f.Changed("quota") {
-		if err := checkQuota(quota, setUsage); err != nil {
+		if quota, err = parseQuota(quota, setUsage); err != nil {
 			return err
 		}
 		if slices.ContainsFunc(fields, func(x userdb.Field) bool { return x.Name == "quota" }) {
@@ -357,12 +358,13 @@ func fieldsOf(args []string) (fields []userdb.Field, err error) {
 	return fields, nil
 }
 
-// checkQuota refuses what a record could not have.
-func checkQuota(quota, usage string) error {
-	if userdb.CheckQuota(quota) != nil {
-		return wrongUsage("posthouse user "+usage, "--quota %q is not of the form 1000000S,1000C (bytes, messages)", quota)
+// parseQuota refuses what a record could not have.
+func parseQuota(quota, usage string) (string, error) {
+	q, err := userdb.ParseQuota(quota)
+	if err != nil {
+		return "", wrongUsage("posthouse user "+usage, "--quota: %v (S: bytes, C: messages)", err)
 	}
-	return nil
+	return q, nil
 }
 
 func (u *users) remove(args []string) error {

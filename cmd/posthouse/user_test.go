@@ -184,6 +184,8 @@ func TestQuota(t *testing.T) {
 		{[]string{"--quota=5C", "gecos=You"}, "5C"},
 		{[]string{"gecos=You There"}, "5C"},
 		{[]string{"--quota", ""}, ""},
+		{[]string{"--quota", "8"}, "8S"},
+		{[]string{"quota=9"}, "9S"},
 		{[]string{"quota=7S"}, "7S"},
 	} {
 		d.must("", append([]string{"user", "set", you}, step.args...)...)
@@ -192,12 +194,14 @@ func TestQuota(t *testing.T) {
 		}
 	}
 	for want, args := range map[string][]string{
-		`--quota "1G" is not of the form`:   {"--quota", "1G"},
-		`--quota "5S,x" is not of the form`: {"gecos=x", "--quota", "5S,x"},
-		"--quota and quota= exclude each":   {"--quota", "5S", "quota=6S"},
-		"needs an argument":                 {"--quota"},
-		"user set: an argument is missing":  nil,
-		`"word" is not of the form`:         {"gecos=x", "word"},
+		`is not of the form 1000000S,1000C: "1G"`:   {"--quota", "1G"},
+		`is not of the form 1000000S,1000C: "5S,x"`: {"gecos=x", "--quota", "5S,x"},
+		`two limits of the kind S: "5S,6S"`:         {"--quota", "5S,6S"},
+		`two limits of the kind C: "1C,5,2C"`:       {"quota=1C,5,2C"},
+		"--quota and quota= exclude each":           {"--quota", "5S", "quota=6S"},
+		"needs an argument":                         {"--quota"},
+		"user set: an argument is missing":          nil,
+		`"word" is not of the form`:                 {"gecos=x", "word"},
 	} {
 		if out := d.refused(append([]string{"user", "set", you}, args...)...); !strings.Contains(out, want) {
 			t.Errorf("user set %q: %s", args, out)

@@ -132,8 +132,7 @@ func (r *Record) setField(name, value string) (err error) {
 	case "mail":
 		r.MailDir, err = parsePath(name, value)
 	case "quota":
-		r.Quota = value
-		err = CheckQuota(value)
+		r.Quota, err = ParseQuota(value)
 	case "gecos":
 		r.Name = value
 	case "options":
@@ -334,18 +333,28 @@ func parseLimits(value string) (Limits, error) {
 	return l, err
 }
 
-// CheckQuota checks a quota in the form of Maildir++: a comma-separated list of
-// a number of bytes followed by S and a number of messages followed by C. A
-// number alone is bytes.
-func CheckQuota(q string) error {
-	for item := range strings.SplitSeq(q, ",") {
-		digits := strings.TrimRight(item, "SC")
-		if q == "" {
-			return nil
-		}
-		if _, err := strconv.ParseUint(digits, 10, 63); err != nil || len(item)-len(digits) > 1 {
-			return syntaxErrorf("quota is not of the form 1000000S,1000C: %q", head(q))
-		}
+// ParseQuota reads a quota in the form of Maildir++: a comma-separated list of a
+// number of bytes followed by S and a number of messages followed by C, each at
+// most once. A number alone is bytes; the form that is returned says so.
+func ParseQuota(q string) (string, error) {
+	if q == "" {
+		return "", nil
 	}
-	return nil
+	items := strings.Split(q, ",")
+	seen := map[byte]bool{}
+	for i, item := range items {
+		digits := strings.TrimRight(item, "SC")
+		if _, err := strconv.ParseUint(digits, 10, 63); err != nil || len(item)-len(digits) > 1 {
+			return "", syntaxErrorf("quota is not of the form 1000000S,1000C: %q", head(q))
+		}
+		if item == digits {
+			items[i] += "S"
+		}
+		kind := items[i][len(items[i])-1]
+		if seen[kind] {
+			return "", syntaxErrorf("quota has two limits of the kind %c: %q", kind, head(q))
+		}
+		seen[kind] = true
+	}
+	return strings.Join(items, ","), nil
 }

@@ -79,7 +79,7 @@ func TestParseFields(t *testing.T) {
 func TestParseErrors(t *testing.T) {
 	for _, line := range []string{
 		"no tab here", "\tuid=1", "a|b\tuid=1", "a/b\tuid=1", "x\tuid=-1", "x\tuid=4294967295", "x\tgid=", "x\thome=home",
-		"x\thome=/a/../b", "x\tmail=Maildir", "x\tquota=many", "x\tquota=5SC", "x\tnetworks=192.0.2.0/33", "x\tlimits=hour=5",
+		"x\thome=/a/../b", "x\tmail=Maildir", "x\tquota=many", "x\tquota=5SC", "x\tquota=5S,6S", "x\tquota=5S,1C,6", "x\tquota=1C,1C", "x\tnetworks=192.0.2.0/33", "x\tlimits=hour=5",
 		"x\tlimits=messages_hour=-5", "x\theld=maybe", "x\tdisabled=Im/ap", "x\taliases=a,\x01",
 		"x\tgecos=a\rb", "x\taliases=" + strings.Repeat("a,", MaxAliases), "x\t" + strings.Repeat("a=b|", maxFields),
 		strings.Repeat("x", MaxLogin+1) + "\tuid=1",
@@ -212,5 +212,15 @@ func TestBadLineIsNotUnknown(t *testing.T) {
 	_, err := open(t, path).Lookup("bad")
 	if err == nil || errors.Is(err, ErrUnknown) || !strings.Contains(err.Error(), path+":2: uid") {
 		t.Errorf("error of a bad line: %v", err)
+	}
+}
+
+// TestQuotaForm: a number alone is bytes, and whoever enforces a quota reads it so.
+func TestQuotaForm(t *testing.T) {
+	for text, want := range map[string]string{"": "", "5": "5S", "5S": "5S", "7C": "7C", "5,7C": "5S,7C", "7C,5S": "7C,5S"} {
+		r, err := ParseLine("x\tquota=" + text)
+		if err != nil || r.Quota != want {
+			t.Errorf("quota=%s: %v, %v, want %s", text, r, err, want)
+		}
 	}
 }
