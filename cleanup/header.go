@@ -33,17 +33,16 @@ func (m *message) Header(c mime.Class, text []byte) error {
 	if m.failed() {
 		return errStop
 	}
+	text = mime.TrimName(text)
 	if m.flags&inject.FlagFilter != 0 {
 		var keep bool
 		if text, keep = m.checkHeader(c, text); !keep {
 			return nil
 		}
+		text = mime.TrimName(text)
 	}
 	primary := !m.inBodyMIME
 	n := mime.HeaderName(text)
-	if n > 0 {
-		text = fixSpace(text, n)
-	}
 	if !primary || n == 0 {
 		m.text(text)
 		return nil
@@ -94,16 +93,6 @@ func known(base string) bool {
 		return true
 	}
 	return false
-}
-
-// fixSpace removes blanks between name and colon, which not all programs
-// accept (RFC 5322 4.5 has them as obsolete).
-func fixSpace(text []byte, n int) []byte {
-	if text[n] == ':' {
-		return text
-	}
-	colon := n + bytes.IndexByte(text[n:], ':')
-	return append(text[:n], text[colon:]...)
 }
 
 func (m *message) noteMessageID(name, value string) {

@@ -220,10 +220,11 @@ func TestRefused(t *testing.T) {
 // transport.
 func TestReturned(t *testing.T) {
 	for _, tc := range []struct{ name, main, content, want string }{
-		{"content", "header_checks = inline:{{Subject: bad=REJECT 5.7.9 not this}}", "Subject: bad\n\nbody", "error:5.7.9 not this"},
+		{"content", "header_checks = regexp:{{/^Subject: bad/ REJECT 5.7.9 not this}}", "Subject: bad\n\nbody", "error:5.7.9 not this"},
+		{"blank before colon", "header_checks = regexp:{{/^Subject: bad/ REJECT 5.7.9 not this}}", "Subject \t: bad\n\nbody", "error:5.7.9 not this"},
 		{"hops", "", strings.Repeat("Received: x\n", 60) + "\nbody", "error:5.4.0 too many hops"},
 		{"size", "message_size_limit = 2000", "Subject: x\n\n" + strings.Repeat("0123456789\n", 300), "error:5.3.4 message file too big"},
-		{"later", "header_checks = inline:{{Subject: bad=REJECT 4.7.1 later}}", "Subject: bad\n\nbody", ""},
+		{"later", "header_checks = regexp:{{/^Subject: bad/ REJECT 4.7.1 later}}", "Subject: bad\n\nbody", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s, _, dir := testServer(t, tc.main)

@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/posthouse-mail/posthouse/pkg/cdb"
 	"github.com/posthouse-mail/posthouse/pkg/safefile"
@@ -39,10 +38,10 @@ func (n *content) set(key, value string, replace bool) bool {
 
 // build makes or extends the index of one table.
 func (c *command) build(kind, path string) error {
-	if err := indexed(kind); err != nil {
-		return err
-	}
 	restore, err := c.becomeOwner(path)
+	if errors.Is(err, os.ErrNotExist) {
+		err = c.notThere(path, err)
+	}
 	if err != nil {
 		return err
 	}
@@ -53,6 +52,9 @@ func (c *command) build(kind, path string) error {
 	}
 	if source != nil {
 		defer source.Close()
+	}
+	if err := indexed(kind); err != nil {
+		return err
 	}
 	unlock, err := c.lock(path)
 	if err != nil {
@@ -71,9 +73,17 @@ func (c *command) build(kind, path string) error {
 		return err
 	}
 	if c.name == "postalias" {
-		c.sign(n)
+		c.sign(n, path)
 	}
 	return c.write(n, path, mode, start)
+}
+
+// notThere is the error about a file in a directory that does not exist.
+func (c *command) notThere(path string, err error) error {
+	if c.add {
+		return fmt.Errorf("open database %s%s: %w", path, table.IndexSuffix, table.Reason(err))
+	}
+	return fmt.Errorf("open %s: %w", path, table.Reason(err))
 }
 
 // openText opens the source and finds the mode and the time that its index
@@ -113,12 +123,8 @@ func (c *command) readText(n *content, in io.Reader, path string) error {
 	if c.add {
 		name = "stdin"
 	}
-	report := func(p text.Problem) { c.log.Warn("", "%s, line %d: %s%s", name, p.Line, p.Text, ignoring(p)) }
+	report := func(p text.Problem) { c.log.Warn("", "%s", p.In(name)) }
 	add := func(e text.Entry) error {
-		if c.param.UTF8 && !c.noUTF8 && !utf8.ValidString(e.Key+e.Value) {
-			c.log.Warn("", "%s, line %d: non-UTF-8 input \"%s %s\" -- ignoring this line", name, e.Line, e.Key, e.Value)
-			return nil
-		}
 		if c.fromFiles {
 			v, err := fileContents(e.Value)
 			if err != nil {
@@ -131,27 +137,25 @@ func (c *command) readText(n *content, in io.Reader, path string) error {
 		if !c.noFold {
 			key = table.Fold(key)
 		}
-		if !n.set(key, e.Value, c.replace) && !c.ignore {
-			c.log.Warn("", "%s%s: duplicate entry: \"%s\"", path, table.IndexSuffix, key)
-		}
+		c.put(n, path, key, e.Value, c.replace)
 		return nil
 	}
-	read := text.ReadMap
+	s := text.Source{Add: add, Report: report, UTF8: c.param.UTF8 && !c.noUTF8}
+	read := s.ReadMap
 	if c.name == "postalias" {
-		read = text.ReadAliases
+		read = s.ReadAliases
 	}
-	if err := read(in, add, report); err != nil {
+	if err := read(in); err != nil {
 		return fmt.Errorf("read %s: %w", name, err)
 	}
 	return nil
 }
 
-// ignoring ends the message about an unbalanced quote, as Postfix does.
-func ignoring(p text.Problem) string {
-	if p.Skip && strings.HasPrefix(p.Text, "unbalanced") {
-		return " -- ignoring this line"
+// put stores a value, and warns about a key that is there already.
+func (c *command) put(n *content, path, key, value string, replace bool) {
+	if !n.set(key, value, replace) && !c.ignore {
+		c.log.Warn("", "%s%s: duplicate entry: \"%s\"", path, table.IndexSuffix, key)
 	}
-	return ""
 }
 
 // fileContents reads the files of a -F value, with a newline in between, and
@@ -175,13 +179,14 @@ func fileContents(names string) (string, error) {
 }
 
 // sign adds what Sendmail and NIS expect in an alias file.
-func (c *command) sign(n *content) {
+func (c *command) sign(n *content, path string) {
 	for _, e := range [][2]string{
 		{"@", "@"},
 		{"YP_LAST_MODIFIED", strconv.FormatInt(time.Now().Unix(), 10)},
 		{"YP_MASTER_NAME", c.param.Hostname},
 	} {
-		n.set(e[0], e[1], true)
+		// With -i, what an earlier run wrote is replaced.
+		c.put(n, path, e[0], e[1], c.add || c.replace)
 	}
 }
 

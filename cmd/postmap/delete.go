@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/posthouse-mail/posthouse/pkg/table"
@@ -25,8 +26,8 @@ func (c *command) doDelete() (int, error) {
 	status := 1
 	for _, spec := range c.tables {
 		kind, path := c.split(spec)
-		if indexed(kind) != nil {
-			return 1, fmt.Errorf("table %s: delete operation is not supported", spec)
+		if err := deletable(kind, spec); err != nil {
+			return 1, err
 		}
 		found, err := c.deleteKeys(kind, path, keys)
 		if err != nil {
@@ -37,6 +38,22 @@ func (c *command) doDelete() (int, error) {
 		}
 	}
 	return status, nil
+}
+
+// deletable refuses the types without an index, in Postfix's words.
+func deletable(kind, spec string) error {
+	if indexed(kind) == nil {
+		return nil
+	}
+	switch {
+	case !known(kind):
+		return fmt.Errorf("%w: %s", table.ErrUnsupported, kind)
+	case kind == "fail":
+		return fmt.Errorf("table %s: delete error: Application error", spec)
+	case slices.Contains([]string{"regexp", "pcre", "cidr", "texthash", "inline", "unix", "unionmap", "pipemap", "randmap"}, kind):
+		return fmt.Errorf("%s map requires O_RDONLY access mode", spec)
+	}
+	return fmt.Errorf("table %s: delete operation is not supported", spec)
 }
 
 // deleteKeys rewrites an index without some keys.
@@ -67,6 +84,9 @@ func (c *command) deleteKeys(kind, path string, keys []string) (bool, error) {
 	}
 	found := false
 	for _, k := range keys {
+		if !c.validKey(kind, path, k) {
+			continue
+		}
 		if !c.noFold {
 			k = table.Fold(k)
 		}

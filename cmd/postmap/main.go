@@ -20,7 +20,7 @@
 // postalias "name: value, value". A line that starts with white space goes on
 // with the line before; empty lines, and lines whose first text is "#", are
 // left out. Keys are folded to lower case. A key within double quotes may
-// contain white space.
+// contain white space; the quotes belong to it, as to an address in a message.
 //
 // # Options
 //

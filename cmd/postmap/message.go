@@ -13,7 +13,7 @@ import (
 // headers of MIME parts and of messages inside count as headers too.
 func messageKeys(r io.Reader, o *options, ask func(key string) error) error {
 	k := &keyHandler{o: o, ask: ask}
-	s := mime.NewScanner(k, mime.Limits{Plain: !o.mime})
+	s := mime.NewScanner(k, mime.Limits{Header: maxKey, Plain: !o.mime})
 	in := bufio.NewScanner(r)
 	in.Buffer(nil, maxKey)
 	for in.Scan() {
@@ -38,7 +38,7 @@ func (k *keyHandler) Header(_ mime.Class, text []byte) error {
 	if !k.o.header {
 		return nil
 	}
-	return k.ask(string(text))
+	return k.ask(string(mime.TrimName(text)))
 }
 
 func (k *keyHandler) HeaderEnd() error { return nil }

@@ -59,17 +59,17 @@ func parseOptions(name string, args []string) (*options, error) {
 }
 
 func (o *options) setValue(c byte, value string) error {
-	switch c {
-	case 'c':
+	if c == 'c' {
 		o.config = value
 		return nil
-	case 'd':
-		o.remove, o.hasDel = value, true
-	case 'q':
-		o.query, o.hasQuery = value, true
 	}
-	if o.hasDel && o.hasQuery || o.sequence {
+	if o.hasDel || o.hasQuery || o.sequence {
 		return errors.New("specify only one of -s -q or -d")
+	}
+	if c == 'd' {
+		o.remove, o.hasDel = value, true
+	} else {
+		o.query, o.hasQuery = value, true
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/base64"
 	"fmt"
+	"io"
 	"strings"
 	"unicode/utf8"
 
@@ -15,14 +16,10 @@ const maxKey = 1 << 20
 
 // doQuery answers -q. The tables are opened as far as they are needed.
 func (c *command) doQuery(dir string) (int, error) {
-	specs := c.tables
-	if len(specs) == 0 {
-		specs = nil
-	}
 	if c.query == "-" {
-		return c.queryInput(specs, dir)
+		return c.queryInput(dir)
 	}
-	for _, spec := range specs {
+	for _, spec := range c.tables {
 		t, err := c.open(spec, dir)
 		if err != nil {
 			return 1, err
@@ -42,8 +39,7 @@ func (c *command) doQuery(dir string) (int, error) {
 
 func (c *command) lookup(t table.Table, spec, key string) (string, bool, error) {
 	kind, name := c.split(spec)
-	if c.utf8() && !utf8.ValidString(key) {
-		c.log.Warn("", "%s:%s: non-UTF-8 key \"%s\": malformed UTF-8 or invalid codepoint", kind, name, key)
+	if !c.validKey(kind, name, key) {
 		return "", false, nil
 	}
 	v, found, err := t.Lookup(c.ctx, key)
@@ -53,46 +49,66 @@ func (c *command) lookup(t table.Table, spec, key string) (string, bool, error) 
 	if !found {
 		return "", false, nil
 	}
+	if c.utf8() && !utf8.ValidString(v) {
+		c.log.Warn("", "%s:%s: key \"%s\": non-UTF-8 value \"%s\": malformed UTF-8 or invalid codepoint", kind, name, key, v)
+		return "", false, queryError(kind, name)
+	}
 	if v == "" {
 		c.log.Warn("", "table %s:%s: key %s: empty string result is not allowed", kind, name, key)
 		c.log.Warn("", "table %s:%s should return NO RESULT in case of NOT FOUND", kind, name)
 	}
-	v, err = c.decode(kind, name, key, v)
-	return v, err == nil, err
+	if v, err = c.decode(v); err != nil {
+		c.log.Warn("", "table %s:%s: key %s: %v", kind, name, key, err)
+		return "", false, queryError(kind, name)
+	}
+	return v, true, nil
+}
+
+// queryError ends a run after a warning that says more.
+func queryError(kind, name string) error { return fmt.Errorf("table %s:%s: query error", kind, name) }
+
+// validKey warns about a key that cannot be in the table.
+func (c *command) validKey(kind, name, key string) bool {
+	if !c.utf8() || utf8.ValidString(key) {
+		return true
+	}
+	c.log.Warn("", "%s:%s: non-UTF-8 key \"%s\": malformed UTF-8 or invalid codepoint", kind, name, key)
+	return false
 }
 
 // decode undoes what -F did.
-func (c *command) decode(kind, name, key, v string) (string, error) {
+func (c *command) decode(v string) (string, error) {
 	if !c.fromFiles {
 		return v, nil
 	}
 	b, err := base64.StdEncoding.DecodeString(v)
 	if err != nil {
-		return "", fmt.Errorf("table %s:%s: key %s: malformed BASE64 value: %.30s", kind, name, key, v)
+		return "", fmt.Errorf("malformed BASE64 value: %.30s", v)
 	}
 	return string(b), nil
 }
 
-// queryInput answers "-q -" for each key of standard input.
-func (c *command) queryInput(specs []string, dir string) (int, error) {
+// queryInput answers "-q -" for each key of standard input. A table is opened
+// by the first key that those before it do not have.
+func (c *command) queryInput(dir string) (int, error) {
 	var tables []table.Table
 	defer func() {
 		for _, t := range tables {
 			t.Close()
 		}
 	}()
-	for _, spec := range specs {
-		t, err := c.open(spec, dir)
-		if err != nil {
-			return 1, err
-		}
-		tables = append(tables, t)
-	}
 	out := bufio.NewWriter(c.out)
 	status := 1
 	ask := func(key string) error {
-		for i, t := range tables {
-			v, found, err := c.lookup(t, specs[i], key)
+		for i, spec := range c.tables {
+			if i == len(tables) {
+				t, err := c.open(spec, dir)
+				if err != nil {
+					return err
+				}
+				tables = append(tables, t)
+			}
+			v, found, err := c.lookup(tables[i], spec, key)
 			if err != nil {
 				return err
 			}
@@ -111,8 +127,8 @@ func (c *command) queryInput(specs []string, dir string) (int, error) {
 	return status, err
 }
 
-// keys calls ask with each line of standard input, or with the parts of the
-// message that it is.
+// keys calls ask with each line of standard input, which ends at a NUL as in
+// Postfix, or with the parts of the message that it is.
 func (c *command) keys(ask func(key string) error) error {
 	if c.header || c.body {
 		return messageKeys(c.in, c.options, ask)
@@ -120,7 +136,8 @@ func (c *command) keys(ask func(key string) error) error {
 	in := bufio.NewScanner(c.in)
 	in.Buffer(nil, maxKey)
 	for in.Scan() {
-		if err := ask(in.Text()); err != nil {
+		key, _, _ := strings.Cut(in.Text(), "\x00")
+		if err := ask(key); err != nil {
 			return err
 		}
 	}
@@ -136,28 +153,8 @@ func (c *command) doList(dir string) error {
 		if err != nil {
 			return err
 		}
-		l, ok := t.(table.Lister)
-		if !ok {
-			t.Close()
-			return fmt.Errorf("table %s:%s: sequence operation is not supported", kind, name)
-		}
-		var bad error
-		err = l.All(func(k, v string) bool {
-			if v, bad = c.decode(kind, name, k, v); bad != nil {
-				return false
-			}
-			if c.name == "postalias" {
-				k += ":"
-			} else if strings.ContainsAny(k, " \t") {
-				k = quoteKey(k)
-			}
-			fmt.Fprintf(out, "%s\t%s\n", k, v)
-			return true
-		})
+		err = c.list(t, kind, name, out)
 		t.Close()
-		if err == nil {
-			err = bad
-		}
 		if err != nil {
 			return err
 		}
@@ -165,6 +162,33 @@ func (c *command) doList(dir string) error {
 	return out.Flush()
 }
 
-func quoteKey(k string) string {
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(k) + `"`
+// list writes the entries of one table.
+func (c *command) list(t table.Table, kind, name string, out io.Writer) error {
+	l, ok := t.(table.Lister)
+	switch {
+	case ok:
+	case kind == "fail":
+		return fmt.Errorf("table %s:%s: sequence error: Application error", kind, name)
+	default:
+		return fmt.Errorf("table %s:%s: sequence operation is not supported", kind, name)
+	}
+	return l.All(func(k, v string) bool {
+		if k == "" {
+			c.log.Warn("", "table %s:%s: empty lookup key value is not allowed", kind, name)
+		}
+		if v == "" {
+			c.log.Warn("", "table %s:%s: key %s: empty string result is not allowed", kind, name, k)
+			c.log.Warn("", "table %s:%s should return NO RESULT in case of NOT FOUND", kind, name)
+		}
+		v, err := c.decode(v)
+		if err != nil {
+			c.log.Warn("", "table %s:%s: key %s: %v", kind, name, k, err)
+			return true
+		}
+		if c.name == "postalias" {
+			k += ":"
+		}
+		fmt.Fprintf(out, "%s\t%s\n", k, v)
+		return true
+	})
 }

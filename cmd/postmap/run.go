@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -112,7 +113,7 @@ func (c *command) dispatch(dir string) (int, error) {
 
 // split supplies the type that a name may leave out.
 func (c *command) split(spec string) (kind, name string) {
-	if kind, name, ok := table.SplitSpec(spec); ok {
+	if kind, name, ok := strings.Cut(spec, ":"); ok {
 		return kind, name
 	}
 	return c.param.Type, spec
@@ -144,11 +145,17 @@ func (c *command) utf8() bool {
 	return c.param.UTF8 && !c.noUTF8
 }
 
+// known reports whether there is such a type.
+func known(kind string) bool { return slices.Contains(table.Types(), kind) }
+
 // indexed reports whether a type has an index file, which can be written.
 func indexed(kind string) error {
 	switch kind {
 	case "hash", "btree", "lmdb", "dbm", "sdbm", "cdb":
 		return nil
+	}
+	if !known(kind) {
+		return fmt.Errorf("%w: %s", table.ErrUnsupported, kind)
 	}
 	return fmt.Errorf("unsupported dictionary type: %s does not support bulk-mode creation.", kind)
 }

@@ -209,11 +209,12 @@ func (k *checker) text(name string, aliases bool) {
 		}
 		k.add(config.Pos{File: name, Line: p.Line}, severity, p.Text)
 	}
-	read := text.ReadMap
+	source := text.Source{Add: add, Report: report}
+	read := source.ReadMap
 	if aliases {
-		read = text.ReadAliases
+		read = source.ReadAliases
 	}
-	if err := read(f, add, report); err != nil {
+	if err := read(f); err != nil {
 		k.add(config.Pos{File: name}, config.Error, err.Error())
 	}
 }

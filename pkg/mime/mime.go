@@ -304,3 +304,15 @@ func HeaderName(line []byte) int {
 	}
 	return i
 }
+
+// TrimName removes, in place, blanks between the name of a header and its
+// colon. RFC 5322 4.5 has them as obsolete, not all programs accept them, and no
+// rule for headers expects them.
+func TrimName(text []byte) []byte {
+	n := HeaderName(text)
+	if n == 0 || text[n] == ':' {
+		return text
+	}
+	colon := n + bytes.IndexByte(text[n:], ':')
+	return append(text[:n], text[colon:]...)
+}

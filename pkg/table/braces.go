@@ -15,13 +15,32 @@ const listSpace = ", \t\r\n"
 // the matching braces, without white space around it, and what follows them.
 func extractBraces(s string) (inner, rest string, err error) {
 	if !strings.HasPrefix(s, "{") {
-		return "", "", fmt.Errorf("expected '{' at start of %q", s)
+		return "", "", fmt.Errorf("no '{' at start of text in \"%s\"", s)
 	}
 	end := matchBrace(s)
 	if end < 0 {
-		return "", "", fmt.Errorf("missing '}' in %q", s)
+		return "", "", fmt.Errorf("missing '}' in \"%s\"", s)
 	}
 	return strings.Trim(s[1:end], text.Space), s[end+1:], nil
+}
+
+// unwrap returns what is inside of braces that are all of a text.
+func unwrap(s string) (string, error) {
+	inner, rest, err := extractBraces(s)
+	if err == nil && rest != "" {
+		err = fmt.Errorf("syntax error after '}' in \"%s\"", s)
+	}
+	return inner, err
+}
+
+// listItems splits the name of a table that is a list in braces; ok is false if
+// it is none.
+func listItems(name string) (items []string, ok bool) {
+	if len(name) < len("{}") || name[0] != '{' || matchBrace(name) != len(name)-1 || name == "{}" {
+		return nil, false
+	}
+	items, err := splitQuoted(name[1:len(name)-1], listSpace)
+	return items, err == nil
 }
 
 // matchBrace returns the index of the "}" that belongs to s[0], or -1.
@@ -71,17 +90,22 @@ func splitQuoted(s, separators string) ([]string, error) {
 	}
 }
 
-// splitPair splits "name = value", white space around both dropped.
+// splitPair splits "name = value", white space around both dropped. White
+// space and "=" in a name are in quotes, which belong to it.
 func splitPair(s string) (name, value string, err error) {
-	name, value, ok := strings.Cut(s, "=")
-	name = strings.Trim(name, text.Space)
+	s = strings.Trim(s, text.Space)
+	if s == "" {
+		return "", "", errors.New("no key found; expected format: key = value")
+	}
+	i, closed := text.KeyEnd(s, "=")
+	if !closed {
+		return "", "", errors.New(`unbalanced '"'`)
+	}
+	value, ok := strings.CutPrefix(strings.TrimLeft(s[i:], text.Space), "=")
 	if !ok {
-		return "", "", fmt.Errorf("missing '=' after attribute name in %q", s)
+		return "", "", errors.New("missing '=' after attribute name")
 	}
-	if name == "" {
-		return "", "", fmt.Errorf("missing attribute name in %q", s)
-	}
-	return name, strings.Trim(value, text.Space), nil
+	return s[:i], strings.Trim(value, text.Space), nil
 }
 
 // SplitList splits a value of main.cf such as "hash:/a, inline:{k=v, l=w}" at
@@ -90,26 +114,20 @@ func SplitList(s string) ([]string, error) { return splitQuoted(s, listSpace) }
 
 // inlineRules turns "{ { rule }, { rule } }" into text with a rule on each
 // line, for the types whose table may be given in main.cf itself.
-func inlineRules(name string) (string, error) {
-	inner, rest, err := extractBraces(name)
+func inlineRules(kind, name string) (string, error) {
+	inner, err := unwrap(name)
 	if err != nil {
-		return "", err
-	}
-	if strings.Trim(rest, listSpace) != "" {
-		return "", fmt.Errorf("text after closing brace: %q", rest)
+		return "", fmt.Errorf("%s map: %w", kind, err)
 	}
 	items, err := splitQuoted(inner, listSpace)
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("%s map: %w", kind, err)
 	}
 	var b strings.Builder
 	for _, item := range items {
-		rule, after, err := extractBraces(item)
+		rule, err := unwrap(item)
 		if err != nil {
-			return "", err
-		}
-		if after != "" {
-			return "", fmt.Errorf("syntax error after '}' in %q", item)
+			return "", fmt.Errorf("%s map: %w", kind, err)
 		}
 		b.WriteString(rule)
 		b.WriteByte('\n')

@@ -86,39 +86,35 @@ func (t randTable) Close() error  { return nil }
 // openCompound opens "{type:name, type:name}" or, for randmap, "{value,
 // value}".
 func openCompound(kind, name string, o *Options, depth int) (Table, error) {
-	inner, rest, err := extractBraces(name)
-	if err != nil {
-		return nil, err
+	what := "type:name"
+	if kind == "randmap" {
+		what = "value"
 	}
-	if strings.Trim(rest, listSpace) != "" {
-		return nil, fmt.Errorf("text after closing brace: %q", rest)
-	}
-	items, err := splitQuoted(inner, listSpace)
-	if err != nil {
-		return nil, err
-	}
-	if len(items) == 0 {
-		return nil, fmt.Errorf("empty list in %q", name)
-	}
-	for i, item := range items {
-		if strings.HasPrefix(item, "{") {
-			if items[i], rest, err = extractBraces(item); err != nil {
-				return nil, err
-			}
-			if rest != "" {
-				return nil, fmt.Errorf("syntax error after '}' in %q", item)
-			}
-		}
+	bad := fmt.Errorf(`bad syntax: "%s:%s"; need "%s:{%s...}"`, kind, name, kind, what)
+	items, ok := listItems(name)
+	if !ok || len(items) == 0 {
+		return nil, bad
 	}
 	if kind == "randmap" {
 		return randTable(items), nil
+	}
+	for i, item := range items {
+		if strings.HasPrefix(item, "{") {
+			var err error
+			if items[i], err = unwrap(item); err != nil {
+				return nil, err
+			}
+		}
+		if !strings.Contains(items[i], ":") {
+			return nil, bad
+		}
 	}
 	var l tableList
 	for _, spec := range items {
 		t, err := open(spec, o, depth+1)
 		if err != nil {
 			l.Close()
-			return nil, fmt.Errorf("%s: %w", spec, err)
+			return nil, err
 		}
 		l.tables = append(l.tables, mapped{spec, t})
 	}

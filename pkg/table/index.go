@@ -70,11 +70,11 @@ func openIndexed(kind, name string, o *Options) (Table, error) {
 
 func (c *candidates) open(kind, name string) (err error) {
 	if c.cdb, err = tryOpen(name + IndexSuffix); err != nil {
-		return err
+		return openDatabaseError(name+IndexSuffix, err)
 	}
 	if kind == "hash" || kind == "btree" {
 		if c.bdb, err = tryOpen(name + ".db"); err != nil {
-			return err
+			return openDatabaseError(name+".db", err)
 		}
 	}
 	c.text, err = tryOpen(name)

@@ -2,6 +2,7 @@ package table
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -50,43 +51,30 @@ func (t *memTable) Close() error { return t.sources.close() }
 
 // openInline reads "{ key=value, { key = text with spaces } }".
 func openInline(name string, o *Options) (Table, error) {
-	inner, rest, err := extractBraces(name)
-	if err != nil {
-		return nil, err
+	need := fmt.Sprintf(`"inline:%s"; need "inline:{name=value...}"`, name)
+	items, ok := listItems(name)
+	if !ok {
+		return nil, fmt.Errorf("bad syntax: %s", need)
 	}
-	if strings.Trim(rest, listSpace) != "" {
-		return nil, fmt.Errorf("text after closing brace: %q", rest)
+	if len(items) == 0 {
+		return nil, fmt.Errorf("empty table: %s", need)
 	}
 	t := newMem(o)
-	items, err := splitQuoted(inner, listSpace)
-	if err != nil {
-		return nil, err
-	}
 	for _, item := range items {
 		if strings.HasPrefix(item, "{") {
-			pair, after, err := extractBraces(item)
-			if err != nil {
-				return nil, err
+			var err error
+			if item, err = unwrap(item); err != nil {
+				return nil, fmt.Errorf("%w: %s", err, need)
 			}
-			if after != "" {
-				return nil, fmt.Errorf("syntax error after '}' in %q", item)
-			}
-			item = pair
 		}
 		key, value, err := splitPair(item)
 		if err != nil {
-			return nil, err
-		}
-		if value == "" {
-			return nil, fmt.Errorf("empty value for key %q", key)
+			return nil, fmt.Errorf("%w: %s", err, need)
 		}
 		if !t.add(key, value) {
 			// Postfix lets the last one win here, and says nothing.
 			t.values[t.o.fold(key)] = value
 		}
-	}
-	if len(t.order) == 0 {
-		return nil, fmt.Errorf("empty table, or bad syntax; need inline:{name=value, ...}")
 	}
 	return t, nil
 }
@@ -98,12 +86,9 @@ func openStatic(name string) (Table, error) {
 	if !strings.HasPrefix(name, "{") {
 		return staticTable{name}, nil
 	}
-	inner, rest, err := extractBraces(name)
+	inner, err := unwrap(name)
 	if err != nil {
-		return nil, err
-	}
-	if rest != "" {
-		return nil, fmt.Errorf("text after closing brace: %q", rest)
+		return nil, fmt.Errorf("bad static:name syntax: %w", err)
 	}
 	return staticTable{inner}, nil
 }
@@ -123,13 +108,14 @@ func (environTable) Lookup(_ context.Context, key string) (string, bool, error) 
 func (environTable) Close() error { return nil }
 
 // failTable fails each request, to test what a program does then.
-type failTable struct{ name string }
+type failTable struct{}
 
-func (t failTable) Lookup(context.Context, string) (string, bool, error) {
-	return "", false, fmt.Errorf("fail:%s: this table always fails", t.name)
-}
-func (t failTable) Close() error  { return nil }
-func (t failTable) Pattern() bool { return true }
+// errFail is Postfix's word for an error that a program makes up.
+var errFail = errors.New("Application error")
+
+func (failTable) Lookup(context.Context, string) (string, bool, error) { return "", false, errFail }
+func (failTable) Close() error                                         { return nil }
+func (failTable) Pattern() bool                                        { return true }
 
 // Internal is a table in memory that its process may change.
 type Internal struct {

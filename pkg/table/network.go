@@ -45,7 +45,7 @@ func openNetwork(kind, name string, o *Options) (Table, error) {
 	if kind == "socketmap" {
 		i := strings.LastIndexByte(name, ':')
 		if i < 0 {
-			return nil, errors.New("expected inet:host:port:name or unix:path:name")
+			return nil, errors.New("socketmap requires server:socketmap argument")
 		}
 		var ok bool
 		if t.network, t.address, ok = strings.Cut(name[:i], ":"); !ok {

@@ -2,6 +2,7 @@ package table
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -25,7 +26,7 @@ func openRules(kind, name string, o *Options) (Table, error) {
 	var r io.Reader
 	var f *os.File
 	if strings.HasPrefix(name, "{") {
-		rules, err := inlineRules(name)
+		rules, err := inlineRules(kind, name)
 		if err != nil {
 			return nil, err
 		}
@@ -51,21 +52,33 @@ func openRules(kind, name string, o *Options) (Table, error) {
 
 func readRules(kind, name string, r io.Reader, o *Options) (*pattern.Set, error) {
 	warn := func(line int, format string, args ...any) {
+		if line == pattern.NoLine {
+			o.warn(format, args...)
+			return
+		}
 		o.warn("%s map %s, line %d: %s", kind, name, line, fmt.Sprintf(format, args...))
 	}
 	d := pattern.Delimited{Warn: warn, RefuseSubstitution: o.RefuseSubstitution || o.Sensitive}
 	switch kind {
 	case "cidr":
-		return pattern.ReadCIDR(r, warn)
+		return pattern.ReadCIDR(r, name, warn)
 	case "pcre":
 		d.Compile, d.Flags = pcre.Compile, pcre.Flags
+		d.NoDelimiter, d.OutOfRange = "ignoring this rule", "out of range"
 	default:
+		d.NoDelimiter, d.OutOfRange = "skipping this rule", "out-of-range"
 		d.Flags = "imx"
 		d.Compile = func(expression, flags string) (pattern.Matcher, error) {
-			return pattern.POSIX(expression, flags, pcre.Backtrack)
+			m, err := pattern.POSIX(expression, flags, pcre.Backtrack)
+			if err != nil {
+				// The C library's messages begin with a capital.
+				reason := err.Error()
+				err = errors.New(strings.ToUpper(reason[:1]) + reason[1:])
+			}
+			return m, err
 		}
 	}
-	return d.Read(r)
+	return d.Read(r, name)
 }
 
 func (t *ruleTable) Lookup(_ context.Context, key string) (string, bool, error) {

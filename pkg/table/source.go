@@ -1,6 +1,7 @@
 package table
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -83,10 +84,26 @@ func openSource(path string) (*os.File, os.FileInfo, error) {
 	return f, info, nil
 }
 
+// openDatabaseError is Postfix's text about a file that cannot be opened.
+func openDatabaseError(path string, err error) error {
+	if reason := Reason(err); reason != err {
+		return fmt.Errorf("open database %s: %w", path, reason)
+	}
+	return err
+}
+
+// Reason is an error of a call without the call.
+func Reason(err error) error {
+	if e, ok := errors.AsType[*os.PathError](err); ok {
+		return e.Err
+	}
+	return err
+}
+
 // openTextHash reads a postmap source into memory.
 func openTextHash(name string, o *Options) (Table, error) {
 	if strings.HasPrefix(name, "{") {
-		rules, err := inlineRules(name)
+		rules, err := inlineRules("texthash", name)
 		if err != nil {
 			return nil, err
 		}
@@ -94,7 +111,7 @@ func openTextHash(name string, o *Options) (Table, error) {
 	}
 	f, _, err := openSource(name)
 	if err != nil {
-		return nil, err
+		return nil, openDatabaseError(name, err)
 	}
 	return readMemFile(f, name, false, o)
 }
@@ -125,20 +142,15 @@ func readMem(r io.Reader, name string, aliases bool, o *Options) (*memTable, err
 		return nil
 	}
 	report := func(p text.Problem) {
-		if p.Skip {
-			p.Text = strings.TrimSuffix(p.Text, skipSuffix) + skipSuffix
-		}
-		o.warn("%s, line %d: %s", name, p.Line, p.Text)
+		o.warn("%s", p.Ignored().In(name))
 	}
-	read := text.ReadMap
+	s := text.Source{Add: add, Report: report, UTF8: o.UTF8}
+	read := s.ReadMap
 	if aliases {
-		read = text.ReadAliases
+		read = s.ReadAliases
 	}
-	if err := read(r, add, report); err != nil {
+	if err := read(r); err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
 	return t, nil
 }
-
-// skipSuffix ends the message about a line that is left out.
-const skipSuffix = " -- ignoring this line"

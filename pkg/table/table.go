@@ -40,7 +40,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
@@ -186,10 +185,7 @@ const maxNesting = 10
 
 func open(spec string, o *Options, depth int) (Table, error) {
 	kind, name, ok := SplitSpec(spec)
-	if !ok {
-		return nil, fmt.Errorf(`open dictionary: expecting "type:name" form instead of "%s"`, spec)
-	}
-	if name == "" && slices.Contains([]string{"inline", "static", "texthash", "hash", "btree", "lmdb", "dbm", "sdbm", "cdb"}, kind) {
+	if !ok || name == "" {
 		return nil, fmt.Errorf(`open dictionary: expecting "type:name" form instead of "%s"`, spec)
 	}
 	if depth > maxNesting {
@@ -209,7 +205,7 @@ func open(spec string, o *Options, depth int) (Table, error) {
 	case "internal":
 		return NewInternal(), nil
 	case "fail":
-		return failTable{name}, nil
+		return failTable{}, nil
 	case "regexp", "pcre", "cidr":
 		return openRules(kind, name, o)
 	case "unix":

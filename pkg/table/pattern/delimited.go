@@ -19,20 +19,24 @@ type Delimited struct {
 	// RefuseSubstitution leaves out rules with $number in the result.
 	RefuseSubstitution bool
 	Warn               Warn
+	// NoDelimiter and OutOfRange are parts of warnings in which the kinds of
+	// tables differ: about a pattern without its end, and $0.
+	NoDelimiter, OutOfRange string
 }
 
-// Read reads the rules of a table.
-func (d Delimited) Read(r io.Reader) (*Set, error) {
-	p := &parser{warn: d.Warn, orphan: "ignoring ENDIF without matching IF"}
+// Read reads the rules of the table called name.
+func (d Delimited) Read(r io.Reader, name string) (*Set, error) {
+	p := &parser{warn: d.Warn, orphan: "ignoring ENDIF without matching IF", extra: "ignoring extra text after ENDIF"}
 	p.rule = d.rule
 	p.condition = func(p *parser, s string, number int) *rule {
 		r, rest := d.pattern(p, s, number)
 		if r != nil && rest != "" {
 			p.warn(number, "ignoring extra text after IF statement: \"%s\"", rest)
+			p.warn(number, "do not prepend whitespace to statements between IF and ENDIF")
 		}
 		return r
 	}
-	return p.read(r)
+	return p.read(r, name)
 }
 
 func (d Delimited) rule(p *parser, line string, number int) *rule {
@@ -47,10 +51,10 @@ func (d Delimited) rule(p *parser, line string, number int) *rule {
 	if result == "" {
 		p.warn(number, "no replacement text: using empty string")
 	}
-	t, highest, err := parseTemplate(result)
+	t, highest, ok := d.template(result, number)
 	switch {
-	case err != nil:
-		p.warn(number, "%v: skipping this rule", err)
+	case !ok:
+		p.warn(number, "bad replacement syntax: skipping this rule")
 		return nil
 	case highest > 0 && d.RefuseSubstitution:
 		p.warn(number, "regular expression substitution is not allowed: skipping this rule")
@@ -78,13 +82,9 @@ func (d Delimited) pattern(p *parser, s string, number int) (*rule, string) {
 		return nil, ""
 	}
 	delimiter := s[0]
-	if alnum(delimiter) || delimiter == '\\' {
-		p.warn(number, "ignoring unrecognized request")
-		return nil, ""
-	}
 	end := closing(s, delimiter)
 	if end < 0 {
-		p.warn(number, "no closing regexp delimiter \"%c\": skipping this rule", delimiter)
+		p.warn(number, "no closing regexp delimiter \"%c\": %s", delimiter, d.NoDelimiter)
 		return nil, ""
 	}
 	expression, rest := s[1:end], s[end+1:]
@@ -101,7 +101,7 @@ func (d Delimited) pattern(p *parser, s string, number int) (*rule, string) {
 	}
 	m, err := d.Compile(expression, flags)
 	if err != nil {
-		p.warn(number, "%v: skipping this rule", err)
+		p.warn(number, "%v", err)
 		return nil, ""
 	}
 	return &rule{negate: negate, match: m}, strings.Trim(rest[i:], text.Space)

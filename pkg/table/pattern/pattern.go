@@ -24,8 +24,12 @@ type Matcher interface {
 }
 
 // Warn receives what is wrong with a line. A rule that cannot be understood
-// is left out, as in Postfix.
+// is left out, as in Postfix. A problem of the line [NoLine] says itself where
+// it is.
 type Warn func(line int, format string, args ...any)
+
+// NoLine stands for the line of a warning that Postfix words without one.
+const NoLine = 0
 
 // Set is the rules of one table.
 type Set struct {
@@ -86,12 +90,14 @@ type parser struct {
 	// follows if; both return nil after they warned.
 	rule      func(p *parser, line string, number int) *rule
 	condition func(p *parser, line string, number int) *rule
-	// skipping ends warnings about endif.
-	orphan string
+	orphan    string // warns of an endif without its if
+	// extra warns of text after an endif, which does not count with ignoreExtra.
+	extra       string
+	ignoreExtra bool
 }
 
-func (p *parser) read(r io.Reader) (*Set, error) {
-	lines := text.NewReader(r)
+func (p *parser) read(r io.Reader, name string) (*Set, error) {
+	lines := text.NewReader(r, func(problem text.Problem) { p.warn(NoLine, "%s", problem.In(name)) })
 	for {
 		line, err := lines.Next()
 		if err == io.EOF {
@@ -100,7 +106,9 @@ func (p *parser) read(r io.Reader) (*Set, error) {
 		if err != nil {
 			return nil, err
 		}
-		p.line(strings.TrimRight(line.Text, text.Space), line.First)
+		if rule := strings.TrimRight(line.Text, text.Space); rule != "" {
+			p.line(rule, line.First)
+		}
 	}
 	for _, i := range p.open {
 		p.warn(p.set.rules[i].line, "IF has no matching ENDIF")
@@ -131,12 +139,17 @@ func (p *parser) line(line string, number int) {
 }
 
 func (p *parser) endif(line string, number int) {
+	extra := strings.Trim(line[5:], text.Space) != ""
+	if extra && p.ignoreExtra {
+		p.warn(number, "%s", p.extra)
+		return
+	}
 	if len(p.open) == 0 {
 		p.warn(number, "%s", p.orphan)
 		return
 	}
-	if strings.Trim(line[5:], text.Space) != "" {
-		p.warn(number, "ignoring extra text after ENDIF")
+	if extra {
+		p.warn(number, "%s", p.extra)
 	}
 	last := len(p.open) - 1
 	p.set.rules[p.open[last]].end = len(p.set.rules)

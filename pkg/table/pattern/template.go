@@ -1,7 +1,6 @@
 package pattern
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 )
@@ -34,36 +33,39 @@ func (t template) expand(groups []string) string {
 // literal is a template without substitutions, whatever is in it.
 func literal(s string) template { return template{[]part{{text: s}}} }
 
-// parseTemplate splits a result and returns the highest group that it names.
-func parseTemplate(s string) (t template, highest int, err error) {
-	rest := s
-	for {
-		i := strings.IndexByte(rest, '$')
-		if i < 0 {
-			t.add(rest)
-			return t, highest, nil
+// template splits a result and returns the highest group that it names. It
+// warns of each mistake and reports whether there is none.
+func (d Delimited) template(s string, number int) (t template, highest int, ok bool) {
+	ok = true
+	for rest := s; ; {
+		before, after, found := strings.Cut(rest, "$")
+		t.add(before)
+		if !found {
+			return t, highest, ok
 		}
-		t.add(rest[:i])
-		rest = rest[i+1:]
-		if strings.HasPrefix(rest, "$") {
+		if strings.HasPrefix(after, "$") {
 			t.add("$")
-			rest = rest[1:]
+			rest = after[1:]
 			continue
 		}
-		name, after, err := macro(rest)
-		if err != nil {
-			return t, 0, err
+		name, after, problem := macro(after)
+		if problem != "" {
+			d.Warn(NoLine, "%s: \"%s\"", problem, s)
+			return t, 0, false
 		}
-		n, err := strconv.Atoi(name)
-		if err != nil || n < 0 {
-			return t, 0, fmt.Errorf("non-numeric replacement index %q", name)
-		}
-		if n < 1 || n > 99 {
-			return t, 0, fmt.Errorf("out of range replacement index %q", name)
-		}
-		t.parts = append(t.parts, part{group: n})
-		highest = max(highest, n)
 		rest = after
+		n, err := strconv.Atoi(name)
+		switch {
+		case err != nil || n < 0:
+			d.Warn(number, "non-numeric replacement index \"%s\"", name)
+			ok = false
+		case n < 1:
+			d.Warn(number, "%s replacement index \"%d\"", d.OutOfRange, n)
+			ok = false
+		default:
+			t.parts = append(t.parts, part{group: n})
+			highest = max(highest, n)
+		}
 	}
 }
 
@@ -74,30 +76,29 @@ func (t *template) add(s string) {
 }
 
 // macro reads what follows "$".
-func macro(s string) (name, rest string, err error) {
-	if s == "" {
-		return "", "", fmt.Errorf("bad replacement syntax")
+func macro(s string) (name, rest, problem string) {
+	end := ""
+	switch {
+	case strings.HasPrefix(s, "{"):
+		end = "}"
+	case strings.HasPrefix(s, "("):
+		end = ")"
 	}
-	end := byte(0)
-	switch s[0] {
-	case '{':
-		end = '}'
-	case '(':
-		end = ')'
-	}
-	if end != 0 {
-		i := strings.IndexByte(s, end)
-		if i < 0 {
-			return "", "", fmt.Errorf("bad replacement syntax")
+	if end != "" {
+		var closed bool
+		if name, rest, closed = strings.Cut(s[1:], end); !closed {
+			return "", "", "truncated macro reference"
 		}
-		return strings.TrimSpace(s[1:i]), s[i+1:], nil
+		name = strings.TrimSpace(name)
+	} else {
+		i := 0
+		for i < len(s) && (alnum(s[i]) || s[i] == '_') {
+			i++
+		}
+		name, rest = s[:i], s[i:]
 	}
-	i := 0
-	for i < len(s) && (alnum(s[i]) || s[i] == '_') {
-		i++
+	if name == "" {
+		return "", "", "empty macro name"
 	}
-	if i == 0 {
-		return "", "", fmt.Errorf("bad replacement syntax")
-	}
-	return s[:i], s[i:], nil
+	return name, rest, ""
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 )
 
@@ -148,14 +149,39 @@ func (t *translator) interval() error {
 	}
 	body, _, ok := strings.Cut(t.in[t.pos:], end)
 	m := interval.FindStringSubmatch(body)
-	if !ok || m == nil || m[1] == "" && m[2] == "" {
+	if !ok {
+		return errors.New("unmatched \\{")
+	}
+	if m == nil || m[1] == "" && m[2] == "" {
 		return errors.New("invalid content of \\{\\}")
 	}
 	t.pos += len(body) + len(end)
 	if m[1] == "" {
 		m[1] = "0"
 	}
+	if err := checkInterval(m[1], m[3]); err != nil {
+		return err
+	}
 	return t.quantify("{" + m[1] + m[2] + m[3] + "}")
+}
+
+// maxRepeat is RE_DUP_MAX of the C library.
+const maxRepeat = 0x7fff
+
+// checkInterval refuses what the C library refuses; high may be empty.
+func checkInterval(low, high string) error {
+	n, err := strconv.Atoi(low)
+	m := n
+	if high != "" && err == nil {
+		m, err = strconv.Atoi(high)
+	}
+	switch {
+	case err != nil || max(n, m) > maxRepeat:
+		return errors.New("regular expression too big")
+	case m < n:
+		return errors.New("invalid content of \\{\\}")
+	}
+	return nil
 }
 
 func (t *translator) escape() error {
@@ -203,7 +229,10 @@ func (t *translator) bracket() error {
 	}
 	for first := true; ; first = false {
 		rest := t.in[t.pos:]
-		if rest == "" {
+		switch {
+		case rest == "" && first:
+			return errors.New("invalid regular expression")
+		case rest == "":
 			return errors.New("unmatched [, [^, [:, [., or [=")
 		}
 		if rest[0] == ']' && !first {

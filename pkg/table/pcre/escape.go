@@ -3,6 +3,7 @@ package pcre
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -255,6 +256,9 @@ func posixClass(name string) (string, bool) {
 	return s, ok
 }
 
+// collating is an element that POSIX has and PCRE refuses.
+var collating = regexp.MustCompile(`^\[(\.[^\[\]\\]*\.|=[^\[\]\\]*=)\]`)
+
 // class translates "[...]".
 func (t *translator) class() error {
 	var b strings.Builder
@@ -266,14 +270,23 @@ func (t *translator) class() error {
 	}
 	for first := true; ; first = false {
 		if i >= len(t.in) {
+			t.pos = len(t.in)
 			return errors.New("missing terminating ] for character class")
 		}
 		rest := t.in[i:]
 		if rest[0] == ']' && !first {
 			break
 		}
+		if wrongRange(rest) {
+			t.pos = i + 2
+			return errors.New("range out of order in character class")
+		}
 		s, n, err := classItem(rest)
 		if err != nil {
+			t.pos = i
+			if strings.HasPrefix(rest, "[:") {
+				t.pos = i + 2
+			}
 			return err
 		}
 		b.WriteString(s)
@@ -284,8 +297,15 @@ func (t *translator) class() error {
 	return nil
 }
 
+// wrongRange reports whether a class goes on with a range like "z-a".
+func wrongRange(rest string) bool {
+	return len(rest) > 2 && rest[1] == '-' && strings.IndexByte(`\[`, rest[0]) < 0 && strings.IndexByte(`\[]`, rest[2]) < 0 && rest[0] > rest[2]
+}
+
 func classItem(rest string) (string, int, error) {
 	switch {
+	case collating.MatchString(rest):
+		return "", 0, errors.New("POSIX collating elements are not supported")
 	case strings.HasPrefix(rest, "[:"):
 		name, _, ok := strings.Cut(rest[2:], ":]")
 		if !ok || strings.ContainsAny(name, "[]\\") {
@@ -293,7 +313,7 @@ func classItem(rest string) (string, int, error) {
 		}
 		s, known := posixClass(name)
 		if !known {
-			return "", 0, fmt.Errorf("POSIX class [:%s:] is unknown or not supported", name)
+			return "", 0, errors.New("unknown POSIX class name")
 		}
 		return s, len(name) + 4, nil
 	case strings.HasPrefix(rest, `\Q`), strings.HasPrefix(rest, `\E`):

@@ -105,6 +105,26 @@ func (t *translator) isInterval() bool {
 	return ok && low != "" && strings.Trim(low+high, "0123456789") == ""
 }
 
+// maxRepeat is PCRE's limit of a repetition.
+const maxRepeat = 65535
+
+// checkInterval refuses what PCRE refuses of "n", "n," or "n,m".
+func checkInterval(body string) error {
+	low, high, _ := strings.Cut(body, ",")
+	n, err := strconv.Atoi(low)
+	m := n
+	if high != "" && err == nil {
+		m, err = strconv.Atoi(high)
+	}
+	switch {
+	case err != nil || max(n, m) > maxRepeat:
+		return errors.New("number too big in {} quantifier")
+	case m < n:
+		return errors.New("numbers out of order in {} quantifier")
+	}
+	return nil
+}
+
 func (t *translator) quantifier() error {
 	if t.atom < 0 {
 		return errors.New("quantifier does not follow a repeatable item")
@@ -112,6 +132,10 @@ func (t *translator) quantifier() error {
 	q := t.in[t.pos : t.pos+1]
 	if q == "{" {
 		q = t.in[t.pos : t.pos+strings.IndexByte(t.in[t.pos:], '}')+1]
+		if err := checkInterval(q[1 : len(q)-1]); err != nil {
+			t.pos += len(q) - 1
+			return err
+		}
 	}
 	t.pos += len(q)
 	lazy := t.ungreedy

@@ -6,31 +6,16 @@ import (
 )
 
 // ReadAliases reads a postalias(1) source: "name: value, value". The values
-// go to add as one text in the normal form that Postfix stores, which is
-// tokens with one space after each comma and between words.
-func ReadAliases(r io.Reader, add func(Entry) error, report func(Problem)) error {
-	lines := NewReader(r)
-	for {
-		line, err := lines.Next()
-		if err == io.EOF {
-			return nil
+// are one text in the normal form that Postfix stores, which is tokens with
+// one space after each comma and between words.
+func (s Source) ReadAliases(r io.Reader) error {
+	return s.read(r, func(line string) (key, value, problem string, ok bool) {
+		if line == "" {
+			return "", "", "", false
 		}
-		if err != nil {
-			return err
-		}
-		key, value, problem := SplitAlias(line.Text)
-		if problem != "" {
-			if report != nil {
-				report(Problem{Line: line.First, Text: problem, Skip: true})
-			}
-			continue
-		}
-		if add != nil {
-			if err := add(Entry{Key: key, Value: value, Line: line.First}); err != nil {
-				return err
-			}
-		}
-	}
+		key, value, problem = SplitAlias(line)
+		return key, value, problem, problem == ""
+	})
 }
 
 // SplitAlias takes a logical line of an aliases(5) file apart. problem is not
@@ -64,7 +49,7 @@ func SplitAlias(line string) (key, value, problem string) {
 // forms their text has. One wrong line must not change the answer, since the
 // other reading would lose all entries.
 func LooksLikeAliases(r io.Reader) (bool, error) {
-	lines := NewReader(r)
+	lines := NewReader(r, nil)
 	aliases, entries := 0, 0
 	for {
 		line, err := lines.Next()
@@ -86,11 +71,11 @@ func LooksLikeAliases(r io.Reader) (bool, error) {
 // holds one and could not be the key of a map: "root:admin".
 func aliasShape(line string) bool {
 	if strings.HasPrefix(line, `"`) {
-		_, rest, closed := unquote(line)
+		i, closed := KeyEnd(line, "")
 		if i := strings.IndexByte(line[1:], '"'); i >= 0 && strings.HasPrefix(strings.TrimLeft(line[i+2:], Space), ":") {
 			return true
 		}
-		return closed && strings.HasPrefix(strings.TrimLeft(rest, Space), ":")
+		return closed && strings.HasPrefix(strings.TrimLeft(line[i:], Space), ":")
 	}
 	i := strings.IndexAny(line, Space)
 	if i < 0 {
@@ -220,7 +205,7 @@ func join(tokens []token, quotes bool) string {
 		default:
 			b.WriteByte(t.kind)
 		}
-		if i+1 < len(tokens) && spaceBetween(t, tokens[i+1]) {
+		if t.kind == ',' || i+1 < len(tokens) && spaceBetween(t, tokens[i+1]) {
 			b.WriteByte(' ')
 		}
 	}
@@ -238,11 +223,10 @@ func writeQuoted(b *strings.Builder, s string) {
 	b.WriteByte('"')
 }
 
-// spaceBetween is true after a comma, and between words, or a word and a
-// route address; but |"command" stays in one piece.
+// spaceBetween is true between words, or a word and a route address; but |"command" stays in one piece.
 func spaceBetween(a, b token) bool {
 	if a.kind == atom && a.text == "|" && b.kind == quoted {
 		return false
 	}
-	return a.kind == ',' || a.kind <= literal && (b.kind <= literal || b.kind == '<')
+	return a.kind <= literal && (b.kind <= literal || b.kind == '<')
 }

@@ -32,15 +32,39 @@ type Reader struct {
 	next   string
 	have   bool
 	err    error
+	report func(Problem) // of what is left out; nil drops it
 }
 
-// NewReader returns a Reader on r.
-func NewReader(r io.Reader) *Reader {
-	return &Reader{r: bufio.NewReaderSize(r, 32<<10)}
+// NewReader returns a Reader on r. A line that belongs to none before it, since
+// it starts with white space, is reported and left out; report may be nil.
+func NewReader(r io.Reader, report func(Problem)) *Reader {
+	return &Reader{r: bufio.NewReaderSize(r, 32<<10), report: report}
 }
 
-// Next returns the next logical line, or io.EOF.
+// Next returns the next logical line, or io.EOF. As in Postfix, a line ends at
+// a NUL.
 func (r *Reader) Next() (Line, error) {
+	for {
+		l, err := r.logical()
+		if err != nil {
+			return l, err
+		}
+		l.Text, _, _ = strings.Cut(l.Text, "\x00")
+		if l.Text == "" || !isSpace(l.Text[0]) {
+			return l, nil
+		}
+		if r.report != nil {
+			more := ""
+			if len(l.Text) > 30 {
+				more = "..."
+			}
+			r.report(Problem{Line: l.First, Skip: true, whole: true,
+				Text: fmt.Sprintf("logical line must not start with whitespace: \"%.30s%s\"", l.Text[:min(len(l.Text), 30)], more)})
+		}
+	}
+}
+
+func (r *Reader) logical() (Line, error) {
 	var l Line
 	var long strings.Builder
 	for {

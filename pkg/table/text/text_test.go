@@ -8,20 +8,25 @@ import (
 )
 
 func TestReadMap(t *testing.T) {
-	in := "a  b \n# c\n\n\"x \\\"y\" z\nfoo: bar\nnoval\nm l1\n  # mid\n l2\n\"open x\nlast v"
+	in := " lead\n more\na  b \n# c\n\n\"x \\\"y\" z\nfoo: bar\nnoval\nm l1\n  # mid\n l2\n\"open x\nlast v\nn\x00ul x\nnul v\x00w\n x\n\xe9 x\n1\\ 2\"3 4\"5 6"
 	var got []Entry
 	var problems []string
-	err := ReadMap(strings.NewReader(in), func(e Entry) error { got = append(got, e); return nil },
-		func(p Problem) { problems = append(problems, p.String()) })
+	err := Source{
+		Add:    func(e Entry) error { got = append(got, e); return nil },
+		Report: func(p Problem) { problems = append(problems, p.In("t")) },
+		UTF8:   true,
+	}.ReadMap(strings.NewReader(in))
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []Entry{{"a", "b", 1}, {`x "y`, "z", 4}, {"foo:", "bar", 5}, {"m", "l1 l2", 7}, {"last", "v", 11}}
+	want := []Entry{{"a", "b", 3}, {`"x \"y"`, "z", 6}, {"foo:", "bar", 7}, {"m", "l1 l2", 9}, {"last", "v", 13}, {"nul", "v", 15}, {`1\ 2"3 4"5`, "6", 18}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	wantProblems := []string{`line 5: record is in "key: value" format; is this an alias file?`,
-		"line 6: expected format: key whitespace value", `line 10: unbalanced '"' in '"open x'`}
+	wantProblems := []string{`t: logical line must not start with whitespace: " lead more"`,
+		`t, line 7: record is in "key: value" format; is this an alias file?`, "t, line 8: expected format: key whitespace value",
+		`t, line 12: unbalanced '"' in '"open x' -- ignoring this line`, "t, line 14: expected format: key whitespace value",
+		"t, line 17: non-UTF-8 input \"\xe9 x\" -- ignoring this line"}
 	if diff := cmp.Diff(wantProblems, problems); diff != "" {
 		t.Error(diff)
 	}
@@ -66,24 +71,24 @@ func TestSplitAlias(t *testing.T) {
 func FuzzReadMap(f *testing.F) {
 	f.Add("a b\n c\n# d\n\"x y\" z\n\"open")
 	f.Fuzz(func(t *testing.T, s string) {
-		ReadMap(strings.NewReader(s), func(e Entry) error {
-			if e.Key == "" || e.Value == "" {
-				t.Errorf("empty entry %+v", e)
+		Source{Add: func(e Entry) error {
+			if e.Key == "" || e.Value == "" || strings.Contains(e.Key+e.Value, "\x00") {
+				t.Errorf("bad entry %+v", e)
 			}
 			return nil
-		}, nil)
+		}}.ReadMap(strings.NewReader(s))
 	})
 }
 
 func FuzzReadAliases(f *testing.F) {
 	f.Add("a: b, \"c d\"\n (x) <y@z>\n\"e\\\"f\": |cmd\n[l]: g")
 	f.Fuzz(func(t *testing.T, s string) {
-		ReadAliases(strings.NewReader(s), func(e Entry) error {
+		Source{Add: func(e Entry) error {
 			if e.Key == "" {
 				t.Errorf("empty entry %+v", e)
 			}
 			return nil
-		}, nil)
+		}}.ReadAliases(strings.NewReader(s))
 		LooksLikeAliases(strings.NewReader(s))
 	})
 }
