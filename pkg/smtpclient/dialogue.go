@@ -30,7 +30,7 @@ func (c *Conn) Begin(ctx context.Context, m *Message) (*Dialogue, *Failure) {
 	if c.dirty {
 		if err := c.Probe(ctx); err != nil {
 			f := err.(*Failure)
-			f.Early = c.dead
+			f.Early = c.ended()
 			return nil, f
 		}
 	}

@@ -62,6 +62,9 @@ func (c *Conn) said(scope Scope, r *smtpwire.Reply, command string) *Failure {
 	c.misplaced(r)
 	f := &Failure{Scope: scope, Status: r.Status(), Reply: r,
 		Text: fmt.Sprintf("host %s said: %s (in reply to %s)", c.Peer, r, command)}
+	if r.Positive() {
+		f.Text = "Protocol error: " + f.Text
+	}
 	return protocolError(f)
 }
 
@@ -83,6 +86,7 @@ func protocolError(f *Failure) *Failure {
 // refused makes a failure of a greeting, or of the reply to HELO.
 func (c *Conn) refused(r *smtpwire.Reply) *Failure {
 	c.misplaced(r)
+	c.over = true
 	f := &Failure{Scope: ScopeSite, Status: r.Status(), Reply: r,
 		Text: fmt.Sprintf("host %s refused to talk to me: %s", c.Peer, r)}
 	return protocolError(f)

@@ -19,7 +19,6 @@ func (c *Conn) Greet(ctx context.Context) error {
 		return f
 	}
 	if !r.Positive() {
-		c.dead = true
 		f := c.refused(r)
 		f.Greeting = true
 		return f
@@ -83,7 +82,6 @@ func (c *Conn) hello(ehlo bool) *Failure {
 			return nil
 		}
 		if c.o.LMTP || r.Code == 421 {
-			c.dead = true
 			return c.refused(r)
 		}
 	}
@@ -92,7 +90,6 @@ func (c *Conn) hello(ehlo bool) *Failure {
 		return f
 	}
 	if !r.Positive() {
-		c.dead = true
 		return c.refused(r)
 	}
 	c.checkName(r.Lines[0])
@@ -231,7 +228,7 @@ func (c *Conn) Probe(ctx context.Context) error {
 		return f
 	}
 	if !r.Positive() {
-		c.dead = true
+		c.over = true
 		return c.said(ScopeSite, r, "RSET command")
 	}
 	c.dirty = false

@@ -177,7 +177,7 @@ func (t *transaction) run() {
 		ok := mailDone || t.mailReply()
 		mailDone = true
 		// The replies to the rest of the flight come in any case.
-		if t.dead || !t.rcptReplies(first, size) {
+		if t.ended() || !t.rcptReplies(first, size) {
 			return
 		}
 		if data {
@@ -246,7 +246,7 @@ func (t *transaction) rcptReplies(first, n int) bool {
 		default:
 			t.out[i].Failure = t.said(ScopeRcpt, r, "RCPT TO command")
 		}
-		if t.dead {
+		if t.ended() {
 			// 421: the rest of the flight has no answer.
 			t.failAll(t.said(ScopeSite, r, "RCPT TO command"))
 			return false

@@ -124,6 +124,7 @@ type Conn struct {
 	r     *smtpwire.Reader
 	w     *smtpwire.Writer
 	dead  bool // nothing more can be said
+	over  bool // nothing but QUIT: the server has refused all else
 	dirty bool // a transaction may be open on the server's side
 	noise int  // lines that were not replies
 	log   *transcript.Log
@@ -138,7 +139,10 @@ func NewConn(conn net.Conn, peer Peer, o *Options) *Conn {
 }
 
 // Usable reports whether another message can be sent.
-func (c *Conn) Usable() bool { return !c.dead && c.noise == 0 }
+func (c *Conn) Usable() bool { return !c.ended() && c.noise == 0 }
+
+// ended reports whether the server does no more work.
+func (c *Conn) ended() bool { return c.dead || c.over }
 
 // Close ends the connection at once.
 func (c *Conn) Close() error {
@@ -188,7 +192,7 @@ func (c *Conn) reply(limit time.Duration, doing string) (*smtpwire.Reply, *Failu
 			}
 			if r.Code == 421 {
 				// RFC 5321 3.8: the server closes after it.
-				c.dead = true
+				c.over = true
 			}
 			return r, nil
 		}
