@@ -163,7 +163,9 @@ func (m *message) expand(r envelope.Recipient) {
 		m.put(r)
 		return
 	}
-	for _, addr := range m.expandAlias(r.Address) {
+	members := m.expandAlias(r.Address)
+	m.quietly(&r, len(members))
+	for _, addr := range members {
 		r.Address = addr
 		m.put(r)
 	}

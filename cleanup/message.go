@@ -55,6 +55,7 @@ type message struct {
 	firstRcpt       string
 	seen            map[string]struct{} // duplicate filter
 	bcc             []string
+	expanded        []envelope.Recipient // aliases of which the sender is told
 
 	scanner    mime.Scanner
 	plain      bool // the rest of the content needs no look
@@ -234,6 +235,9 @@ func (m *message) finish() {
 	if !m.failed() && m.rcpts == 0 {
 		m.fail(inject.StatRcpt, "")
 	}
+	if !m.failed() {
+		m.tellExpansions()
+	}
 	if m.failed() {
 		m.w.Abort()
 		return
@@ -251,6 +255,7 @@ func (m *message) finish() {
 	}
 	if err != nil {
 		m.writeFailed(err)
+		m.forgetExpansions()
 		return
 	}
 	if !m.held && m.status == 0 {

@@ -26,6 +26,10 @@ type params struct {
 	PropagateExtensions       []string `param:"propagate_unmatched_extensions"`
 	RemoteRewriteDomain       string   `param:"remote_header_rewrite_domain"`
 
+	BounceService string `param:"bounce_service_name"`
+	DeferService  string `param:"defer_service_name"`
+	TraceService  string `param:"trace_service_name"`
+
 	VirtualAliasMaps      string `param:"virtual_alias_maps"`
 	VirtualExpansionLimit int    `param:"virtual_alias_expansion_limit"`
 	VirtualRecursionLimit int    `param:"virtual_alias_recursion_limit"`

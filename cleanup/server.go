@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/posthouse-mail/posthouse/pkg/bounceclient"
 	"github.com/posthouse-mail/posthouse/pkg/config"
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
 	"github.com/posthouse-mail/posthouse/pkg/maillog"
@@ -29,6 +30,7 @@ type server struct {
 	log     *maillog.Logger
 	queue   *queue.Queue
 	rewrite addressRewriter
+	reports *bounceclient.Client
 	flow    *flow
 	trigger func() // tells qmgr that there is mail
 	drain   func() // waits until it has been told
@@ -114,6 +116,7 @@ func newServer(cfg *config.Config, log *maillog.Logger) (*server, error) {
 		Boundary: p.MIMEBoundaryLimit, Plain: p.DisableMIMEInput}
 	s.keys = keys.Options{Delimiters: p.RecipientDelimiter, Local: s.isLocal}
 	s.queue = queue.Open(".", queue.Options{HashDepth: p.HashQueueDepth, HashNames: p.HashQueueNames, LongIDs: p.EnableLongQueueIDs})
+	s.reports = bounceclient.New(bounceclient.Services{Bounce: p.BounceService, Defer: p.DeferService, Trace: p.TraceService, Timeout: rewrite.Timeout})
 	s.rewrite = rewrite.NewClient(ipc.NewPool("private/"+p.RewriteServiceName, rewrite.Timeout))
 	t := ipc.NewTriggerer("public/qmgr", "I")
 	s.trigger, s.drain = t.Fire, t.Wait

@@ -50,10 +50,13 @@ func (j *job) expandAlias(ctx context.Context, p place, name string, hit *aliasH
 		j.fail(ctx, p, "4.3.0", "alias database unavailable")
 		return
 	}
-	if sender, ok, err := j.ownerOf(ctx, name); err != nil {
+	sender, owned, err := j.ownerOf(ctx, name)
+	if err != nil {
 		j.fail(ctx, p, "4.3.0", "alias database unavailable")
 		return
-	} else if ok {
+	}
+	j.quietly(&p, len(list), owned)
+	if owned {
 		p.sender, p.list = sender, name
 	}
 	p.aliases = append(p.aliases[:len(p.aliases):len(p.aliases)], name)

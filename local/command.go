@@ -56,7 +56,8 @@ func (j *job) run1(ctx context.Context, p place, command string, u account, name
 		j.fail(ctx, p, "4.3.0", "delivery process failed")
 		return
 	}
-	j.report(ctx, p, deliver.Result{Relay: "local", Status: worker.CommandOutcome(command, reply, "delivered to command: "+command)})
+	s, diagnostic := worker.CommandOutcome(command, reply, "delivered to command: "+command)
+	j.report(ctx, p, deliver.Result{Relay: "local", Status: s, DiagType: "x-unix", DiagText: diagnostic})
 }
 
 // macros are the values that parameters with $name forms may use.

@@ -33,6 +33,7 @@ type job struct {
 	seen      map[string]bool     // destinations that got the message already
 	forwards  []*forward
 	left      bool // something must be tried again later
+	expanded  []expansion
 	delivered []string
 }
 
@@ -46,6 +47,7 @@ type place struct {
 	list    string          // the alias with an owner, or the user, that the destination comes from
 	users   []string        // users whose .forward led here
 	account *account        // the user whose .forward is expanded
+	quiet   bool            // of a success the sender hears as one of the alias
 	level   int
 }
 
@@ -110,11 +112,47 @@ func (j *job) run(ctx context.Context) error {
 		// Else they would get another copy with each new try.
 		j.flushForwards(ctx)
 	}
+	if !j.left {
+		j.tellExpansions(ctx)
+	}
 	if j.left {
 		j.d.Leave(j.rcpt)
 		return nil
 	}
 	return j.d.Complete(j.rcpt)
+}
+
+// expansion is an alias of which the sender is told in place of its members.
+type expansion struct {
+	place  place
+	action string
+}
+
+// quietly makes the members of an alias, or of a .forward file, the business of
+// the alias if there are several (RFC 3461 5.2.7.3), or if it has an owner (5.2.7.1). A
+// single one answers for itself (5.2.7.2).
+func (j *job) quietly(p *place, members int, owned bool) {
+	action := "expanded"
+	switch {
+	case p.quiet || members < 2 && !owned:
+		return
+	case owned:
+		action = "delivered"
+	}
+	j.expanded = append(j.expanded, expansion{*p, action})
+	p.quiet = true
+}
+
+// tellExpansions records the aliases that were expanded, once: when no member is
+// left.
+func (j *job) tellExpansions(ctx context.Context) {
+	for _, e := range j.expanded {
+		r := j.result("2.0.0", "alias expanded")
+		r.Action = e.action
+		if err := j.d.Expanded(ctx, j.named(e.place), r); err != nil {
+			j.log.Warn(string(j.d.QueueID), "%v", err)
+		}
+	}
 }
 
 // result makes the result of a delivery by this agent.
@@ -133,6 +171,9 @@ func (j *job) named(p place) *envelope.Recipient {
 			r.Original = r.Address
 		}
 		r.Address = p.addr
+	}
+	if p.quiet {
+		r.Notify = r.Notify.WithoutSuccess()
 	}
 	return &r
 }
@@ -293,6 +334,7 @@ func (j *job) toInclude(ctx context.Context, p place, path string) {
 		j.fail(ctx, p, "5.3.5", "mail system configuration error")
 	default:
 		p.source, p.level = "include", p.level+1
+		j.quietly(&p, len(list), false)
 		if info.uid != 0 {
 			p.owner = worker.Identity{UID: info.uid, GID: info.gid}
 		}

@@ -34,7 +34,7 @@ func (j *job) forwardTo(p place, addr string) {
 		// An alias with an owner is a list, which answers for its own
 		// deliveries; any other passes the sender's wishes on (RFC 3461
 		// section 6.2.7).
-		r.Notify, r.DSNOrcpt, r.Original = j.rcpt.Notify, j.rcpt.DSNOrcpt, j.rcpt.Original
+		r.Notify, r.DSNOrcpt, r.Original = j.named(p).Notify, j.rcpt.DSNOrcpt, j.rcpt.Original
 		if r.Original == "" {
 			r.Original = j.rcpt.Address
 		}

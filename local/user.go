@@ -70,6 +70,7 @@ func (j *job) dotForward(ctx context.Context, p place, u account, ext string) bo
 	}
 	p.users = append(p.users[:len(p.users):len(p.users)], u.name)
 	p.account, p.source, p.list = &u, "forward", u.name
+	j.quietly(&p, len(list), false)
 	j.toTargets(ctx, p, list)
 	return true
 }

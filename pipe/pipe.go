@@ -117,9 +117,9 @@ func (a *agent) identity() (id worker.Identity, err error) {
 
 // deliver handles a request of the queue manager.
 func (a *agent) deliver(ctx context.Context, d *deliver.Delivery) error {
-	s := a.run(ctx, d)
+	s, diagnostic := a.run(ctx, d)
 	for i := range d.Recipients {
-		r := deliver.Result{Relay: a.service, Status: s, Action: "relayed"}
+		r := deliver.Result{Relay: a.service, Status: s, Action: "relayed", DiagType: "x-unix", DiagText: diagnostic}
 		if a.has('X') {
 			r.Action = ""
 		}
@@ -130,41 +130,42 @@ func (a *agent) deliver(ctx context.Context, d *deliver.Delivery) error {
 	return nil
 }
 
-// run runs the command for all recipients of a request.
-func (a *agent) run(ctx context.Context, d *deliver.Delivery) status.Status {
+// run runs the command for all recipients of a request, and returns also the
+// diagnostic for a notice.
+func (a *agent) run(ctx context.Context, d *deliver.Delivery) (s status.Status, diagnostic string) {
 	if (a.has('D') || a.has('O')) && !a.single {
 		a.log.Warn(string(d.QueueID), "pipe flags D and O require %s_destination_recipient_limit = 1", a.service)
-		return status.New(0, "4.3.5", "mail system configuration error")
+		return status.New(0, "4.3.5", "mail system configuration error"), ""
 	}
 	if a.size > 0 && d.DataSize > a.size {
-		return status.New(0, "5.2.3", fmt.Sprintf("message size %d exceeds size limit %d for transport %s", d.DataSize, a.size, a.service))
+		return status.New(0, "5.2.3", fmt.Sprintf("message size %d exceeds size limit %d for transport %s", d.DataSize, a.size, a.service)), ""
 	}
 	if d.ProbeOnly() {
-		return status.New(0, "2.0.0", "delivers to command: "+a.argv[0].fill(nil))
+		return status.New(0, "2.0.0", "delivers to command: "+a.argv[0].fill(nil)), ""
 	}
 	// Workers get the message read-only, on an open file of their own.
 	file, err := d.Message.Reopen()
 	if err != nil {
 		a.log.Warn(string(d.QueueID), "open for workers: %v", err)
-		return status.New(0, "4.3.0", "mail system error")
+		return status.New(0, "4.3.0", "mail system error"), ""
 	}
 	defer file.Close()
 	argv := a.arguments(d)
 	reply, err := a.workers.Do(ctx, a.id, worker.Job{Request: a.request(d, argv), File: file, Timeout: a.limit + time.Minute})
 	if err != nil {
 		a.log.Warn(string(d.QueueID), "%v", err)
-		return status.New(0, "4.3.0", "delivery process failed")
+		return status.New(0, "4.3.0", "delivery process failed"), ""
 	}
 	return a.outcome(argv[0], reply)
 }
 
 // outcome is the result. What a command that succeeded said is told, too.
-func (a *agent) outcome(command string, reply ipc.List) status.Status {
-	s := worker.CommandOutcome(command, reply, fmt.Sprintf("delivered via %s service", a.service))
+func (a *agent) outcome(command string, reply ipc.List) (status.Status, string) {
+	s, diagnostic := worker.CommandOutcome(command, reply, fmt.Sprintf("delivered via %s service", a.service))
 	if out := worker.Output(reply); s.Success() && out != "" {
 		s.Text += " (" + out + ")"
 	}
-	return s
+	return s, diagnostic
 }
 
 // request makes the worker's job.

@@ -201,7 +201,10 @@ func (a *agent) owner(ctx context.Context, addr string) (worker.Identity, error)
 
 func (a *agent) number(ctx context.Context, m *table.Maps, name, addr string, minimum int) (int, error) {
 	value, err := a.lookup(ctx, m, addr)
-	if err != nil {
+	switch {
+	case errors.Is(err, errNotFound):
+		return 0, fmt.Errorf("not found in %s", name)
+	case err != nil:
 		return 0, fmt.Errorf("%s: %w", name, err)
 	}
 	n, err := strconv.ParseUint(strings.TrimSpace(value), 10, 31)

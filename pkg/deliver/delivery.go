@@ -97,6 +97,17 @@ func (d *Delivery) Sent(ctx context.Context, rcpt *envelope.Recipient, r Result)
 	return d.Complete(rcpt)
 }
 
+// Expanded records, for a sender who wants to hear of successes, that a
+// recipient was an alias, with an action of RFC 3464 2.3.3. The log has the
+// members of the alias.
+func (d *Delivery) Expanded(ctx context.Context, rcpt *envelope.Recipient, r Result) error {
+	d.complete(&r)
+	if rcpt.Notify&envelope.NotifySuccess == 0 || d.ProbeOnly() {
+		return nil
+	}
+	return d.agent.Bounces.Append(ctx, bounceclient.Trace, d.source(), d.entry(rcpt, &r, r.Action))
+}
+
 // wantsTrace returns the action to record in the trace log, or "".
 func (d *Delivery) wantsTrace(rcpt *envelope.Recipient, r *Result) string {
 	switch {

@@ -42,6 +42,15 @@ func ParseNotify(s string) (n Notify, ok bool) {
 	return n, n&NotifyNever == 0 || n == NotifyNever
 }
 
+// WithoutSuccess is what members of an alias get of the wishes for it (RFC 3461
+// 5.2.7.3).
+func (n Notify) WithoutSuccess() Notify {
+	if n == NotifySuccess {
+		return NotifyNever
+	}
+	return n &^ NotifySuccess
+}
+
 // String returns n as the value of a NOTIFY parameter, "" for NotifyNone.
 func (n Notify) String() string {
 	var words []string

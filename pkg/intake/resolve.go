@@ -67,6 +67,9 @@ func (srv *Server) authDestination(ctx context.Context, sender, rcpt string) (bo
 	return false, nil
 }
 
+// refuses reports whether a transport delivers to nobody.
+func refuses(transport string) bool { return transport == "error" || transport == "retry" }
+
 // unlisted returns a rejection for an address that does not exist in one of
 // our domains, or the zero status. class is "Recipient address" or "Sender
 // address".
@@ -84,20 +87,24 @@ func (srv *Server) unlisted(ctx context.Context, other, addr, class string) (sta
 	}
 	if !sender && r.Class() == rewrite.ClassVirtual {
 		full, known, err := srv.overQuota(ctx, addr, r.Recipient)
-		if err != nil || full.Code != "" || known && r.Transport != "error" {
+		if err != nil || full.Code != "" || known && !refuses(r.Transport) {
 			return full, err
 		}
 	}
-	if !srv.listed(r.Class()) && r.Transport != "error" {
+	if !srv.listed(r.Class()) && !refuses(r.Transport) {
 		return status.Status{}, nil // whatever it becomes, nobody has a list of who is there
 	}
 	known, err := srv.rewritten(ctx, r.Recipient, sender)
 	if known || err != nil {
 		return status.Status{}, err
 	}
-	if st := status.Parse(r.NextHop, "5.1.1"); r.Transport == "error" && (r.Class() != rewrite.ClassAlias || st.Code != "5.1.1") {
-		// relocated_maps or the transport table know more than the lists
-		// of users, which no longer have somebody who has moved.
+	// relocated_maps or the transport table know more than the lists of users,
+	// which no longer have somebody who has moved.
+	switch st := status.Parse(r.NextHop, "5.1.1"); {
+	case r.Transport == "retry":
+		st = status.Parse(r.NextHop, "4.0.0").As('4')
+		return srv.noSuch(addr, class, 450, st.Code, st.Text), nil
+	case r.Transport == "error" && (r.Class() != rewrite.ClassAlias || st.Code != "5.1.1"):
 		reply := 550
 		if st.Temporary() {
 			reply = 450

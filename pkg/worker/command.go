@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"strings"
@@ -29,38 +30,50 @@ var exitTexts = map[int64]status.Status{
 	78: status.New(0, "5.3.5", "local configuration error"),
 }
 
-// CommandOutcome turns the end of a command into a status. A status code at
-// the beginning of its output counts before its exit status.
-func CommandOutcome(command string, reply ipc.List, sent string) status.Status {
+// CommandOutcome turns the end of a command into a status, and for a failure
+// the Diagnostic-Code of type x-unix: what the command said, or what its end
+// means. A status code at the beginning of its output counts before its exit
+// status.
+func CommandOutcome(command string, reply ipc.List, sent string) (s status.Status, diagnostic string) {
 	if s := Outcome(reply); !s.Success() {
-		return s
+		return s, ""
 	}
 	output := Output(reply)
 	if on, err := reply.GetBool("timeout"); err == nil && on {
-		return status.New(0, "5.3.0", fmt.Sprintf("Command time limit exceeded: \"%s\"", command))
+		text := fmt.Sprintf("Command time limit exceeded: \"%s\"", command)
+		return status.New(0, "5.3.0", text), cmp.Or(output, text)
 	}
+	var died status.Status
 	if n, err := reply.GetInt("signal"); err == nil {
-		return status.New(0, "4.3.0", fmt.Sprintf("Command died with signal %d: \"%s\"", n, command)+outputText(output))
+		died = status.New(0, "4.3.0", fmt.Sprintf("Command died with signal %d: \"%s\"", n, command))
+	} else {
+		exit, err := reply.GetInt("exit")
+		if err != nil {
+			return status.New(0, "4.3.0", "malformed reply of a delivery process"), ""
+		}
+		if exit == 0 {
+			return status.New(0, "2.0.0", sent), ""
+		}
+		if s := status.Parse(output, ""); s.Permanent() || s.Temporary() {
+			return status.New(0, s.Code, s.Text), s.Text
+		}
+		died = exitStatus(exit, command)
 	}
-	exit, err := reply.GetInt("exit")
-	if err != nil {
-		return status.New(0, "4.3.0", "malformed reply of a delivery process")
-	}
-	if exit == 0 {
-		return status.New(0, "2.0.0", sent)
-	}
-	if s := status.Parse(output, ""); s.Permanent() || s.Temporary() {
-		return status.New(0, s.Code, s.Text)
-	}
+	return status.New(0, died.Code, died.Text+outputText(output)), cmp.Or(output, died.Text)
+}
+
+// exitStatus is what an exit status other than 0 means.
+func exitStatus(exit int64, command string) status.Status {
 	if s, ok := exitTexts[exit]; ok {
-		return status.New(0, s.Code, s.Text+outputText(output))
+		return s
 	}
+	text := fmt.Sprintf("Command died with status %d: \"%s\"", exit, command)
 	if exit == 126 || exit == 127 {
 		// The program is missing or not executable: the site's mistake,
 		// which the next try may find mended.
-		return status.New(0, "4.3.5", fmt.Sprintf("Command died with status %d: \"%s\"", exit, command)+outputText(output))
+		return status.New(0, "4.3.5", text)
 	}
-	return status.New(0, "5.3.0", fmt.Sprintf("Command died with status %d: \"%s\"", exit, command)+outputText(output))
+	return status.New(0, "5.3.0", text)
 }
 
 func outputText(output string) string {

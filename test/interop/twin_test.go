@@ -150,6 +150,9 @@ func (s *twinSite) deliveries(t *testing.T, sorted bool) []string {
 				m = strings.TrimSpace(strings.TrimPrefix(m, "From "))
 				if sorted {
 					parts := strings.Split(m, "\n\n")
+					for i, part := range parts {
+						parts[i] = strings.TrimSpace(part)
+					}
 					slices.Sort(parts)
 					m = strings.Join(parts, "\n\n")
 				}
