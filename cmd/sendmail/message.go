@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/posthouse-mail/posthouse/pkg/address"
+	"github.com/posthouse-mail/posthouse/pkg/mime"
 )
 
 // reader reads the message from standard input in parts of lines.
@@ -58,7 +59,7 @@ func (m *reader) next() ([]byte, bool, error) {
 
 // isFromLine recognises the separator of a mailbox file.
 func isFromLine(b []byte) bool {
-	return bytes.HasPrefix(bytes.TrimPrefix(b, []byte(">")), []byte("From "))
+	return bytes.HasPrefix(bytes.TrimLeft(b, ">"), []byte("From "))
 }
 
 // raw reads up to a line end or the limit. CR before LF is part of the line
@@ -71,7 +72,7 @@ func (m *reader) raw() ([]byte, bool, error) {
 	switch {
 	case err == nil:
 		line := b[:len(b)-1]
-		if m.fixed(line) {
+		for m.fixed(line) {
 			line = line[:len(line)-1]
 		}
 		return line, true, nil
@@ -116,6 +117,7 @@ var errTooMany = errors.New("too many recipients, or a header that is too long")
 // headers collects the recipient headers for -t.
 type headers struct {
 	active bool
+	begun  bool // a header was seen
 	limit  int
 
 	field    []byte // the header so far, its name included
@@ -135,18 +137,18 @@ func (h *headers) part(b []byte, eol bool) {
 		return
 	}
 	if start {
-		if len(b) > 0 && (b[0] == ' ' || b[0] == '\t') {
+		if h.begun && len(b) > 0 && (b[0] == ' ' || b[0] == '\t') {
 			if h.want {
 				h.add([]byte{'\n'})
 			}
 		} else {
 			h.finish()
-			name, _, ok := bytes.Cut(b, []byte(":"))
-			if len(b) == 0 || !ok {
+			n := mime.HeaderName(b)
+			if n == 0 {
 				h.active = false // the body
 				return
 			}
-			h.want = recipientHeader(string(bytes.TrimRight(name, " \t")))
+			h.begun, h.want = true, recipientHeader(string(b[:n]))
 		}
 	}
 	if h.want {

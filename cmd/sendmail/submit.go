@@ -145,7 +145,7 @@ func (c *command) write(w *queue.RecordWriter, name string, rcpts []string) erro
 		context = queue.AttrRemoteOrigin
 	}
 	r.attr(queue.AttrRewriteContext, context)
-	if name != "" {
+	if name != "" || c.o.haveName {
 		r.rec(queue.RecFull, name)
 	}
 	r.rec(queue.RecFrom, c.from)
@@ -218,7 +218,9 @@ func (c *command) recipients(r *records, rcpts []string) {
 // name, for -t.
 func (c *command) content(r *records, rcpts []string) ([]string, error) {
 	if c.o.probe {
-		r.rec(queue.RecNorm, "From: "+address.Quote(c.from))
+		if c.from != "" {
+			r.rec(queue.RecNorm, "From: "+address.Quote(c.from))
+		}
 		r.rec(queue.RecNorm, "Subject: probe")
 		r.rec(queue.RecCont, "To:")
 		for i, rcpt := range rcpts {

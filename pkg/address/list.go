@@ -20,9 +20,10 @@ func (m Mailbox) Internal() string { return Internal(DropComments(m.Tokens)) }
 // ScanList finds the addresses in the value of an address header such as To,
 // without regard to whether it is well formed: groups are entered, comments
 // skipped, and elements without an address left out (RFC 5322 3.4).
-func ScanList(value string) []Mailbox {
+func ScanList(value string) []Mailbox { return scan(Tokenize(value)) }
+
+func scan(tokens []Token) []Mailbox {
 	var list []Mailbox
-	tokens := Tokenize(value)
 	start := 0
 	for i := 0; i < len(tokens); i++ {
 		switch tokens[i].Kind {
@@ -176,7 +177,8 @@ func (r *rewriter) result() string {
 }
 
 // ListAddresses returns the addresses of a header's value in internal form,
-// at most limit of them if limit is not 0.
+// at most limit of them if limit is not 0. An angle bracket too many does not
+// hide an address.
 func ListAddresses(value string, limit int) []string {
 	var room [8]span
 	if spans, ok := plainList(room[:0], value); ok {
@@ -186,12 +188,35 @@ func ListAddresses(value string, limit int) []string {
 		}
 		return first(addrs, limit)
 	}
-	list := first(ScanList(value), limit)
+	list := first(scan(withoutStrays(Tokenize(value))), limit)
 	addrs := make([]string, len(list))
 	for i, m := range list {
 		addrs[i] = m.Internal()
 	}
 	return addrs
+}
+
+// withoutStrays drops each '<' that follows another one, and each '>' that ends
+// nothing.
+func withoutStrays(tokens []Token) []Token {
+	var out []Token
+	open := false
+	for _, t := range tokens {
+		switch t.Kind {
+		case '<':
+			if open {
+				continue
+			}
+			open = true
+		case '>':
+			if !open {
+				continue
+			}
+			open = false
+		}
+		out = append(out, t)
+	}
+	return out
 }
 
 // first is the beginning of a list, where there is a limit.

@@ -2,6 +2,7 @@ package interop
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,8 +15,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 
+	"github.com/posthouse-mail/posthouse/pkg/queue"
 	"github.com/posthouse-mail/posthouse/pkg/refpostfix"
 	"github.com/posthouse-mail/posthouse/pkg/testkit"
 )
@@ -27,6 +29,7 @@ type odd struct {
 	files map[string]string // in the directory of the case, before
 	calls [][]string
 	input string
+	site  bool   // the directory has a queue, in spool, and main.cf is in etc
 	why   string // differs, and why
 	words string // only the text of the fatal error differs, and why
 }
@@ -35,6 +38,7 @@ type odd struct {
 type oddSide struct {
 	name    string
 	command func(dir, name string, args ...string) *exec.Cmd
+	mainCf  string // of a site
 }
 
 // oddAtOnce is how many calls run at once: Postfix's commands sleep for a second
@@ -43,21 +47,87 @@ const oddAtOnce = 48
 
 // oddSides returns both sides of commands that need no mail system.
 func oddSides(t *testing.T) []oddSide {
-	bin := testkit.Bin(t)
-	env := func(cmd *exec.Cmd, dir string) *exec.Cmd {
-		cmd.Dir = dir
-		cmd.Env = append(cmd.Env, "MAIL_CONFIG="+dir, "LC_ALL=C")
+	bin, root := testkit.Bin(t), refpostfix.Root(t)
+	env := func(cmd *exec.Cmd, dir, name string) *exec.Cmd {
+		cmd.Dir, cmd.Args[0] = dir, name
+		cmd.Env = append(cmd.Env, "LC_ALL=C", "TZ=UTC", "NAME=Full Name")
+		if _, err := os.Stat(dir + "/etc"); err == nil {
+			dir += "/etc"
+		}
+		cmd.Env = append(cmd.Env, "MAIL_CONFIG="+dir)
 		return cmd
 	}
+	program := map[string]string{"mailq": "sendmail", "newaliases": "sendmail"}
+	theirs := refpostfix.Tool(t, "postconf").Env
+	libraries := theirs[len(theirs)-1]
 	return []oddSide{{"theirs", func(dir, name string, args ...string) *exec.Cmd {
-		cmd := refpostfix.Tool(t, name, args...)
-		cmd.Args[0] = name
-		return env(cmd, dir)
-	}}, {"ours", func(dir, name string, args ...string) *exec.Cmd {
+		return env(refpostfix.Tool(t, cmp.Or(program[name], name), args...), dir, name)
+	}, fmt.Sprintf("command_directory = %[1]s/usr/sbin\ndaemon_directory = %[1]s/usr/lib/postfix/sbin\nshlib_directory = %[1]s/usr/lib/postfix\nimport_environment = MAIL_CONFIG TZ NAME %[2]s\nexport_environment = MAIL_CONFIG TZ NAME LD_LIBRARY_PATH\n",
+		root, libraries)}, {"ours", func(dir, name string, args ...string) *exec.Cmd {
 		cmd := exec.Command(filepath.Join(bin, name), args...)
 		cmd.Env = os.Environ()
-		return env(cmd, dir)
-	}}}
+		return env(cmd, dir, name)
+	}, fmt.Sprintf("command_directory = %[1]s\ndaemon_directory = %[1]s\n", bin)}}
+}
+
+// oddSite is main.cf of both sides, which have Debian's fixed accounts.
+const oddSite = `compatibility_level = 3.6
+queue_directory = DIR/spool
+data_directory = DIR/data
+meta_directory = DIR/etc
+maillog_file = DIR/log
+maillog_file_prefixes = /
+mail_owner = daemon
+setgid_group = mail
+myhostname = host.test
+alias_maps =
+alias_database =
+`
+
+// build makes the directory of a case.
+func (s oddSide) build(dir string, c odd) error {
+	if err := writeAll(dir, c.files); err != nil || !c.site {
+		return err
+	}
+	text := strings.ReplaceAll(oddSite+s.mainCf+c.files["main.cf"], "DIR", dir)
+	if err := writeAll(dir, map[string]string{"etc/main.cf": text, "etc/master.cf": ""}); err != nil {
+		return err
+	}
+	if err := os.WriteFile(dir+"/log", nil, 0o666); err != nil {
+		return err
+	}
+	return madeDirs(dir)
+}
+
+// madeDirs makes the directories of a queue, and gives what is in them to the
+// mail owner.
+func madeDirs(dir string) error {
+	const daemon, mail = 1, 8
+	for _, d := range []string{"active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "private", "saved", "trace", "maildrop", "public", "pid", "../data"} {
+		path, mode, gid := filepath.Join(dir, "spool", d), os.FileMode(0o700), daemon
+		switch d {
+		case "maildrop":
+			mode, gid = 0o730, mail
+		case "public":
+			mode, gid = 0o710, mail
+		case "pid":
+			mode = 0o755
+		}
+		if err := os.MkdirAll(path, mode); err != nil {
+			return err
+		}
+		err := filepath.WalkDir(path, func(path string, _ fs.DirEntry, err error) error {
+			return errors.Join(err, os.Chown(path, daemon, gid))
+		})
+		if err != nil {
+			return err
+		}
+		if err := os.Chmod(path, mode); err != nil {
+			return err
+		}
+	}
+	os.Chmod(dir+"/log", 0o666)
+	return os.Chown(filepath.Join(dir, "spool/pid"), 0, 0)
 }
 
 // compareOdd runs the cases on both sides, each in a directory of its own, and
@@ -68,10 +138,17 @@ func compareOdd(t *testing.T, cases []odd, plain func(text string) string) {
 	results := make([][2]string, len(cases))
 	var wg sync.WaitGroup
 	places := make(chan bool, oddAtOnce)
+	// Not t.TempDir, which others than root may not search.
+	base, err := os.MkdirTemp("", "odd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(base) })
+	os.Chmod(base, 0o755)
 	for i, c := range cases {
 		for n, s := range sides {
-			dir := filepath.Join(t.TempDir(), "d")
-			if err := writeAll(dir, c.files); err != nil {
+			dir := fmt.Sprintf("%s/%s%04d", base, s.name[:1], i)
+			if err := s.build(dir, c); err != nil {
 				t.Fatal(err)
 			}
 			wg.Go(func() {
@@ -135,22 +212,53 @@ func (s oddSide) trace(dir string, c odd) string {
 		}
 		fmt.Fprintf(&b, "status %d\n%s--\n%s", cmd.ProcessState.ExitCode(), o.String(), e.String())
 	}
-	filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err == nil && d.Type().IsRegular() {
-			name, _ := filepath.Rel(dir, path)
-			info, _ := d.Info()
-			text, _ := os.ReadFile(path)
-			if string(text) != c.files[name] {
-				fmt.Fprintf(&b, "== %s %v\n%s", name, info.Mode(), text)
-			}
-		}
-		return nil
-	})
+	b.WriteString(traces(dir, c))
 	return strings.ReplaceAll(b.String(), dir, "DIR")
 }
 
+// traces lists what is in a directory and was not there before, files of a queue
+// in any case.
+func traces(dir string, c odd) string {
+	var b strings.Builder
+	filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return nil
+		}
+		name, _ := filepath.Rel(dir, path)
+		info, _ := d.Info()
+		text, _ := os.ReadFile(path)
+		switch {
+		case c.site && strings.HasPrefix(name, "etc/"):
+		case c.site && strings.HasPrefix(name, "spool/"):
+			fmt.Fprintf(&b, "== %s %v %s\n", name, info.Mode(), ownerOf(info))
+			if string(text) != c.files[name] {
+				b.WriteString(recordsOf(text))
+			}
+		case string(text) != c.files[name]:
+			fmt.Fprintf(&b, "== %s %v\n%s", name, info.Mode(), text)
+		}
+		return nil
+	})
+	return b.String()
+}
+
+// recordsOf lists the records of a queue file but those of time and size.
+func recordsOf(text []byte) string {
+	var b strings.Builder
+	r := queue.NewRecordReader(bytes.NewReader(text))
+	for {
+		rec, err := r.Next()
+		if err != nil {
+			return b.String()
+		}
+		if rec.Type != queue.RecTime && rec.Type != queue.RecSize {
+			fmt.Fprintf(&b, "%c %q\n", rec.Type, rec.Data)
+		}
+	}
+}
+
 func oddDiff(results [2]string) string {
-	return cmp.Diff(strings.Split(results[0], "\n"), strings.Split(results[1], "\n"))
+	return gocmp.Diff(strings.Split(results[0], "\n"), strings.Split(results[1], "\n"))
 }
 
 // fatalText is what the last line of a command that failed says.
