@@ -51,9 +51,7 @@ func (p *parent) fromAuthd(ctx context.Context) (again bool) {
 		case <-service.Retiring(ctx):
 			// From now on authd cannot send any more, and knows it; what it sent
 			// is read to its end.
-			if c, ok := in.Conn.Conn.(interface{ CloseRead() error }); ok {
-				c.CloseRead()
-			}
+			in.EndReading()
 		case <-ended:
 		}
 	}()

@@ -14,7 +14,7 @@ import (
 // under way then can still be sent.
 func (c *Conn) Requests(ctx context.Context) iter.Seq2[List, error] {
 	return func(yield func(List, error) bool) {
-		defer context.AfterFunc(ctx, c.endReading)()
+		defer context.AfterFunc(ctx, c.EndReading)()
 		for {
 			req, err := c.Receive()
 			if errors.Is(err, io.EOF) || ctx.Err() != nil {
@@ -31,9 +31,10 @@ func (c *Conn) Requests(ctx context.Context) iter.Seq2[List, error] {
 	}
 }
 
-// endReading ends a Receive that waits, and each that comes. A deadline would
-// be moved by the next one.
-func (c *Conn) endReading() {
+// EndReading ends a Receive that waits, and each that comes. A deadline would
+// be moved by the next one. What the client sent before is still read where it is
+// a socket; its next request fails, and it knows that nobody has it.
+func (c *Conn) EndReading() {
 	if r, ok := c.Conn.(interface{ CloseRead() error }); ok {
 		r.CloseRead()
 		return
