@@ -81,6 +81,23 @@ func fillDisk(t *testing.T, dir string) string {
 	return name
 }
 
+// withSmallDisk starts an instance whose user small has two messages on a disk
+// of its own.
+func withSmallDisk(t *testing.T) (mail *testkit.Instance, dir string) {
+	t.Helper()
+	testkit.NeedRoot(t)
+	mail = testkit.New(t)
+	dir = smallDisk(t, mail)
+	mail.UserDB(t, "secret", []string{"small"})
+	mail.Start(t)
+	for range 2 {
+		if got := lmtpSend(t, mail, "small", 20000); !strings.HasPrefix(got, "250") {
+			t.Fatal(got)
+		}
+	}
+	return mail, dir
+}
+
 // TestLMTPFullDisk: a full disk is a temporary failure, whatever was promised to
 // others, and leaves nothing behind.
 func TestLMTPFullDisk(t *testing.T) {
@@ -159,16 +176,7 @@ func TestLMTPNewMailbox(t *testing.T) {
 
 // TestPOP3FullDisk: who has a full disk can still read and delete mail.
 func TestPOP3FullDisk(t *testing.T) {
-	testkit.NeedRoot(t)
-	mail := testkit.New(t)
-	dir := smallDisk(t, mail)
-	mail.UserDB(t, "secret", []string{"small"})
-	mail.Start(t)
-	for range 2 {
-		if got := lmtpSend(t, mail, "small", 20000); !strings.HasPrefix(got, "250") {
-			t.Fatal(got)
-		}
-	}
+	mail, dir := withSmallDisk(t)
 	// A mailbox that was in use before; one that is opened for the first time
 	// needs room for its UIDVALIDITY.
 	first := dialPOP3(t, pop3Addr(mail, 5), false)
@@ -196,16 +204,7 @@ func TestPOP3FullDisk(t *testing.T) {
 // TestFirstOpenFullDisk: a mailbox that was never opened cannot be while there is
 // no room for its UIDVALIDITY; who tries is told so, and finds all of it later.
 func TestFirstOpenFullDisk(t *testing.T) {
-	testkit.NeedRoot(t)
-	mail := testkit.New(t)
-	dir := smallDisk(t, mail)
-	mail.UserDB(t, "secret", []string{"small"})
-	mail.Start(t)
-	for range 2 {
-		if got := lmtpSend(t, mail, "small", 20000); !strings.HasPrefix(got, "250") {
-			t.Fatal(got)
-		}
-	}
+	mail, dir := withSmallDisk(t)
 	filling := fillDisk(t, dir)
 	c := dialIMAP(t, mail, false)
 	c.login("small")
