@@ -30,7 +30,8 @@
 // authd's user and to root, and to no other part of the mail system: the delays
 // for guesses are authd's. It opens no file and keeps no password. At most twenty
 // helpers run at the same time; each gets one question on its standard input and
-// no environment, and is killed with pamd.
+// no environment, and is killed with pamd. What the modules started ends with their
+// helper.
 //
 // # Parameters
 //

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
 	"github.com/posthouse-mail/posthouse/pkg/maillog"
 	"github.com/posthouse-mail/posthouse/pkg/pam"
@@ -78,6 +80,23 @@ func (s *server) session(ctx context.Context, conn net.Conn) error {
 	return nil
 }
 
+// runWhole runs a helper that has a session of its own. What is left of the
+// session when the helper ends is killed, before its number is free for others.
+func runWhole(cmd *exec.Cmd) error {
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	for {
+		err := unix.Waitid(unix.P_PID, cmd.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
+		if err == nil {
+			syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		}
+		if err != unix.EINTR {
+			return cmd.Wait()
+		}
+	}
+}
+
 // check has a helper answer one question.
 func (s *server) check(ctx context.Context, check pam.Check) pam.Result {
 	ctx, cancel := context.WithTimeout(ctx, s.limit)
@@ -93,11 +112,10 @@ func (s *server) check(ctx context.Context, check pam.Check) pam.Result {
 	cmd.Dir, cmd.Env = "/", []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
 	cmd.Stdin = bytes.NewReader(check.Encode())
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
-	// In a session of its own, what a module started ends with the helper,
-	// unless it has left that session.
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	// The helper ends what its modules started, and is killed if it does not.
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = time.Second
-	err := cmd.Run()
+	err := runWhole(cmd)
 	result := pam.Temporary
 	var exit *exec.ExitError
 	switch {

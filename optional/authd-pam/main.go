@@ -23,7 +23,8 @@
 //
 // One process for one question: what a module leaks or leaves behind ends with it.
 // It gets no file, no environment and no argument, writes no core file, and can get
-// no further rights by starting a program. Pamd ends it when it takes too long.
+// no further rights by starting a program. What a module started is ended with it,
+// also where that has left its session. Pamd ends it when it takes too long.
 //
 // # See also
 //
@@ -108,7 +109,15 @@ import "C"
 import (
 	"io"
 	"os"
+	"os/signal"
+	"path/filepath"
 	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/posthouse-mail/posthouse/pkg/pam"
 )
@@ -127,6 +136,64 @@ func run(r io.Reader) pam.Result {
 	if err != nil {
 		return pam.Temporary
 	}
+	// What loses its parent becomes a child of this process.
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return pam.Temporary
+	}
+	late := make(chan os.Signal, 1)
+	signal.Notify(late, syscall.SIGTERM)
+	go func() {
+		<-late
+		endChildren()
+		os.Exit(int(pam.Temporary))
+	}()
+	defer endChildren()
 	// The process ends before anybody would free them.
 	return pam.Result(C.check(C.CString(c.Service), C.CString(c.Login), C.CString(c.RemoteIP), C.CString(c.Password)))
+}
+
+// Children get so many signals, with a pause after each, since those of one that
+// ended come to this process.
+const (
+	endings  = 100
+	endPause = 5 * time.Millisecond
+)
+
+// endChildren ends what modules have started and not ended.
+func endChildren() {
+	for range endings {
+		reached := false
+		for _, pid := range children() {
+			reached = syscall.Kill(pid, syscall.SIGKILL) == nil || reached
+		}
+		if !reached {
+			return // there are none, or they have rights that this process has not
+		}
+		time.Sleep(endPause)
+		for {
+			if pid, err := syscall.Wait4(-1, nil, syscall.WNOHANG, nil); pid <= 0 && err != syscall.EINTR {
+				break
+			}
+		}
+	}
+}
+
+// children are the processes whose parent is this one.
+func children() (pids []int) {
+	lists, err := filepath.Glob("/proc/self/task/*/children")
+	if err != nil {
+		return nil
+	}
+	for _, list := range lists {
+		text, err := os.ReadFile(list)
+		if err != nil {
+			continue // the thread has ended
+		}
+		for word := range strings.FieldsSeq(string(text)) {
+			if pid, err := strconv.Atoi(word); err == nil {
+				pids = append(pids, pid)
+			}
+		}
+	}
+	return pids
 }

@@ -128,20 +128,65 @@ func TestPAMService(t *testing.T) {
 			t.Errorf("%s: %v, want %v", service, got, want)
 		}
 	}
-	testkit.Wait(t, "the helper that hung to be gone", func() bool {
-		running, err := filepath.Glob("/proc/[0-9]*/exe")
-		if err != nil {
-			t.Fatal(err)
-		}
-		return !slices.ContainsFunc(running, func(link string) bool {
-			exe, _ := os.Readlink(link)
-			return exe == helper
-		})
-	})
+	testkit.Wait(t, "the helper that hung to be gone", func() bool { return !runs(t, helper) })
 	if got := login("imap", "phpam3", "secret"); got != authclient.OK {
 		t.Errorf("after that: %v", got)
 	}
 	askPAMAs(t, mail)
+}
+
+// runs tells whether there is a process of a program.
+func runs(t *testing.T, program string) bool {
+	t.Helper()
+	running, err := filepath.Glob("/proc/[0-9]*/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.ContainsFunc(running, func(link string) bool {
+		exe, _ := os.Readlink(link)
+		return exe == program
+	})
+}
+
+// TestPAMLeavesNothing: what a module starts, in its helper's session or in one of
+// its own, ends with the helper, whether that says yes or takes too long.
+func TestPAMLeavesNothing(t *testing.T) {
+	dir := t.TempDir()
+	sleep, err := os.ReadFile("/bin/sleep")
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, told := filepath.Join(dir, "stays"), filepath.Join(dir, "told")
+	script := func(name, last string) string {
+		path := filepath.Join(dir, name)
+		text := fmt.Sprintf("#!/bin/sh\n%[1]s 300 &\nsetsid %[1]s 300 &\nsetsid sh -c '%[1]s 300 & %[1]s 300 & exit' &\n"+
+			"while [ $(pgrep -cf '^%[1]s 300') -lt 4 ]; do sleep 0.1; done\necho >>%[2]s\n%[3]s\n", program, told, last)
+		if err := os.WriteFile(path, []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	if err := os.WriteFile(program, sleep, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	testkit.NeedTool(t, "setsid", "pgrep")
+	pamService(t, "posthouse-test-imap", "auth required pam_exec.so quiet "+script("ends", "exit 0")+"\naccount required pam_permit.so\n")
+	pamService(t, "posthouse-test-pop3", "auth required pam_exec.so quiet "+script("hangs", program+" 300")+"\naccount required pam_permit.so\n")
+	mail, _, login := pamSite(t, "auth_pam_service = posthouse-test-%s", "auth_pam_time_limit = 20s")
+	testkit.NewAccount(t, mail.Dir, "phpam4")
+	for n, try := range []struct {
+		service string
+		want    authclient.Outcome
+	}{{"imap", authclient.OK}, {"pop3", authclient.Temporary}} {
+		if got := login(try.service, "phpam4", "secret"); got != try.want {
+			t.Errorf("%s: %v, want %v", try.service, got, try.want)
+		}
+		// Else there was nothing to end.
+		if text, err := os.ReadFile(told); err != nil || len(text) != n+1 {
+			t.Fatalf("%s: the module started nothing: %q, %v", try.service, text, err)
+		}
+		testkit.Wait(t, try.service+": what the module started to be gone", func() bool { return !runs(t, program) })
+	}
 }
 
 // askPAMAs: no other part of the mail system may ask pamd, since it would guess
