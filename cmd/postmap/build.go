@@ -38,6 +38,9 @@ func (n *content) set(key, value string, replace bool) bool {
 
 // build makes or extends the index of one table.
 func (c *command) build(kind, path string) error {
+	if kind == "proxy" {
+		return errors.New("can't create maps via the proxy service")
+	}
 	restore, err := c.becomeOwner(path)
 	if errors.Is(err, os.ErrNotExist) {
 		err = c.notThere(path, err)
@@ -133,11 +136,7 @@ func (c *command) readText(n *content, in io.Reader, path string) error {
 			}
 			e.Value = v
 		}
-		key := e.Key
-		if !c.noFold {
-			key = table.Fold(key)
-		}
-		c.put(n, path, key, e.Value, c.replace)
+		c.put(n, path, c.fold(e.Key), e.Value, c.replace)
 		return nil
 	}
 	s := text.Source{Add: add, Report: report, UTF8: c.param.UTF8 && !c.noUTF8}

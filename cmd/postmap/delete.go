@@ -87,9 +87,7 @@ func (c *command) deleteKeys(kind, path string, keys []string) (bool, error) {
 		if !c.validKey(kind, path, k) {
 			continue
 		}
-		if !c.noFold {
-			k = table.Fold(k)
-		}
+		k = c.fold(k)
 		if _, ok := n.values[k]; ok {
 			delete(n.values, k)
 			found = true

@@ -114,7 +114,7 @@ func (c *command) queryInput(dir string) (int, error) {
 			}
 			if found {
 				status = 0
-				_, err := fmt.Fprintf(out, "%s\t%s\n", key, v)
+				_, err := fmt.Fprintf(out, "%s\t%s\n", c.named(key), v)
 				return err
 			}
 		}
@@ -162,6 +162,14 @@ func (c *command) doList(dir string) error {
 	return out.Flush()
 }
 
+// named writes a key as in the text of a table.
+func (c *command) named(key string) string {
+	if c.name == "postalias" {
+		return key + ":"
+	}
+	return key
+}
+
 // list writes the entries of one table.
 func (c *command) list(t table.Table, kind, name string, out io.Writer) error {
 	l, ok := t.(table.Lister)
@@ -185,10 +193,7 @@ func (c *command) list(t table.Table, kind, name string, out io.Writer) error {
 			c.log.Warn("", "table %s:%s: key %s: %v", kind, name, k, err)
 			return true
 		}
-		if c.name == "postalias" {
-			k += ":"
-		}
-		fmt.Fprintf(out, "%s\t%s\n", k, v)
+		fmt.Fprintf(out, "%s\t%s\n", c.named(k), v)
 		return true
 	})
 }

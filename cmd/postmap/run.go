@@ -126,6 +126,7 @@ func (c *command) open(spec, dir string) (table.Table, error) {
 		ConfigDir: dir,
 		Log:       c.log,
 		NoFold:    c.noFold,
+		FoldASCII: !c.utf8(),
 		UTF8:      c.utf8(),
 		Aliases:   c.name == "postalias",
 		Drivers:   databases.Drivers(),
@@ -134,6 +135,17 @@ func (c *command) open(spec, dir string) (table.Table, error) {
 		o.Proxy = ipc.NewPool(c.param.QueueDir+"/private/proxymap", proxyTimeout)
 	}
 	return table.Open(kind+":"+name, o)
+}
+
+// fold brings a key into the form that tables have it in.
+func (c *command) fold(key string) string {
+	switch {
+	case c.noFold:
+		return key
+	case c.utf8():
+		return table.Fold(key)
+	}
+	return table.FoldASCII(key)
 }
 
 // utf8 reports whether keys and values must be UTF-8. The text of messages is

@@ -82,7 +82,7 @@
 //   - command_directory: where postdrop, postqueue and postalias are.
 //   - daemon_directory: where smtpd is, for -bs.
 //   - sendmail_fix_line_endings: what happens to CR LF at line ends.
-//   - alias_database: what newaliases makes.
+//   - alias_database: what newaliases makes, in queue_directory where a name is relative.
 //   - default_verp_delimiters, verp_delimiter_filter: for -XV.
 //
 // # See also

@@ -21,6 +21,7 @@ import (
 type params struct {
 	CommandDir string   `param:"command_directory"`
 	DaemonDir  string   `param:"daemon_directory"`
+	QueueDir   string   `param:"queue_directory"`
 	FixEndings string   `param:"sendmail_fix_line_endings"`
 	AliasDB    []string `param:"alias_database"`
 	VerpDelims string   `param:"default_verp_delimiters"`
@@ -152,6 +153,8 @@ func (c *command) aliases() error {
 	}
 	argv := c.args(append([]string{"postalias", "--"}, list...)...)
 	cmd := exec.Command(c.path("postalias"), argv[1:]...)
+	// Names are relative to where daemons work.
+	cmd.Dir = c.p.QueueDir
 	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = c.environ(), nil, c.stdout, c.stderr
 	err := cmd.Run()
 	var e *exec.ExitError

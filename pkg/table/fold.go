@@ -24,7 +24,7 @@ func foldSlow(s string) string {
 		ascii = s[i] < utf8.RuneSelf
 	}
 	if ascii || !utf8.ValidString(s) {
-		return lowerASCII(s)
+		return FoldASCII(s)
 	}
 	var b strings.Builder
 	for _, r := range s {
@@ -33,7 +33,8 @@ func foldSlow(s string) string {
 	return b.String()
 }
 
-func lowerASCII(s string) string {
+// FoldASCII maps text to lower case where it is US-ASCII.
+func FoldASCII(s string) string {
 	b := []byte(s)
 	for i, c := range b {
 		if c >= 'A' && c <= 'Z' {

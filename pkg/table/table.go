@@ -97,6 +97,8 @@ type Options struct {
 	Log Warner
 	// NoFold keeps the case of keys in fixed-string tables.
 	NoFold bool
+	// FoldASCII leaves letters outside of US-ASCII as they are.
+	FoldASCII bool
 	// RefuseSubstitution refuses $number in the results of regexp and pcre
 	// tables, where text from a message would choose a file or a command.
 	RefuseSubstitution bool
@@ -153,8 +155,11 @@ func (o *Options) warn(format string, args ...any) {
 }
 
 func (o *Options) fold(key string) string {
-	if o.NoFold {
+	switch {
+	case o.NoFold:
 		return key
+	case o.FoldASCII:
+		return FoldASCII(key)
 	}
 	return Fold(key)
 }

@@ -22,6 +22,7 @@ var mapTexts = map[string]string{
 	"aliases": "root: you\nRoot: ann\n\"a b\": bob\nnocolon bob\nempty:\n: x\na b: c\nlist: you,\n# c\n ann,\n bob\n  \n\"open: x\npipe: \"|cmd a\"\npipe2: |cmd a\nfile: /x/y, :include:/z\nbad: \"open\nlast: x",
 	"shapes": "a@b: c\nC: (note) d\n\"@\": x\n<e>: f\ng; h\ni: j; k\nl: \"m\\\"n\"@o.test, p\nq : r\ns:t\nu: v:w\n\"x:y\": z\nlist: :include:/etc/l, \"/a b/c\", |\"/bin/d e\"\n" +
 		"\\esc: e\ndot.ted: d\n\"q.u\": q\nlit[x]: l\n[y]: z\ncomma: a,,b,\ngroup: friends: a, b;\nparen(x): y\nopen(x: y\nempty: \"\"\nblank: \" \"\nown-list: o\nlist: p\n",
+	"people": people,
 	"noname": "a: b\n\"\": x\n",
 	"regexp": "/^a/ one\n/b/x bad\n/(/ paren\n/c\n/d/\nif /e/\n/ef/ two\nendif\nendif\n!/^[a-z]/ neg\nif !/^q/\n/z$/ zee\n",
 	"re_if":  "if /a/\nif /b/\n/c/ nested $0 $1 ${1\nendif\n",
@@ -41,18 +42,20 @@ func look(key, spec string) mapCall { return mapCall{args: []string{"postmap", "
 // texts, options, names, keys and input.
 func TestOddTables(t *testing.T) {
 	o := &mapTools{p: newPair(t, "default_database_type = hash"), files: mapTexts}
-	o.test(t, slices.Concat(oddSources(), oddOptions(), oddKeys(), oddInput()))
+	o.test(t, slices.Concat(oddSources(), oddOptions(), oddKeys(), oddInput(), oddAliasDatabases()))
 }
 
 // optionsFor is options that make a difference for some of the texts.
 var optionsFor = map[string][]string{
 	"lines": {"-f", "-r", "-w", "-N", "-rw", "-wr"}, "dups": {"-f", "-r", "-w", "-rw", "-wr"}, "latin": {"-u"}, "quotes": {"-f"},
-	"nul": {"-N", "-u"}, "aliases": {"-f", "-r", "-w", "-N"}, "shapes": {"-f", "-r", "-w", "-u"},
+	"nul": {"-N", "-u"}, "aliases": {"-f", "-r", "-w", "-N"}, "shapes": {"-f", "-r", "-w", "-u"}, "people": {"-f", "-u", "-N"},
 }
 
 // oddSources has odd texts.
 func oddSources() []mapChain {
 	var chains []mapChain
+	var keys []string
+	asked := lines("postalias people")
 	for _, name := range []string{"lines", "lead", "onlycom", "empty", "nul", "long", "crlf", "latin", "quotes", "colon", "aliases", "dups"} {
 		for _, options := range optionsFor[name] {
 			chains = append(chains, lines("postmap "+options+" "+name, "postmap -s "+name))
@@ -61,7 +64,14 @@ func oddSources() []mapChain {
 			lines("postmap -q a texthash:"+name), lines("postmap -s texthash:"+name), lines("postmap -fs texthash:"+name), lines("postmap -us texthash:"+name))
 	}
 	chains = append(chains, otherwise("a name that is empty is refused, since nothing can look it up", "postalias noname", "postalias -s noname"))
-	for _, name := range []string{"aliases", "shapes", "lines", "lead", "nul", "crlf", "latin", "empty"} {
+	for _, key := range []string{"inc", "INC", "incq", "cmd", "quo", "file", "user@d.test", "a@b", "a@b.test", "inc@mail.example.test", "q\"r", "\"q\\\"r\"", "\"q\"r\"", "'sq'", "sq", "a+b", "a", "u%d", "u!d", "*", "x=y", "[1.2.3.4]", "-dash", "d.", "f..g", "semi;colon", "\xc3\xa9", "\xc3\x89", "inc ", " inc", "", "inc:", "@"} {
+		keys = append(keys, key)
+		asked = append(asked, mapCall{args: []string{"postalias", "-q", key, "people"}})
+	}
+	asked = append(asked, lines("postalias -q - people", "postalias -fq - people", "postalias -uq - people").on(strings.Join(keys, "\n")+"\n")...)
+	asked = append(asked, lines("postalias -d INC people", "postalias -d inc people", "postalias -d a@b people", "postalias -d - people").on("cmd\nq\"r\nnone\n")...)
+	chains = append(chains, asked)
+	for _, name := range []string{"aliases", "shapes", "people", "lines", "lead", "nul", "crlf", "latin", "empty"} {
 		for _, options := range optionsFor[name] {
 			chains = append(chains, lines("postalias "+options+" "+name, "postalias -s "+name))
 		}

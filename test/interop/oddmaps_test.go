@@ -18,6 +18,7 @@ import (
 // mapCall is one call of postmap or postalias with odd input.
 type mapCall struct {
 	args  []string
+	main  string // a line of main.cf; DIR in it is the working directory
 	input string
 	why   string // the outcomes differ, and why
 }
@@ -114,7 +115,9 @@ func (o *mapTools) folder(t *testing.T, c mapChain) string {
 	t.Helper()
 	dir, past := t.TempDir(), time.Now().Add(-time.Hour)
 	for name, text := range o.files {
-		if !slices.ContainsFunc(c, func(call mapCall) bool { return strings.Contains(strings.Join(call.args, " ")+call.input, name) }) {
+		if !slices.ContainsFunc(c, func(call mapCall) bool {
+			return strings.Contains(strings.Join(call.args, " ")+call.input+call.main, name)
+		}) {
 			continue
 		}
 		path := filepath.Join(dir, name)
@@ -131,11 +134,19 @@ func (o *mapTools) folder(t *testing.T, c mapChain) string {
 
 // run makes a call and returns all that it leaves behind for its user.
 func (o *mapTools) run(t *testing.T, s side, dir string, call mapCall) string {
-	cmd := s.command(call.args[0], call.args[1:]...)
+	name := call.args[0]
+	if name == "newaliases" {
+		name = "sendmail"
+	}
+	cmd := s.command(name, call.args[1:]...)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	bounded := exec.CommandContext(ctx, cmd.Path, cmd.Args[1:]...)
+	bounded.Args[0] = call.args[0]
 	bounded.Env, bounded.Dir, bounded.SysProcAttr = cmd.Env, dir, cmd.SysProcAttr
+	if call.main != "" {
+		bounded.Env = slices.Concat(bounded.Env, []string{"MAIL_CONFIG=" + o.configuration(t, s, dir, call.main)})
+	}
 	var out, errs bytes.Buffer
 	bounded.Stdin, bounded.Stdout, bounded.Stderr = strings.NewReader(call.input), &out, &errs
 	err := bounded.Run()
@@ -148,7 +159,31 @@ func (o *mapTools) run(t *testing.T, s side, dir string, call mapCall) string {
 	if slices.ContainsFunc(call.args, func(arg string) bool { return strings.HasPrefix(arg, "-") && strings.HasSuffix(arg, "s") }) {
 		stdout = listing(stdout)
 	}
-	return strings.TrimSpace(bounded.ProcessState.String() + "\n" + stdout + o.messages(errs.String(), call.args[1:]))
+	if call.main != "" {
+		made, _ := filepath.Glob(filepath.Join(dir, "*db"))
+		errs.WriteString(strings.Join(made, "\n"))
+	}
+	return strings.ReplaceAll(strings.TrimSpace(bounded.ProcessState.String()+"\n"+stdout+o.messages(errs.String(), call.args[1:])), dir, "DIR")
+}
+
+// configuration makes a side's configuration with one more line.
+func (o *mapTools) configuration(t *testing.T, s side, dir, main string) string {
+	from, etc := o.p.ours.Etc(""), filepath.Join(dir, "etc")
+	if s.name == "theirs" {
+		from = filepath.Join(o.p.theirs.Dir, "etc")
+	}
+	err := os.CopyFS(etc, os.DirFS(from))
+	if err == nil {
+		var text []byte
+		text, err = os.ReadFile(filepath.Join(etc, "main.cf"))
+		text = regexp.MustCompile(`(?m)^alias_(maps|database) =.*\n`).ReplaceAll(text, nil)
+		text = append(text, strings.ReplaceAll(main, "DIR", dir)+"\n"...)
+		os.WriteFile(filepath.Join(etc, "main.cf"), text, 0o644)
+	}
+	if err != nil {
+		t.Errorf("%s: %v", s.name, err)
+	}
+	return etc
 }
 
 // listing leaves out the order of a table's entries, which is that of its
@@ -173,6 +208,8 @@ func (o *mapTools) messages(text string, args []string) string {
 		{`is a directory`, "Is a directory"},
 		{`\.cdb\b`, ".db"}, // the index files
 		{`usage: .*`, "usage: SYNOPSIS"},
+		{`(?m)^\S+: (?:name_mask|inet_addr_local|open hash|Compiled|Run-time).*\n`, ""}, // of -v
+		{`the Post(?:fix|house) showq`, "the SUITE showq"},
 		{`((?:hash|table \w*):\w+)\.db:`, "$1:"},                  // ours name the table as the caller does
 		{`(dictionary type: [\w-]*)\. Is the postfix-.*\?`, "$1"}, // Debian's packages
 	} {

@@ -47,7 +47,7 @@ func (p *pair) sides(t *testing.T) []side {
 		addr: p.theirs.Addr,
 		command: func(name string, args ...string) *exec.Cmd {
 			cmd := p.theirs.Command("/usr/sbin/"+name, args...)
-			cmd.Env = append(cmd.Env, "MAIL_CONFIG="+etc)
+			cmd.Env = slices.Concat(cmd.Env, []string{"MAIL_CONFIG=" + etc})
 			return cmd
 		},
 		send:  func(text string, args ...string) { p.sendmail(t, text, args...) },

@@ -33,7 +33,8 @@ func SplitAlias(line string) (key, value, problem string) {
 		return "", "", "need name:value pair"
 	}
 	for _, t := range tokens[:colon] {
-		if t.kind == '@' {
+		// "user%host" would be rewritten to an address of that host.
+		if t.kind == '@' || t.percent {
 			return "", "", "name must be local"
 		}
 	}
@@ -100,6 +101,8 @@ const (
 type token struct {
 	kind byte
 	text string // without quotes, with backslashes resolved
+	// percent says of an atom that it has a "%" without a backslash.
+	percent bool
 }
 
 const specials = "()<>@,;:\\\".[]"
@@ -128,7 +131,7 @@ func scan(s string) []token {
 			i++
 		default:
 			t.kind = atom
-			t.text, i = scanAtom(s, i)
+			t.text, t.percent, i = scanAtom(s, i)
 		}
 		tokens = append(tokens, t)
 	}
@@ -141,7 +144,9 @@ func scanTo(s string, i int, end byte) (string, int) {
 		switch {
 		case s[i] == end:
 			return b.String(), i + 1
-		case s[i] == '\\' && i+1 < len(s):
+		case s[i] == '\\' && i+1 == len(s):
+			continue // it protects nothing
+		case s[i] == '\\':
 			i++
 		}
 		b.WriteByte(s[i])
@@ -167,7 +172,7 @@ func scanComment(s string, start int) (string, int) {
 	return s[start:], len(s)
 }
 
-func scanAtom(s string, i int) (string, int) {
+func scanAtom(s string, i int) (text string, percent bool, end int) {
 	var b strings.Builder
 	for ; i < len(s); i++ {
 		c := s[i]
@@ -181,9 +186,10 @@ func scanAtom(s string, i int) (string, int) {
 		if isSpace(c) || strings.IndexByte(specials, c) >= 0 {
 			break
 		}
+		percent = percent || c == '%'
 		b.WriteByte(c)
 	}
-	return b.String(), i
+	return b.String(), percent, i
 }
 
 // join writes tokens in the form that Postfix keeps in its index files, with

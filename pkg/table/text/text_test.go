@@ -53,6 +53,10 @@ func TestSplitAlias(t *testing.T) {
 		{"o: a , ,b", "o", "a, , b"},
 		{`r: "unterm`, "r", `"unterm"`},
 		{`esc: \esc2`, "esc", "esc2"},
+		{`"u%d": v`, "u%d", "v"},
+		{`a\%b: v, `, "a%b", "v, "},
+		{`open: "a\`, "open", `"a"`},
+		{`open: [a\`, "open", "[a]"},
 	}
 	for _, tt := range tests {
 		key, value, problem := SplitAlias(tt.line)
@@ -61,7 +65,7 @@ func TestSplitAlias(t *testing.T) {
 		}
 	}
 	for line, want := range map[string]string{"noval:": "need name:value pair", "nocolon": "need name:value pair",
-		":x": "need name:value pair", "a@b: c": "name must be local"} {
+		":x": "need name:value pair", "u%d: v": "name must be local", "a@b: c": "name must be local"} {
 		if _, _, problem := SplitAlias(line); problem != want {
 			t.Errorf("%s: %q", line, problem)
 		}
