@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"slices"
-	"syscall"
 	"testing"
 	"time"
 
@@ -27,19 +26,9 @@ type hander struct {
 func newHander(t *testing.T) *hander {
 	t.Helper()
 	r := startRig(t, nil, line(t, "ann@d.test", "PLAIN", "secret", ""))
-	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	syscall.Close(fds[1])
-	f := os.NewFile(uintptr(fds[0]), "client")
-	defer f.Close()
-	conn, err := net.FileConn(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	return &hander{r, conn.(*net.UnixConn), authclient.Peer{Service: "imap", RemoteIP: "127.0.0.1", LocalIP: "127.0.0.1", SessionID: "x"}}
+	conn, other := testkit.SocketPair(t)
+	other.Close()
+	return &hander{r, conn, authclient.Peer{Service: "imap", RemoteIP: "127.0.0.1", LocalIP: "127.0.0.1", SessionID: "x"}}
 }
 
 // login logs ann in, with the connection.

@@ -8,7 +8,6 @@ import (
 	"os"
 	"reflect"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -16,6 +15,7 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/config"
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
 	"github.com/posthouse-mail/posthouse/pkg/session"
+	"github.com/posthouse-mail/posthouse/pkg/testkit"
 )
 
 // TestCheck: users whom no worker may serve, whatever authd says of them.
@@ -127,24 +127,12 @@ func configDir(t *testing.T, text string) string {
 }
 
 // pair returns two connected Unix sockets with a generous deadline.
-func pair(t *testing.T) (ends [2]*net.UnixConn) {
+func pair(t *testing.T) [2]*net.UnixConn {
 	t.Helper()
-	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, fd := range fds {
-		f := os.NewFile(uintptr(fd), "pair")
-		c, err := net.FileConn(f)
-		f.Close()
-		if err != nil {
-			t.Fatal(err)
-		}
-		ends[i] = c.(*net.UnixConn)
-		ends[i].SetDeadline(time.Now().Add(time.Minute))
-		t.Cleanup(func() { c.Close() })
-	}
-	return ends
+	a, b := testkit.SocketPair(t)
+	a.SetDeadline(time.Now().Add(time.Minute))
+	b.SetDeadline(time.Now().Add(time.Minute))
+	return [2]*net.UnixConn{a, b}
 }
 
 // start is a session as a login server sends it.

@@ -51,7 +51,7 @@ func Tokenize(s string) []Token {
 			i++
 			continue
 		case c == '(':
-			i = endComment(s, i)
+			i = EndComment(s, i)
 			t.Kind, t.Text = Comment, s[t.Start:i]
 		case c == '[':
 			i = endLiteral(s, i)
@@ -73,9 +73,9 @@ func Tokenize(s string) []Token {
 	return tokens
 }
 
-// endComment returns the index after the comment that starts at i. Comments
+// EndComment returns the index after the comment that starts at i. Comments
 // nest (RFC 5322 3.2.2).
-func endComment(s string, i int) int {
+func EndComment(s string, i int) int {
 	depth := 0
 	for ; i < len(s); i++ {
 		switch s[i] {

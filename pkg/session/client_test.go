@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
+	"github.com/posthouse-mail/posthouse/pkg/testkit"
 )
 
 // parent is a sessiond that takes each ticket once, over kept connections.
@@ -80,7 +81,7 @@ func start() *Start {
 
 func client(t *testing.T) syscall.Conn {
 	t.Helper()
-	a, _ := pair(t)
+	a, _ := testkit.SocketPair(t)
 	return a
 }
 
@@ -142,7 +143,7 @@ func TestReceiveChecks(t *testing.T) {
 		"no descriptor": func(c *ipc.Conn) error { return c.Send(start().Attributes(nil)) },
 		"no list":       func(c *ipc.Conn) error { return c.WriteFileList(client(t), ipc.List{}.Str("a", "b")) },
 	} {
-		a, b := pair(t)
+		a, b := testkit.SocketPair(t)
 		in, err := ipc.NewFileConn(b, 1)
 		if err != nil {
 			t.Fatal(err)

@@ -3,14 +3,12 @@ package session
 import (
 	"bytes"
 	"errors"
-	"net"
-	"os"
 	"reflect"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/posthouse-mail/posthouse/pkg/authclient"
+	"github.com/posthouse-mail/posthouse/pkg/testkit"
 )
 
 func sample() *Start {
@@ -45,29 +43,8 @@ func TestReadRefuses(t *testing.T) {
 	}
 }
 
-// pair returns two connected Unix sockets.
-func pair(t *testing.T) (a, b *net.UnixConn) {
-	t.Helper()
-	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var ends [2]*net.UnixConn
-	for i, fd := range fds {
-		f := os.NewFile(uintptr(fd), "pair")
-		c, err := net.FileConn(f)
-		f.Close()
-		if err != nil {
-			t.Fatal(err)
-		}
-		ends[i] = c.(*net.UnixConn)
-		t.Cleanup(func() { c.Close() })
-	}
-	return ends[0], ends[1]
-}
-
 func TestGiveBack(t *testing.T) {
-	a, b := pair(t)
+	a, b := testkit.SocketPair(t)
 	go func() {
 		b.Write([]byte("a OK\r\n"))
 		GiveBack(b, []byte("b NOOP\r\n"))

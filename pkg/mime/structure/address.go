@@ -1,6 +1,10 @@
 package structure
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/posthouse-mail/posthouse/pkg/address"
+)
 
 // Address is an address as ENVELOPE tells it. A group begins with one that has
 // a mailbox and no host, and ends with one that has neither (RFC 9051 7.5.2).
@@ -43,7 +47,7 @@ func (p *addressParser) one() {
 		case c <= ' ':
 			p.i++
 		case c == '(':
-			end := skipComment(p.s, p.i)
+			end := address.EndComment(p.s, p.i)
 			comment = strings.TrimSuffix(p.s[p.i+1:end], ")")
 			p.i = end
 		case c == '<':

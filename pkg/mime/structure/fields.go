@@ -3,6 +3,8 @@ package structure
 import (
 	"bytes"
 	"strings"
+
+	"github.com/posthouse-mail/posthouse/pkg/address"
 )
 
 // Fields is what a header says that IMAP tells (RFC 9051 7.5.2). Values are
@@ -316,7 +318,7 @@ func (t *tokenizer) next() (text string, kind byte) {
 		case c <= ' ':
 			t.i++
 		case c == '(':
-			t.i = skipComment(t.s, t.i)
+			t.i = address.EndComment(t.s, t.i)
 		case c == '"':
 			text, t.i = quoted(t.s, t.i)
 			return text, 'q'
@@ -335,24 +337,6 @@ func (t *tokenizer) next() (text string, kind byte) {
 }
 
 const tspecials = ")<>@,;:\\/[]?="
-
-// skipComment returns the index behind the comment at i.
-func skipComment(s string, i int) int {
-	depth := 0
-	for ; i < len(s); i++ {
-		switch s[i] {
-		case '\\':
-			i++
-		case '(':
-			depth++
-		case ')':
-			if depth--; depth == 0 {
-				return i + 1
-			}
-		}
-	}
-	return len(s)
-}
 
 // quoted returns the content of the quoted string at i, and what is behind it.
 func quoted(s string, i int) (string, int) {

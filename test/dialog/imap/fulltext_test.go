@@ -205,18 +205,23 @@ func TestFullTextAgrees(t *testing.T) {
 	}
 }
 
+// fill delivers n messages, and has the dialogs select the mailbox.
+func fill(s *server, r *rand.Rand, n int, dialogs ...*dialog) {
+	for range n {
+		s.deliver(randomMail(r))
+	}
+	for _, d := range dialogs {
+		d.talk("A", ">", "a SELECT INBOX")
+		d.talk("A", "...", "a OK")
+	}
+}
+
 // TestFullTextUnreadable: a message that cannot be read keeps no other one out
 // of the index.
 func TestFullTextUnreadable(t *testing.T) {
 	r := rand.New(rand.NewSource(4))
 	s, with, without := twoServers(t)
-	for range 100 {
-		s.deliver(randomMail(r))
-	}
-	for _, d := range []*dialog{with, without} {
-		d.talk("A", ">", "a SELECT INBOX")
-		d.talk("A", "...", "a OK")
-	}
+	fill(s, r, 100, with, without)
 	files, err := filepath.Glob(filepath.Join(s.root, "[cn]??", "*"))
 	if err != nil || len(files) != 100 {
 		t.Fatalf("%d files, %v", len(files), err)
@@ -247,13 +252,7 @@ func TestFullTextInBackground(t *testing.T) {
 	s, with, without := twoServers(t)
 	s.opts.Indexer = new(imapserver.Indexer)
 	t.Cleanup(s.opts.Indexer.Wait)
-	for range 80 {
-		s.deliver(randomMail(r))
-	}
-	for _, d := range []*dialog{with, without} {
-		d.talk("A", ">", "a SELECT INBOX")
-		d.talk("A", "...", "a OK")
-	}
+	fill(s, r, 80, with, without)
 	both(t, r, with, without, 5)
 	s.opts.Indexer.Wait()
 	if names, _ := filepath.Glob(filepath.Join(s.root, "posthouse.fts", "*.words")); len(names) == 0 {
@@ -267,13 +266,7 @@ func TestFullTextInBackground(t *testing.T) {
 func TestFullTextKilled(t *testing.T) {
 	r := rand.New(rand.NewSource(3))
 	s, with, without := twoServers(t)
-	for range 120 {
-		s.deliver(randomMail(r))
-	}
-	for _, d := range []*dialog{with, without} {
-		d.talk("A", ">", "a SELECT INBOX")
-		d.talk("A", "...", "a OK")
-	}
+	fill(s, r, 120, with, without)
 	for range 15 {
 		cmd := exec.Command(os.Args[0])
 		cmd.Env = append(os.Environ(), "POSTHOUSE_TEST_INDEX="+s.root)
