@@ -102,7 +102,7 @@ func (n *notice) linef(format string, args ...any) {
 }
 
 // dateForm is the date of mail headers, RFC 5322 3.3.
-const dateForm = "Mon, 2 Jan 2006 15:04:05 -0700 (MST)"
+const dateForm = "Mon, _2 Jan 2006 15:04:05 -0700 (MST)"
 
 // fromHeader gives the author's name the place that header_from_format asks
 // for; the built-in texts have it as a comment.

@@ -93,6 +93,7 @@ func Load(cfg *config.Config, path string, warn func(format string, args ...any)
 			warn("%s, line %d: %s: %v -- using the built-in text", path, line, name, err)
 			return
 		}
+		warnZero(cfg, path, strings.TrimSuffix(name, "_template"), text, warn)
 		*dst = changed
 	})
 	if err != nil {
@@ -189,6 +190,19 @@ func isASCII(s string) bool {
 		}
 	}
 	return true
+}
+
+// warnZero tells of times that a text gives in a unit of which they are none.
+func warnZero(cfg *config.Config, path, name string, lines []string, warn func(format string, args ...any)) {
+	if cfg == nil {
+		return
+	}
+	text := strings.NewReplacer("{", "", "(", "").Replace(strings.Join(lines, "\n"))
+	for _, o := range lifetimes(cfg) {
+		if o.Value == "0" && strings.Contains(text, "$"+o.Name) {
+			warn("%s: zero result in %s template conversion of parameter %q", path, name, o.Name)
+		}
+	}
 }
 
 // lifetimes gives the names like maximal_queue_lifetime_days that a text may

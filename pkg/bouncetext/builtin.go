@@ -28,7 +28,7 @@ func Builtin() Set {
 				"Your message has not yet reached the recipients listed below.",
 				"The mail system at $myhostname will keep trying until it is $maximal_queue_lifetime_words old.",
 			},
-			Content: "Delayed Message", Retry: true,
+			Content: "Undelivered Message", Retry: true,
 		},
 		Success: Template{
 			Subject: "Successful Mail Delivery Report",

@@ -164,7 +164,7 @@ func (n *Notifier) send(ctx context.Context, l *Log, s Session) error {
 }
 
 // dateForm is the date of mail headers, RFC 5322 3.3.
-const dateForm = "Mon, 2 Jan 2006 15:04:05 -0700 (MST)"
+const dateForm = "Mon, _2 Jan 2006 15:04:05 -0700 (MST)"
 
 // text returns the lines of a notice, all in US-ASCII.
 func (n *Notifier) text(l *Log, s Session, to, id string) []string {

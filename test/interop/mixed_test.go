@@ -11,9 +11,8 @@ import (
 // manyAgents has a domain for each transport. At each of them a recipient called
 // good gets mail, others are refused, and some later.
 func manyAgents(t *testing.T, name string, settings ...string) twin {
-	server := saying(t, "8BITMIME", "DSN")
-	routes := fmt.Sprintf("{said.test=smtp:%s, dead.test=smtp:[127.0.0.1]:%d, {bad.test=error:5.1.1 nobody of that name}, {later.test=retry:4.3.0 not now}, p.test=piper:, q.test=piped:, off.test=discard:}",
-		server, testkit.NewClosed(t).Port)
+	routes := fmt.Sprintf("{said.test=smtp:%s, full.test=smtp:%s, dead.test=smtp:[127.0.0.1]:%d, {bad.test=error:5.1.1 nobody of that name}, {later.test=retry:4.3.0 not now}, p.test=piper:, q.test=piped:, off.test=discard:}",
+		saying(t, "8BITMIME", "DSN"), saying(t, "8BITMIME", "SMTPUTF8"), testkit.NewClosed(t).Port)
 	return twin{
 		name: name, sorted: true,
 		settings: append([]string{
@@ -23,7 +22,7 @@ func manyAgents(t *testing.T, name string, settings ...string) twin {
 			"piped_destination_recipient_limit = 1", "virtual_alias_maps = inline:{{team@mail.example.test=good@said.test, unknown@said.test, pxbob@mail.example.test}, moved@mail.example.test=unknown@said.test}",
 			"smtp_connection_cache_on_demand = no"}, settings...),
 		files: map[string]string{
-			"aliases":   "fails: \"|exit 67\"\nlate: \"|exit 75\"\nslow: \"|sleep 1.1; exit 75\"\nlist: pxbob, nosuch, fails\nowner-owned: pxalice\nowned: pxbob, nosuch\naway: good@said.test, echo@said.test\none: pxbob\nnested: away\n",
+			"aliases":   "fails: \"|exit 67\"\nlate: \"|exit 75\"\nlist: pxbob, nosuch, fails\nowner-owned: pxalice\nowned: pxbob, nosuch\naway: good@said.test, echo@said.test\none: pxbob\nnested: away\n",
 			"script.sh": "cat > /dev/null\nfor i; do case $i in good*) ;; late*) echo come back; exit 75 ;; *) echo no $i; exit 67 ;; esac; done\n",
 		},
 		postmap:  []string{"postalias hash:ETC/aliases"},
