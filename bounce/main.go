@@ -31,7 +31,7 @@
 //
 // bounce_size_limit, bounce_template_file, notify_classes, bounce_notice_recipient,
 // 2bounce_notice_recipient, delay_notice_recipient, double_bounce_sender,
-// enable_threaded_bounces, maximal_queue_lifetime, myhostname, mail_name.
+// enable_threaded_bounces, internal_mail_filter_classes, maximal_queue_lifetime, myhostname, mail_name.
 //
 // # See also
 //

@@ -42,7 +42,7 @@ func (s *server) newNotice(req *bounceclient.Request, msg *queue.Message) *notic
 // notice is on disk.
 func (s *server) send(ctx context.Context, n *notice, t bouncetext.Template, what string) error {
 	n.body8 = !n.postmaster && t.EightBit()
-	flags := inject.FlagsInternal
+	flags := inject.Internal(s.params.Filtered, "bounce")
 	if n.utf8 {
 		flags |= inject.FlagUTF8
 	}

@@ -24,6 +24,7 @@ import (
 type params struct {
 	SizeLimit      int64         `param:"bounce_size_limit"`
 	NotifyClasses  []string      `param:"notify_classes"`
+	Filtered       []string      `param:"internal_mail_filter_classes"`
 	FromFormat     string        `param:"header_from_format"`
 	BounceNotice   string        `param:"bounce_notice_recipient"`
 	DoubleNotice   string        `param:"2bounce_notice_recipient"`

@@ -128,12 +128,12 @@ func (m *message) recipient(addr string) {
 	if addr == "" {
 		addr = m.s.p.EmptyAddress
 	}
-	if m.firstRcpt == "" {
-		m.firstRcpt = addr
-	}
 	addr = m.rewriteInternal(addr)
 	if m.flags&inject.FlagMapOK != 0 {
 		addr = m.applyMaps(addr, envelopeRecipient, &m.s.rcptCanonical)
+	}
+	if m.firstRcpt == "" {
+		m.firstRcpt = addr
 	}
 	r.Address = addr
 	if r.DSNOrcpt == "" {

@@ -32,6 +32,17 @@ const (
 		FlagMapOK | FlagMilter | FlagSMTPReply | FlagUTF8 | FlagAutoUTF8
 )
 
+// Internal returns the flags of mail that the system makes, of a class, bounce or
+// notify, with the filters that internal_mail_filter_classes wants for it.
+func Internal(filtered []string, class string) Flags {
+	for _, f := range filtered {
+		if strings.EqualFold(f, class) {
+			return FlagsInternal | FlagFilter | FlagMilter
+		}
+	}
+	return FlagsInternal
+}
+
 // Valid reports whether f has only known bits.
 func (f Flags) Valid() bool { return f&^flagsKnown == 0 }
 

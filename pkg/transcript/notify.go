@@ -24,6 +24,7 @@ type Params struct {
 	Origin       string   `param:"myorigin"`
 	Hostname     string   `param:"myhostname"`
 	MailName     string   `param:"mail_name"`
+	Filtered     []string `param:"internal_mail_filter_classes"`
 	FromFormat   string   `param:"header_from_format"`
 }
 
@@ -145,7 +146,7 @@ func (n *Notifier) send(ctx context.Context, l *Log, s Session) error {
 	if l.wanted()&Bounce != 0 {
 		to = n.p.BounceTo
 	}
-	sub, err := n.cleanup.Begin(ctx, inject.FlagsInternal)
+	sub, err := n.cleanup.Begin(ctx, inject.Internal(n.p.Filtered, "notify"))
 	if err != nil {
 		return err
 	}
