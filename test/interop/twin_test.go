@@ -217,6 +217,7 @@ func (tw twin) test(t *testing.T) {
 func (s *twinSite) plainLog(line string) string {
 	line = strings.ReplaceAll(line, s.dir, "DIR")
 	line = strings.ReplaceAll(line, ": warning: ID: ", ": warning: ")
+	line = strings.ReplaceAll(line, "Subject: Posthouse SMTP", "Subject: Postfix SMTP")
 	return strings.TrimSuffix(strings.TrimSuffix(line, ")"), " ")
 }
 
