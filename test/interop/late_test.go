@@ -26,7 +26,6 @@ func lateCases() []twinCase {
 	all := append(slices.Clone(late), "good@said.test", "unknown@said.test", "pxbob@localhost", "nosuch@localhost")
 	const nothing = "Postfix begins a notice and drops it"
 	return []twinCase{
-		mixed("one", []string{"grey@said.test"}),
 		mixed("all kinds", all),
 		because(mixed("no wish for it", []string{"grey@said.test", "one@later.test"}, "-N", "success,failure"), nothing),
 		because(mixed("never", []string{"grey@said.test"}, "-N", "never"), nothing),
