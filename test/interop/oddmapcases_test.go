@@ -22,7 +22,7 @@ var mapTexts = map[string]string{
 	"aliases": "root: you\nRoot: ann\n\"a b\": bob\nnocolon bob\nempty:\n: x\na b: c\nlist: you,\n# c\n ann,\n bob\n  \n\"open: x\npipe: \"|cmd a\"\npipe2: |cmd a\nfile: /x/y, :include:/z\nbad: \"open\nlast: x",
 	"shapes": "a@b: c\nC: (note) d\n\"@\": x\n<e>: f\ng; h\ni: j; k\nl: \"m\\\"n\"@o.test, p\nq : r\ns:t\nu: v:w\n\"x:y\": z\nlist: :include:/etc/l, \"/a b/c\", |\"/bin/d e\"\n" +
 		"\\esc: e\ndot.ted: d\n\"q.u\": q\nlit[x]: l\n[y]: z\ncomma: a,,b,\ngroup: friends: a, b;\nparen(x): y\nopen(x: y\nempty: \"\"\nblank: \" \"\nown-list: o\nlist: p\n",
-	"people": people,
+	"people": people, "badrules": badRules, "posixrules": posixRules,
 	"noname": "a: b\n\"\": x\n",
 	"regexp": "/^a/ one\n/b/x bad\n/(/ paren\n/c\n/d/\nif /e/\n/ef/ two\nendif\nendif\n!/^[a-z]/ neg\nif !/^q/\n/z$/ zee\n",
 	"re_if":  "if /a/\nif /b/\n/c/ nested $0 $1 ${1\nendif\n",
@@ -129,6 +129,14 @@ func oddKeys() []mapChain {
 		for _, name := range []string{"empty", "onlycom", "nul", "crlf", "lead", "latin", "nosuch", "{}", "{/a/b}", "{{/a/ b}}", "", "{{/a/ b}, {/c/ d}}", "{{if /a/}, {/a/ b}}", "{{/a/ b}", "{ {/a/ b} x }", "{{}}", "{{/a/ b} {/a/}}", "{{/a/ b}}x", "{", "{{/a/ b}x}"} {
 			ask(kind+name, "a")
 		}
+	}
+	for _, key := range []string{"a", "zzz", "x", "\xe9", "a-b", "A]", "d"} {
+		for _, spec := range []string{"regexp:badrules", "pcre:badrules", "regexp:posixrules"} {
+			ask(spec, key)
+		}
+		o := look(key, "pcre:posixrules")
+		o.why = "rules with what our pcre: does not have are left out"
+		chains = append(chains, mapChain{o})
 	}
 	ask("cidr:cidr", "10.1.1.1", "1.2.3.4", "::1", "fe80::1", "172.16.0.1", "9.9.9.9", "2.2.2.2", "junk", "10.1", "[::1]", "1.2.3.4/8", "::ffff:1.2.3.4", "010.1.1.1", "")
 	ask("cidr:cidr_odd", "1.2.3.4", "1.2.3.9", "2001:db8::1", "2001:DB8::1", "3.3.3.3", "4.4.4.4", "5.5.5.5", "6.6.6.6", "::ffff:6.6.6.6", "fe80::1", "fe80::1%eth0", "8.8.8.8", "9.9.9.9", "1.2.3.4 ", " 1.2.3.4", "::", "0", "256.1.1.1")

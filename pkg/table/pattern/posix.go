@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"regexp/syntax"
 	"strings"
 )
 
@@ -15,6 +16,7 @@ func POSIX(expression, flags string, backtrack func(expression string) (Matcher,
 		in:       expression,
 		extended: Toggled(flags, 'x', true),
 		newline:  Toggled(flags, 'm', false),
+		caseless: Toggled(flags, 'i', true),
 	}
 	if err := t.run(); err != nil {
 		return nil, err
@@ -34,6 +36,10 @@ func POSIX(expression, flags string, backtrack func(expression string) (Matcher,
 		return backtrack(translated)
 	}
 	re, err := regexp.Compile(translated)
+	if e, ok := errors.AsType[*syntax.Error](err); ok && backtrack != nil && (e.Code == syntax.ErrInvalidRepeatSize || e.Code == syntax.ErrLarge) {
+		// The other engine repeats as often as the C library.
+		return backtrack(translated)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("error in regexp: %s", reason(err))
 	}

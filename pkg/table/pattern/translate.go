@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -14,11 +15,15 @@ type translator struct {
 	out      strings.Builder
 	extended bool // ERE, else BRE
 	newline  bool // "." and [^x] do not match a newline
+	caseless bool
 	backref  bool
 	pos      int
-	open     []int // where in out each open group starts
-	atom     int   // where in out the last atom starts; -1 if there is none
-	counted  bool  // the last atom has a quantifier
+	open     []int    // where in out each open group starts
+	numbers  []int    // of the open groups
+	groups   int      // so far
+	closed   [10]bool // groups that a back reference may name
+	atom     int      // where in out the last atom starts; -1 if there is none
+	counted  bool     // the last atom has a quantifier
 }
 
 func (t *translator) run() error {
@@ -95,6 +100,8 @@ func (t *translator) operator(c byte) error {
 	switch c {
 	case '(':
 		t.open = append(t.open, t.out.Len())
+		t.groups++
+		t.numbers = append(t.numbers, t.groups)
 		t.out.WriteByte('(')
 		t.atom = -1
 	case ')':
@@ -108,7 +115,10 @@ func (t *translator) operator(c byte) error {
 		t.out.WriteByte(')')
 		last := len(t.open) - 1
 		t.atom, t.counted = t.open[last], false
-		t.open = t.open[:last]
+		if n := t.numbers[last]; n < len(t.closed) {
+			t.closed[n] = true
+		}
+		t.open, t.numbers = t.open[:last], t.numbers[:last]
 	case '|':
 		t.out.WriteByte('|')
 		t.atom = -1
@@ -191,6 +201,8 @@ func (t *translator) escape() error {
 	c := t.in[t.pos]
 	t.pos++
 	switch {
+	case c >= '1' && c <= '9' && !t.closed[c-'0']:
+		return errors.New("invalid back reference")
 	case c >= '1' && c <= '9':
 		t.backref = true
 		t.emit(`(?:\` + string(c) + `)`)
@@ -250,33 +262,58 @@ func (t *translator) bracket() error {
 func (t *translator) bracketItem(b *strings.Builder, rest string) error {
 	if strings.HasPrefix(rest, "[:") {
 		name, _, ok := strings.Cut(rest[2:], ":]")
-		if !ok || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz") != "" {
+		switch {
+		case !ok && strings.Trim(rest[2:], "abcdefghijklmnopqrstuvwxyz") == "":
+			return errors.New("unmatched [, [^, [:, [., or [=")
+		case !ok || !slices.Contains(classes, name):
 			return errors.New("invalid character class name")
 		}
 		b.WriteString("[:" + name + ":]")
 		t.pos += len(name) + 4
-		return nil
+		return noRange(rest[len(name)+4:])
 	}
 	low, n, err := bracketChar(rest)
 	if err != nil {
 		return err
 	}
 	t.pos += n
-	b.WriteString(classQuote(low))
 	rest = rest[n:]
 	if len(rest) < 2 || rest[0] != '-' || rest[1] == ']' {
+		b.WriteString(classQuote(low))
 		return nil
 	}
 	high, n, err := bracketChar(rest[1:])
 	if err != nil {
 		return err
 	}
+	if t.caseless {
+		// The C library compares what it compares: capitals.
+		low, high = upper(low), upper(high)
+	}
 	if high < low {
 		return errors.New("invalid range end")
 	}
 	t.pos += n + 1
-	b.WriteString("-" + classQuote(high))
+	b.WriteString(classQuote(low) + "-" + classQuote(high))
+	return noRange(rest[n+1:])
+}
+
+// classes are those of POSIX.
+var classes = []string{"alnum", "alpha", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space", "upper", "xdigit"}
+
+// noRange refuses a range that begins where another element ended.
+func noRange(rest string) error {
+	if len(rest) > 1 && rest[0] == '-' && rest[1] != ']' {
+		return errors.New("invalid range end")
+	}
 	return nil
+}
+
+func upper(c byte) byte {
+	if c >= 'a' && c <= 'z' {
+		c -= 'a' - 'A'
+	}
+	return c
 }
 
 // bracketChar reads one character, which may be given as [.x.] or [=x=].

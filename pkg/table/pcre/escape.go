@@ -10,6 +10,9 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/table/pattern"
 )
 
+// errUnknown is PCRE's error about a letter that means nothing.
+var errUnknown = errors.New(`unrecognized character follows \`)
+
 // escape translates what a backslash starts, outside of a class.
 func (t *translator) escape() error {
 	rest := t.in[t.pos:]
@@ -83,6 +86,9 @@ func (t *translator) number(rest string) error {
 		}
 	}
 	t.pos += i
+	if n > t.highest {
+		t.highest, t.highestAt = n, t.pos-1
+	}
 	t.emit(`(?:\` + strconv.Itoa(n) + `)`)
 	return nil
 }
@@ -183,6 +189,9 @@ func escaped(s string, inClass bool) (string, int, error) {
 		}
 	}
 	if c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'z' {
+		if strings.IndexByte("ijmqyFIJMOTY", c) >= 0 {
+			return "", 0, errUnknown
+		}
 		return "", 0, fmt.Errorf(`\%c is not supported`, c)
 	}
 	return quoteByte(c), 2, nil
@@ -256,6 +265,24 @@ func posixClass(name string) (string, bool) {
 	return s, ok
 }
 
+// negatedClass is what is not in a class.
+func (t *translator) negatedClass(name string) (string, bool) {
+	if t.caseless && (name == "upper" || name == "lower") {
+		name = "alpha"
+	}
+	re, err := regexp.Compile("[[:" + name + ":]]")
+	if err != nil {
+		return "", false
+	}
+	var b strings.Builder
+	for c := byte(0); c < 0x80; c++ {
+		if !re.MatchString(string(rune(c))) {
+			b.WriteString(quoteByte(c))
+		}
+	}
+	return b.String() + quoteByte(0x80) + "-" + quoteByte(0xff), true
+}
+
 // collating is an element that POSIX has and PCRE refuses.
 var collating = regexp.MustCompile(`^\[(\.[^\[\]\\]*\.|=[^\[\]\\]*=)\]`)
 
@@ -281,7 +308,7 @@ func (t *translator) class() error {
 			t.pos = i + 2
 			return errors.New("range out of order in character class")
 		}
-		s, n, err := classItem(rest)
+		s, n, err := t.classItem(rest)
 		if err != nil {
 			t.pos = i
 			if strings.HasPrefix(rest, "[:") {
@@ -302,7 +329,7 @@ func wrongRange(rest string) bool {
 	return len(rest) > 2 && rest[1] == '-' && strings.IndexByte(`\[`, rest[0]) < 0 && strings.IndexByte(`\[]`, rest[2]) < 0 && rest[0] > rest[2]
 }
 
-func classItem(rest string) (string, int, error) {
+func (t *translator) classItem(rest string) (string, int, error) {
 	switch {
 	case collating.MatchString(rest):
 		return "", 0, errors.New("POSIX collating elements are not supported")
@@ -311,7 +338,12 @@ func classItem(rest string) (string, int, error) {
 		if !ok || strings.ContainsAny(name, "[]\\") {
 			return `\x5b`, 1, nil
 		}
-		s, known := posixClass(name)
+		lookup := posixClass
+		positive, not := strings.CutPrefix(name, "^")
+		if not {
+			lookup = t.negatedClass
+		}
+		s, known := lookup(positive)
 		if !known {
 			return "", 0, errors.New("unknown POSIX class name")
 		}

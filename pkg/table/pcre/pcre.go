@@ -32,6 +32,7 @@ func Compile(expression, flags string) (pattern.Matcher, error) {
 		extended:   pattern.Toggled(flags, 'x', false),
 		ungreedy:   pattern.Toggled(flags, 'U', false),
 		dollarEnd:  pattern.Toggled(flags, 'E', false) && !pattern.Toggled(flags, 'm', false),
+		caseless:   pattern.Toggled(flags, 'i', true),
 		groupNames: map[string]int{},
 	}
 	if err := t.run(); err != nil {

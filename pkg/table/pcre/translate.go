@@ -16,11 +16,14 @@ type translator struct {
 	pos        int
 	extended   bool // white space is ignored
 	ungreedy   bool
+	caseless   bool
 	dollarEnd  bool
 	groups     int            // capturing groups so far
 	groupNames map[string]int // .NET would number named groups last
 	open       []group
 	atom       int // where in out the last atom starts; -1 if there is none
+	highest    int // group that a reference names
+	highestAt  int // and where
 }
 
 // group is an open group: where it starts in the output, and what holds for
@@ -35,11 +38,17 @@ func (t *translator) run() error {
 	t.atom = -1
 	for t.pos < len(t.in) {
 		if err := t.next(); err != nil {
+			if errors.Is(err, errUnknown) {
+				t.pos++
+			}
 			return fmt.Errorf("error in regex at offset %d: %w", t.pos, err)
 		}
 	}
 	if len(t.open) > 0 {
 		return fmt.Errorf("error in regex at offset %d: missing closing parenthesis", t.pos)
+	}
+	if t.highest > t.groups {
+		return fmt.Errorf("error in regex at offset %d: reference to non-existent subpattern", t.highestAt)
 	}
 	return nil
 }
@@ -127,6 +136,9 @@ func checkInterval(body string) error {
 
 func (t *translator) quantifier() error {
 	if t.atom < 0 {
+		if t.in[t.pos] == '{' {
+			t.pos += strings.IndexByte(t.in[t.pos:], '}')
+		}
 		return errors.New("quantifier does not follow a repeatable item")
 	}
 	q := t.in[t.pos : t.pos+1]
@@ -163,11 +175,12 @@ func (t *translator) quantifier() error {
 func (t *translator) openGroup() error {
 	rest := t.in[t.pos:]
 	switch {
-	case strings.HasPrefix(rest, "(*"):
+	case len(rest) > 2 && rest[:2] == "(*" && (rest[2] >= 'A' && rest[2] <= 'Z' || rest[2] == ':'):
 		return errors.New("verbs such as (*UTF) are not supported")
 	case strings.HasPrefix(rest, "(?#"):
 		i := strings.IndexByte(rest, ')')
 		if i < 0 {
+			t.pos = len(t.in)
 			return errors.New("missing ) after (?# comment")
 		}
 		t.pos += i + 1
