@@ -180,7 +180,7 @@ func (a *app) makeInstance(i *instance) error {
 		{"tls/cert.pem", cert, 0o644},
 		{"tls/key.pem", key, 0o600},
 		{"master.cf", i.masterCf(), 0o644},
-		{"aliases", etc.Aliases, 0o644},
+		{"aliases", i.aliases(), 0o644},
 		{"hosteddomains", i.domain + "\n", 0o644},
 		{"hosteddomains.map", i.domain + "\t" + i.domain + "\n", 0o644},
 	} {
@@ -196,6 +196,15 @@ func (a *app) makeInstance(i *instance) error {
 	}
 	// The last: its presence means that all is complete.
 	return os.WriteFile(i.etc("main.cf"), []byte(i.mainCf()), 0o644)
+}
+
+// aliases are the installed ones. In an ordinary user's instance nobody can deliver
+// to root, who has the mail for postmaster: the first user gets it.
+func (i *instance) aliases() string {
+	if os.Geteuid() == 0 || len(i.users) == 0 {
+		return etc.Aliases
+	}
+	return etc.Aliases + "root: " + i.users[0] + "\n"
 }
 
 // masterCf is the installed master.cf with services on loopback ports.
