@@ -13,6 +13,7 @@ import (
 
 	"github.com/posthouse-mail/posthouse/pkg/alias"
 	"github.com/posthouse-mail/posthouse/pkg/config"
+	"github.com/posthouse-mail/posthouse/pkg/printable"
 	"github.com/posthouse-mail/posthouse/pkg/table"
 	"github.com/posthouse-mail/posthouse/pkg/table/dbfile"
 	"github.com/posthouse-mail/posthouse/pkg/table/text"
@@ -101,6 +102,9 @@ func (k *checker) table(s *setting, full string) {
 	case "texthash", "regexp", "pcre", "cidr":
 		if kind == "texthash" && !strings.HasPrefix(name, "{") {
 			k.text(name, false)
+		}
+		if kind != "texthash" && !strings.HasPrefix(name, "{") {
+			k.rules(name)
 		}
 		k.mode(name, config.Caution)
 	case "unionmap", "pipemap":
@@ -202,20 +206,39 @@ func (k *checker) text(name string, aliases bool) {
 		}
 		return nil
 	}
-	report := func(p text.Problem) {
-		severity := config.Caution
-		if p.Skip {
-			severity = config.Error
-		}
-		k.add(config.Pos{File: name, Line: p.Line}, severity, p.Text)
-	}
-	source := text.Source{Add: add, Report: report}
+	utf8, _ := k.c.Value("smtputf8_enable")
+	source := text.Source{Add: add, Report: k.reporter(name), UTF8: utf8 == "yes"}
 	read := source.ReadMap
 	if aliases {
 		read = source.ReadAliases
 	}
 	if err := read(f); err != nil {
 		k.add(config.Pos{File: name}, config.Error, err.Error())
+	}
+}
+
+// reporter adds the problems of a table's source.
+func (k *checker) reporter(name string) func(text.Problem) {
+	return func(p text.Problem) {
+		severity := config.Caution
+		if p.Skip {
+			severity = config.Error
+		}
+		k.add(config.Pos{File: name, Line: p.Line}, severity, printable.Text(p.Text))
+	}
+}
+
+// rules looks for rules that begin with white space and belong to none before.
+// What is wrong in a rule is told when the table is opened.
+func (k *checker) rules(name string) {
+	f, err := os.Open(name)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	lines := text.NewReader(f, k.reporter(name))
+	for err == nil {
+		_, err = lines.Next()
 	}
 }
 

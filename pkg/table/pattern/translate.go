@@ -180,18 +180,24 @@ const maxRepeat = 0x7fff
 
 // checkInterval refuses what the C library refuses; high may be empty.
 func checkInterval(low, high string) error {
+	switch tooBig, disorder := Interval(low, high, maxRepeat); {
+	case tooBig:
+		return errors.New("regular expression too big")
+	case disorder:
+		return errors.New("invalid content of \\{\\}")
+	}
+	return nil
+}
+
+// Interval reports what is wrong with the digits of a repetition; high may be
+// empty.
+func Interval(low, high string, limit int) (tooBig, disorder bool) {
 	n, err := strconv.Atoi(low)
 	m := n
 	if high != "" && err == nil {
 		m, err = strconv.Atoi(high)
 	}
-	switch {
-	case err != nil || max(n, m) > maxRepeat:
-		return errors.New("regular expression too big")
-	case m < n:
-		return errors.New("invalid content of \\{\\}")
-	}
-	return nil
+	return err != nil || max(n, m) > limit, m < n
 }
 
 func (t *translator) escape() error {

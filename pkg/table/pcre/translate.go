@@ -120,15 +120,10 @@ const maxRepeat = 65535
 // checkInterval refuses what PCRE refuses of "n", "n," or "n,m".
 func checkInterval(body string) error {
 	low, high, _ := strings.Cut(body, ",")
-	n, err := strconv.Atoi(low)
-	m := n
-	if high != "" && err == nil {
-		m, err = strconv.Atoi(high)
-	}
-	switch {
-	case err != nil || max(n, m) > maxRepeat:
+	switch tooBig, disorder := pattern.Interval(low, high, maxRepeat); {
+	case tooBig:
 		return errors.New("number too big in {} quantifier")
-	case m < n:
+	case disorder:
 		return errors.New("numbers out of order in {} quantifier")
 	}
 	return nil
