@@ -261,10 +261,11 @@ func (p *printer) size(rec queue.Record, offset int64) error {
 	fields := strings.Fields(string(rec.Data))
 	ok := len(fields) >= 2
 	if ok {
-		var err1, err2 error
-		p.dataSize, err1 = strconv.ParseInt(fields[0], 10, 64)
-		p.dataOffset, err2 = strconv.ParseInt(fields[1], 10, 64)
-		ok = err1 == nil && err2 == nil && p.dataSize > 0 && p.dataOffset > 0
+		size, err1 := strconv.ParseInt(fields[0], 10, 64)
+		offset, err2 := strconv.ParseInt(fields[1], 10, 64)
+		if ok = err1 == nil && err2 == nil && size > 0 && offset > 0; ok {
+			p.dataSize, p.dataOffset = size, offset
+		}
 	}
 	if !ok {
 		p.warn("invalid size record: %.100s", rec.Data)
@@ -355,7 +356,7 @@ func (p *printer) attr(name string, data []byte) {
 	case key == queue.AttrCreateTime:
 		p.time(key, []byte(value))
 	default:
-		fmt.Fprintf(p.out, "%s: %s=%s\n", name, key, value)
+		p.named(name, []byte(key+"="+value))
 	}
 }
 

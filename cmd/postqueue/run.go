@@ -41,6 +41,7 @@ func fail(code int, format string, args ...any) error {
 // options are the command line.
 type options struct {
 	flush, list, json bool
+	one               bool // -i
 	id, site, config  string
 	verbose           bool
 }
@@ -59,7 +60,7 @@ func parse(args []string, complain func(text string)) (options, error) {
 		case 'f':
 			o.flush = true
 		case 'i':
-			o.id = value
+			o.one, o.id = true, value
 		case 'j':
 			o.json = true
 		case 'p':
@@ -134,7 +135,7 @@ func execute(args []string, stdout io.Writer) error {
 		return show(t, stdout, o.json)
 	case o.flush:
 		return flushAll(t)
-	case o.id != "":
+	case o.one:
 		return flushID(t, o.id)
 	default:
 		return flushSite(t, o.site)

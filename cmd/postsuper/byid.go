@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -14,52 +15,53 @@ import (
 
 // operation is what an option does to one message.
 type operation struct {
-	option   string
-	ids      *[]string
-	all      bool
 	defaults []string // the queues, if none are named
 	do       func(queueName string, id queue.ID, mode os.FileMode) (bool, error)
 	count    *int
 }
 
-// operations lists the operations in the order in which they are done.
-func (s *super) operations() []operation {
+// operations lists the operations by their letters.
+func (s *super) operations() map[byte]operation {
 	every := []string{queue.Maildrop, queue.Incoming, queue.Active, queue.Deferred, queue.Hold}
 	toHold := []string{queue.Incoming, queue.Active, queue.Deferred}
-	ops := []operation{
-		{option: "d", ids: &s.remove, defaults: every, do: s.removeOne, count: &s.deleted},
-		{option: "r", ids: &s.requeue, defaults: every[1:], do: s.requeueOne, count: &s.requeued},
-		{option: "h", ids: &s.hold, defaults: toHold, do: s.holdOne, count: &s.held},
-		{option: "H", ids: &s.free, defaults: []string{queue.Hold}, do: s.releaseOne, count: &s.released},
-		{option: "e", ids: &s.expire, defaults: every[1:], do: s.expireOne, count: &s.expired},
-		{option: "f", ids: &s.expireRelease, defaults: every[1:], do: s.expireReleaseOne, count: &s.expired},
+	return map[byte]operation{
+		'd': {defaults: every, do: s.removeOne, count: &s.deleted},
+		'r': {defaults: every[1:], do: s.requeueOne, count: &s.requeued},
+		'h': {defaults: toHold, do: s.holdOne, count: &s.held},
+		'H': {defaults: []string{queue.Hold}, do: s.releaseOne, count: &s.released},
+		'e': {defaults: every[1:], do: s.expireOne, count: &s.expired},
+		'f': {defaults: every[1:], do: s.expireReleaseOne, count: &s.expired},
 	}
-	for i := range ops {
-		ops[i].all = slices.Contains(*ops[i].ids, allMessages)
-	}
-	return ops
 }
 
-// byID does an operation for the ids of the command line.
-func (s *super) byID(op operation) error {
-	for _, id := range *op.ids {
-		if id != "-" {
-			if err := s.one(op, id); err != nil {
-				return err
-			}
-			continue
+// maxID is where a line of standard input ends that is no id anyway.
+const maxID = 4096
+
+// byID does an operation for an id of the command line, or for those that
+// standard input has.
+func (s *super) byID(op operation, id string) error {
+	if id != "-" {
+		return s.one(op, id)
+	}
+	if s.lines == nil {
+		s.lines = bufio.NewReaderSize(s.stdin, maxID)
+	}
+	for {
+		line, more, err := s.lines.ReadLine()
+		name := string(line)
+		for more && err == nil {
+			_, more, err = s.lines.ReadLine()
 		}
-		lines := bufio.NewScanner(s.stdin)
-		for lines.Scan() {
-			if err := s.one(op, strings.TrimRight(lines.Text(), "\r")); err != nil {
-				return err
-			}
+		if errors.Is(err, io.EOF) {
+			return nil
 		}
-		if err := lines.Err(); err != nil {
+		if err != nil {
 			return fmt.Errorf("read standard input: %w", err)
 		}
+		if err := s.one(op, strings.TrimRight(name, "\r")); err != nil {
+			return err
+		}
 	}
-	return nil
 }
 
 // one does an operation for one message, wherever it is. A message may move

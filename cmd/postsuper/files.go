@@ -47,38 +47,31 @@ type job struct {
 	remove, requeue, hold, free, expire, expFr bool
 }
 
-// allFiles does -p, -s and the operations on ALL. Repair comes first, and all
-// of it: files that got a new name are finished in a second walk, and only
-// then is it known which names there are.
-func (s *super) allFiles() error {
+// repair does -p and -s: all of it, since files that got a new name are finished
+// in a second walk, and only then is it known which names there are.
+func (s *super) repair() error {
 	if s.purge || s.structure {
-		if err := s.walkQueues(nil); err != nil {
+		if err := s.walkQueues(0, nil); err != nil {
 			return err
 		}
 	}
 	if s.inodeMismatch > 0 {
-		if err := s.walkQueues(nil); err != nil {
-			return err
-		}
+		return s.walkQueues(0, nil)
 	}
-	ops := s.operations()
-	if !slices.ContainsFunc(ops, func(op operation) bool { return op.all }) {
-		return nil
-	}
-	return s.walkQueues(ops)
+	return nil
 }
 
-// walkQueues does the operations, or without any repairs.
-func (s *super) walkQueues(ops []operation) error {
+// walkQueues does an operation to all messages, or without any, repairs.
+func (s *super) walkQueues(option byte, defaults []string) error {
 	for _, info := range allQueues {
 		if len(s.queues) > 0 && !slices.Contains(s.queues, info.name) {
 			continue
 		}
 		j := job{super: s, queueInfo: info}
-		if ops == nil {
+		if option == 0 {
 			j.structure, j.purge = s.options.structure, s.options.purge
 		} else {
-			j.operate(ops)
+			j.operate(option, defaults)
 		}
 		if slices.Contains(s.t.HashNames, info.name) {
 			j.depth = s.t.HashDepth
@@ -94,16 +87,14 @@ func (s *super) walkQueues(ops []operation) error {
 }
 
 // operate sets what is to be done to every message of this queue.
-func (j *job) operate(ops []operation) {
-	in := func(i int) bool {
-		return ops[i].all && (len(j.queues) > 0 || slices.Contains(ops[i].defaults, j.name))
-	}
-	j.remove = ops[0].all
-	j.requeue = in(1) && j.message && j.name != queue.Maildrop
-	j.hold = in(2) && j.message && j.name != queue.Maildrop && j.name != queue.Hold
-	j.free = in(3) && j.name == queue.Hold
-	j.expire = in(4) && j.message && j.name != queue.Maildrop
-	j.expFr = in(5) && j.message && j.name != queue.Maildrop
+func (j *job) operate(option byte, defaults []string) {
+	here := j.message && j.name != queue.Maildrop && (len(j.queues) > 0 || slices.Contains(defaults, j.name))
+	j.remove = option == 'd'
+	j.requeue = option == 'r' && here
+	j.hold = option == 'h' && here && j.name != queue.Hold
+	j.free = option == 'H' && j.name == queue.Hold
+	j.expire = option == 'e' && here
+	j.expFr = option == 'f' && here
 }
 
 // walk visits a directory and those below it.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/posthouse-mail/posthouse/pkg/getopt"
@@ -23,40 +25,48 @@ const usage = "usage: postsuper [-c config_dir] [-d queue_id (delete)] [-e queue
 // allMessages is the id that means every message.
 const allMessages = "ALL"
 
-// options are the command line: for each operation the ids that it is for.
+// request is one message, or those that standard input names, and what is to be
+// done with it: the letter of the option.
+type request struct {
+	option byte
+	id     string
+}
+
+// options are the command line.
 type options struct {
-	config                                             string
-	remove, expire, expireRelease, hold, free, requeue []string
-	purge, structure, redundant, verbose               bool
-	queues                                             []string
+	config                               string
+	inOrder                              []request
+	purge, structure, redundant, verbose bool
+	queues                               []string
 }
 
 func parse(args []string) (options, error) {
 	var o options
-	lists := map[byte]*[]string{'d': &o.remove, 'e': &o.expire, 'f': &o.expireRelease, 'h': &o.hold, 'H': &o.free, 'r': &o.requeue}
 	flags := map[byte]*bool{'p': &o.purge, 's': &o.structure, 'S': &o.redundant, 'v': &o.verbose}
 	rest, err := getopt.Each(args, "c:d:e:f:h:H:pr:sSv", func(c byte, value string) error {
 		switch {
 		case c == 'c':
+			if !filepath.IsAbs(value) {
+				return errors.New("-c requires absolute pathname")
+			}
 			o.config = value
-		case lists[c] != nil:
-			*lists[c] = append(*lists[c], value)
+		case flags[c] == nil:
+			o.inOrder = append(o.inOrder, request{c, value})
 		default:
 			*flags[c] = true
 		}
 		return nil
 	})
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "postsuper: "+err.Error())
-		return o, errors.New(usage)
+	if e, ok := errors.AsType[*getopt.Error](err); ok {
+		fmt.Fprintln(os.Stderr, "postsuper: "+e.Error())
+		err = errors.New(usage)
 	}
-	if o.config != "" && !filepath.IsAbs(o.config) {
-		return o, errors.New("-c requires absolute pathname")
+	if err != nil {
+		return o, err
 	}
 	o.queues = rest
 	o.structure = o.structure || o.redundant
-	if !o.structure && !o.purge && len(o.remove)+len(o.expire)+len(o.expireRelease)+
-		len(o.hold)+len(o.free)+len(o.requeue) == 0 {
+	if !o.structure && !o.purge && len(o.inOrder) == 0 {
 		o.structure, o.purge = true, true
 	}
 	return o, nil
@@ -87,7 +97,7 @@ func execute(args []string, stdin io.Reader) error {
 	if err != nil && os.Getuid() == 0 {
 		return err
 	}
-	t, terr := queuetool.Open("postsuper", o.config, o.verbose)
+	t, terr := queuetool.OpenLogged("postsuper", o.config, o.verbose)
 	if terr == nil {
 		defer t.Close()
 	}
@@ -99,7 +109,8 @@ func execute(args []string, stdin io.Reader) error {
 	}
 	for _, name := range o.queues {
 		if !slices.ContainsFunc(allQueues, func(i queueInfo) bool { return i.name == name }) {
-			return fmt.Errorf("invalid directory name: %s", name)
+			t.Fatal("invalid directory name: %s", name)
+			return errReported
 		}
 	}
 	if err := os.Chdir(t.QueueDir); err != nil {
@@ -124,6 +135,7 @@ type super struct {
 	t     *queuetool.Tool
 	q     *queue.Queue
 	stdin io.Reader
+	lines *bufio.Reader // of stdin
 
 	requeued, deleted, expired, held, released int
 	inodeFixed, inodeMismatch, misplaced       int
@@ -154,27 +166,37 @@ func (s *super) incomplete() {
 	}
 }
 
-// work does what the options ask for: first what concerns all files, then the
-// single messages, since their names may change in the first part.
+// work does what the options ask for: first repairs, in which names may change,
+// then the operations in the order of the command line.
 func (s *super) work() error {
-	if err := s.allFiles(); err != nil {
+	if err := s.repair(); err != nil {
 		return err
 	}
 	changed := s.inodeMismatch > 0 || s.inodeFixed > 0
-	for _, op := range s.operations() {
-		if op.all || len(*op.ids) == 0 {
+	ops := s.operations()
+	for _, r := range s.inOrder {
+		op := ops[r.option]
+		if r.id == allMessages {
+			if err := s.walkQueues(r.option, op.defaults); err != nil {
+				return err
+			}
 			continue
 		}
 		if changed {
 			s.t.Error("QUEUE FILE NAMES WERE CHANGED TO MATCH INODE NUMBERS")
 			return errors.New("CHECK YOUR QUEUE IDS AND RE-ISSUE THE COMMAND")
 		}
-		if err := s.byID(op); err != nil {
+		if err := s.byID(op, r.id); err != nil {
 			return err
 		}
 	}
 	s.report()
 	return nil
+}
+
+// wants tells whether one of the options was given.
+func (s *super) wants(letters string) bool {
+	return slices.ContainsFunc(s.inOrder, func(r request) bool { return strings.IndexByte(letters, r.option) >= 0 })
 }
 
 // report tells how many messages each wanted operation was done to.
@@ -184,11 +206,11 @@ func (s *super) report() {
 		count  int
 		wanted bool
 	}{
-		{"Requeued", s.requeued, len(s.requeue) > 0},
-		{"Deleted", s.deleted, len(s.remove) > 0},
-		{"Force-expired", s.expired, len(s.expire)+len(s.expireRelease) > 0},
-		{"Placed on hold", s.held, len(s.hold) > 0},
-		{"Released from hold", s.released, len(s.free)+len(s.expireRelease) > 0},
+		{"Requeued", s.requeued, s.wants("r")},
+		{"Deleted", s.deleted, s.wants("d")},
+		{"Force-expired", s.expired, s.wants("ef")},
+		{"Placed on hold", s.held, s.wants("h")},
+		{"Released from hold", s.released, s.wants("Hf")},
 		{"Renamed to match inode number", s.inodeFixed, s.inodeFixed > 0},
 	} {
 		switch {

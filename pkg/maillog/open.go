@@ -25,6 +25,9 @@ type Options struct {
 	// WriteFile lets a privileged process append to File by itself while
 	// postlogd cannot be reached.
 	WriteFile bool
+	// Held is File, open already, for a process that gives up its rights.
+	// It is written to where WriteFile would.
+	Held *os.File
 	// Stderr adds standard error as a second destination.
 	Stderr bool
 	// StderrErrors adds standard error for errors only.
@@ -72,7 +75,13 @@ func openPostlog(o Options) destination {
 	}
 	host := shortHostname()
 	q := newQueued(path, func(e Entry) []byte { return []byte(Line(e, host)) })
-	if o.WriteFile {
+	switch {
+	case o.Held != nil:
+		q.fallback = func(e Entry) error {
+			_, err := o.Held.WriteString(Line(e, host) + "\n")
+			return err
+		}
+	case o.WriteFile:
 		q.fallback = func(e Entry) error { return appendFile(o.File, Line(e, host)+"\n") }
 	}
 	if o.Pipe != "" {

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 
@@ -110,6 +111,16 @@ type Tool struct {
 
 // Open reads the configuration and opens the log.
 func Open(name, configFlag string, verbose bool) (*Tool, error) {
+	return open(name, configFlag, verbose, func(string) *os.File { return nil })
+}
+
+// OpenLogged is Open for a command whose doings are logged while the mail system
+// is down, too.
+func OpenLogged(name, configFlag string, verbose bool) (*Tool, error) {
+	return open(name, configFlag, verbose, logFile)
+}
+
+func open(name, configFlag string, verbose bool, held func(path string) *os.File) (*Tool, error) {
 	dir, err := ConfigDir(configFlag)
 	if err != nil {
 		return nil, err
@@ -126,8 +137,21 @@ func Open(name, configFlag string, verbose bool) (*Tool, error) {
 		return nil, err
 	}
 	t.Log = maillog.Open(maillog.Options{Program: name, Name: t.SyslogName, Facility: t.SyslogFac,
-		File: t.MaillogFile, Postlog: filepath.Join(t.QueueDir, maillog.PostlogSocket), Verbose: verbose})
+		File: t.MaillogFile, Postlog: filepath.Join(t.QueueDir, maillog.PostlogSocket), Held: held(t.MaillogFile), Verbose: verbose})
 	return t, nil
+}
+
+// logFile opens the log file for a command that its owner calls. A file that is
+// not there yet is left to postlogd, whose it will be.
+func logFile(path string) *os.File {
+	if Privileged() || path == "" || strings.HasPrefix(path, "/dev/") {
+		return nil
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		return nil
+	}
+	return f
 }
 
 // Owner returns the ids of mail_owner. In an instance that an ordinary user
@@ -203,7 +227,7 @@ func (t *Tool) Close() { _ = t.Log.Close() }
 // Line returns a message of a command, safe for a terminal.
 func Line(name, text string) string {
 	return name + ": " + strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
+		if r < ' ' || r == 0x7f || r == utf8.RuneError {
 			return '?'
 		}
 		return r

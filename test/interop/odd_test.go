@@ -29,9 +29,10 @@ type odd struct {
 	files map[string]string // in the directory of the case, before
 	calls [][]string
 	input string
-	site  bool   // the directory has a queue, in spool, and main.cf is in etc
-	why   string // differs, and why
-	words string // only the text of the fatal error differs, and why
+	site  bool                   // the directory has a queue, in spool, and main.cf is in etc
+	modes map[string]os.FileMode // of files in spool; others are complete messages
+	why   string                 // differs, and why
+	words string                 // only the text of the fatal error differs, and why
 }
 
 // oddSide is a side of the comparison: its commands, by name.
@@ -95,6 +96,15 @@ func (s oddSide) build(dir string, c odd) error {
 	}
 	if err := os.WriteFile(dir+"/log", nil, 0o666); err != nil {
 		return err
+	}
+	for name := range c.files {
+		mode := cmp.Or(c.modes[name], 0o700)
+		if !strings.HasPrefix(name, "spool/") {
+			continue
+		}
+		if err := os.Chmod(filepath.Join(dir, name), mode); err != nil {
+			return err
+		}
 	}
 	return madeDirs(dir)
 }
@@ -263,3 +273,13 @@ func oddDiff(results [2]string) string {
 
 // fatalText is what the last line of a command that failed says.
 var fatalText = regexp.MustCompile(`fatal: .*`)
+
+// substitution takes out of a text what differs by nature.
+type substitution struct{ expr, to string }
+
+func plainText(text string, list []substitution) string {
+	for _, r := range list {
+		text = regexp.MustCompile(r.expr).ReplaceAllString(text, r.to)
+	}
+	return text
+}

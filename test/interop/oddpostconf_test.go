@@ -1,7 +1,6 @@
 package interop
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -41,15 +40,13 @@ func plainPostconf(text string) string {
 		lines = append(lines, slices.Compact(warnings)...)
 		warnings = nil
 	}
-	for _, r := range []struct{ expr, to string }{
+	text = plainText(text, []substitution{
 		{`no such file or directory`, "No such file or directory"},
 		{`usage: .*`, "usage: SYNOPSIS"},
 		{`(/main\.cf), line (\d+): `, "$1:$2: "},
 		{`(/main\.cf:\d+):\d+: `, "$1: "},
 		{`(?m)^.*/main\.cf:1: overriding .*\n`, ""}, // at the second reading
-	} {
-		text = regexp.MustCompile(r.expr).ReplaceAllString(text, r.to)
-	}
+	})
 	for _, line := range strings.Split(text, "\n") {
 		if strings.HasPrefix(line, "postconf: warning: ") {
 			warnings = append(warnings, line)

@@ -1,7 +1,6 @@
 package interop
 
 import (
-	"regexp"
 	"strings"
 	"testing"
 )
@@ -15,18 +14,15 @@ type oddMail struct {
 // plainMailTool takes out of what commands say about messages what differs by
 // nature.
 func plainMailTool(text string) string {
-	for _, r := range []struct{ expr, to string }{
+	return plainText(text, []substitution{
 		{`\b[0-9A-F]{9,12}\b`, "ID"},
 		{`no such file or directory`, "No such file or directory"},
+		{`not a directory`, "Not a directory"},
 		{`usage: .*`, "usage: SYNOPSIS"},
 		{`(?m)^(\w{3} [ \d]\d [\d:]{8}) \S+ (postfix/\w+)\[\d+\]`, "DATE $2"},
 		{`Post(fix|house)`, "SUITE"},
 		{`(?m)^((?:sendmail|mailq): (?:invalid|option) .*\n)+`, "$1"}, // Postfix looks twice
-		{`not a directory`, "Not a directory"},
-	} {
-		text = regexp.MustCompile(r.expr).ReplaceAllString(text, r.to)
-	}
-	return text
+	})
 }
 
 func (o oddMail) asCase() odd {
