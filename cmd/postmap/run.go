@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/posthouse-mail/posthouse/pkg/authclient"
 	"github.com/posthouse-mail/posthouse/pkg/config"
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
 	"github.com/posthouse-mail/posthouse/pkg/maillog"
@@ -130,6 +132,7 @@ func (c *command) open(spec, dir string) (table.Table, error) {
 		UTF8:      c.utf8(),
 		Aliases:   c.name == "postalias",
 		Drivers:   databases.Drivers(),
+		Authd:     filepath.Join(c.param.QueueDir, authclient.Endpoint),
 	}
 	if kind == "proxy" {
 		o.Proxy = ipc.NewPool(c.param.QueueDir+"/private/proxymap", proxyTimeout)

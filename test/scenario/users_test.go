@@ -75,6 +75,10 @@ func TestHostedUsers(t *testing.T) {
 	}
 	os.Chmod(filepath.Dir(full), 0o755)
 	mail.Start(t)
+	// As docs/users.md has it, from wherever one is.
+	if got := mail.Must(t, "postmap", "-q", "full@example.test", "authd:mailbox"); !strings.HasPrefix(got, full) {
+		t.Errorf("postmap -q: %q", got)
+	}
 	s := testkit.Dial(t, mail.Addr())
 	s.Cmd("250", "EHLO c.test")
 	s.Cmd("250", "MAIL FROM:<sender@example.org>")
