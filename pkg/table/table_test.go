@@ -336,7 +336,7 @@ func TestUnix(t *testing.T) {
 }
 
 func TestFold(t *testing.T) {
-	for in, want := range map[string]string{"Abc": "abc", "STRAẞE": "strasse", "ÄÖ": "äö", "A\xffB": "a\xffb", "ΣΑΣ": "σασ", "abc": "abc"} {
+	for in, want := range map[string]string{"Abc": "abc", "STRAẞE": "strasse", "ÄÖ": "äö", "A\xffB": "a\xffb", "ΣΑΣ": "σασ", "abc": "abc", "ᾯᾳᏸǅİıKFBﬓ": "ὧιαιᏰǆi̇ıkfbմն"} {
 		if got := Fold(in); got != want {
 			t.Errorf("%q: got %q", in, got)
 		}

@@ -1,9 +1,11 @@
 package interop
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
 )
 
 // mapTexts are sources of tables with all that is odd in them.
@@ -22,7 +24,7 @@ var mapTexts = map[string]string{
 	"aliases": "root: you\nRoot: ann\n\"a b\": bob\nnocolon bob\nempty:\n: x\na b: c\nlist: you,\n# c\n ann,\n bob\n  \n\"open: x\npipe: \"|cmd a\"\npipe2: |cmd a\nfile: /x/y, :include:/z\nbad: \"open\nlast: x",
 	"shapes": "a@b: c\nC: (note) d\n\"@\": x\n<e>: f\ng; h\ni: j; k\nl: \"m\\\"n\"@o.test, p\nq : r\ns:t\nu: v:w\n\"x:y\": z\nlist: :include:/etc/l, \"/a b/c\", |\"/bin/d e\"\n" +
 		"\\esc: e\ndot.ted: d\n\"q.u\": q\nlit[x]: l\n[y]: z\ncomma: a,,b,\ngroup: friends: a, b;\nparen(x): y\nopen(x: y\nempty: \"\"\nblank: \" \"\nown-list: o\nlist: p\n",
-	"people": people, "badrules": badRules, "posixrules": posixRules,
+	"unicode": letters(), "people": people, "badrules": badRules, "posixrules": posixRules,
 	"noname": "a: b\n\"\": x\n",
 	"regexp": "/^a/ one\n/b/x bad\n/(/ paren\n/c\n/d/\nif /e/\n/ef/ two\nendif\nendif\n!/^[a-z]/ neg\nif !/^q/\n/z$/ zee\n",
 	"re_if":  "if /a/\nif /b/\n/c/ nested $0 $1 ${1\nendif\n",
@@ -33,6 +35,21 @@ var mapTexts = map[string]string{
 	"cidr_odd": "1.2.3.4/ e\n1.2.3.4/-1 e\n[1.2.3.4] e\n[1.2.3.0]/24 f\n[2001:db8::]/32 g\n[2001:db8::/32] h\n2001:db8::/129 i\n1.2.3.4/08 j\n01.2.3.4 k\n!!3.0.0.0/8 l\n! 4.0.0.0/8 m\n!\nif\nif junk\nif 5.0.0.0/8 extra\n" +
 		"5.5.5.5 n\nendif more\n::ffff:6.6.6.6 o\n6.6.6.6/32 p\n1.2.3.4.5 q\n[1.2.3.4 r\n[] s\n/8 t\n7.0.0.0/8/8 u\n8.8.8.8%x v\nfe80::1%eth0 w\n0.0.0.0/0 $1\n",
 	"flat": "one two\nthree\n  four\nfive six\n\"s e\" v\nfive dup\n",
+}
+
+// letters has a key for each letter that has a case, of those that are old enough
+// for all versions of Unicode.
+func letters() string {
+	var b strings.Builder
+	for r := rune(0x80); r < 0xfb18; r++ {
+		if r == 0x2000 {
+			r = 0xfb00
+		}
+		if unicode.IsLetter(r) && (unicode.IsUpper(r) || unicode.IsLower(r) || unicode.IsTitle(r)) {
+			fmt.Fprintf(&b, "%x-%c %x\n", r, r, r)
+		}
+	}
+	return b.String()
 }
 
 // look is a lookup.
@@ -63,6 +80,7 @@ func oddSources() []mapChain {
 		chains = append(chains, lines("postmap "+name, "postmap -q a "+name, "postmap -q x "+name, "postmap -fq A "+name, "postmap -F -q a "+name, "postmap -s "+name),
 			lines("postmap -q a texthash:"+name), lines("postmap -s texthash:"+name), lines("postmap -fs texthash:"+name), lines("postmap -us texthash:"+name))
 	}
+	chains = append(chains, lines("postmap unicode", "postmap -s unicode"), lines("postmap -u unicode", "postmap -s unicode"))
 	chains = append(chains, otherwise("a name that is empty is refused, since nothing can look it up", "postalias noname", "postalias -s noname"))
 	for _, key := range []string{"inc", "INC", "incq", "cmd", "quo", "file", "user@d.test", "a@b", "a@b.test", "inc@mail.example.test", "q\"r", "\"q\\\"r\"", "\"q\"r\"", "'sq'", "sq", "a+b", "a", "u%d", "u!d", "*", "x=y", "[1.2.3.4]", "-dash", "d.", "f..g", "semi;colon", "\xc3\xa9", "\xc3\x89", "inc ", " inc", "", "inc:", "@"} {
 		keys = append(keys, key)
@@ -171,6 +189,14 @@ func oddKeys() []mapChain {
 	ask(`inline:{a=b,C=d,{"e f"=g},{ "k=l" = m }}`, "a", "A", "c", "C", "e f", `"e f"`, "k=l", "", " a", "a ", "\xe9")
 	ask("inline:{a=b,{e f=g}}", "a")
 	ask(`inline:{a=b,{"e f=g}}`, "a")
+	for _, o := range []mapCall{line("postmap -fq EF regexp:regexp"), line("postmap -fq ROOT unix:passwd.byname"), line("postmap -fq A inline:{a=b}"), line("postmap -uq É inline:{é=1}"), line("postmap -q É inline:{é=1}"), line("postmap -q a static:b static:c"), line("postmap -q a inline:{b=c} static:d"), line("postmap -Uq a static:b"),
+		look("a\nb", "regexp:{{/^a$/ x}, {/a.b/ y}}"), look("a\nb", "pcre:{{/^a$/ x}, {/a.b/ y}}"), look("a\nb", "pcre:{{/^a$/m x}, {/a.b/ y}}"), look("a\nb", "pcre:{{/a$/ x}}"), look("a\n", "pcre:{{/a$/ x}}"), look("a\n", "regexp:{{/a$/ x}}"), look("a", "pipemap:{inline:{a=b}, regexp:{{/(b)/ $1$1}}}"), look("a", "unionmap:{inline:{b=b}, regexp:{{/(a)/ $1$1}}}"),
+		look("A", "pipemap:{inline:{a=B}, inline:{b=c}}"), look("a", "static:{ }"), look("a", "randmap:{ { x } }"), look("a", "inline:{ a=b,,c=d }"), look("a", "inline:{ { a = b  c } }"), look("a", "inline:{ { a = {b} } }"), look("a", "inline:{a={b}}"), look("a", `inline:{a="b c"}`), look("a", "inline:{{a=b}{c=d}}")} {
+		chains = append(chains, mapChain{o})
+	}
+	for _, words := range []string{"postmap -Fq a inline:{a=Yg==}", "postmap -Fq a static:x!", "postmap -Fs inline:{a=!}", "postmap -Fq one texthash:flat"} {
+		chains = append(chains, otherwise("files are read where there is an index; other tables have their contents", words))
+	}
 	ask("static:x", "", " ", "\xe9", strings.Repeat("y", 5000))
 	ask("fail:x", "", "a", "\xe9")
 	ask("environ:x", "", "MAIL_CONFIG1", "=", "\xe9")
