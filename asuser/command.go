@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -98,6 +99,10 @@ func workingDir(req ipc.List) string {
 
 // runCommand runs a command and says how it ended.
 func runCommand(ctx context.Context, cmd *exec.Cmd, out *limitedBuffer) ipc.List {
+	// Else it would look as if the command were not there.
+	if err := unix.Access(cmd.Dir, unix.X_OK); err != nil {
+		return failure("4.3.0", fmt.Errorf("cannot change directory to \"%s\": %w", cmd.Dir, err))
+	}
 	if err := cmd.Start(); err != nil {
 		if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) {
 			// As a shell would report it.

@@ -25,6 +25,9 @@
 // With lmtp_save_to_detail_mailbox, mail to user+folder@domain goes to the
 // folder.
 //
+// When notify_classes names a kind of error that a session had, the server mails the
+// postmaster what was said in it, as smtpd(8) does.
+//
 // LMTP with PIPELINING, SIZE, VRFY, STARTTLS, ENHANCEDSTATUSCODES, 8BITMIME,
 // SMTPUTF8 and CHUNKING.
 //
@@ -37,9 +40,9 @@
 //
 // # Parameters
 //
-// cleanup_service_name, hopcount_limit, line_length_limit, lmtpd_banner, lmtpd_client_networks,
-// lmtpd_recipient_limit, lmtpd_timeout, lmtpd_tls_security_level,
-// message_size_limit, myhostname, smtpd_error_sleep_time,
+// bounce_notice_recipient, cleanup_service_name, error_notice_recipient,
+// hopcount_limit, line_length_limit, lmtpd_banner, lmtpd_client_networks, lmtpd_recipient_limit, lmtpd_timeout, lmtpd_tls_security_level,
+// message_size_limit, myhostname, notify_classes, smtpd_error_sleep_time,
 // smtpd_hard_error_limit, smtpd_junk_command_limit, smtpd_soft_error_limit,
 // smtpd_starttls_timeout, smtpd_tls_loglevel, smtpd_tls_mandatory_protocols,
 // smtpd_tls_protocols, requiretls_enable, smtputf8_enable.

@@ -18,6 +18,7 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/table"
 	"github.com/posthouse-mail/posthouse/pkg/tlskeys"
 	"github.com/posthouse-mail/posthouse/pkg/tlspolicy"
+	"github.com/posthouse-mail/posthouse/pkg/transcript"
 )
 
 // params are the parameters of the server.
@@ -42,6 +43,7 @@ type params struct {
 	TLSTimeout   time.Duration `param:"smtpd_starttls_timeout"`
 	TLSProtocols []string      `param:"smtpd_tls_protocols"`
 	TLSMandatory []string      `param:"smtpd_tls_mandatory_protocols"`
+	Notices      transcript.Params
 }
 
 // server is what all sessions share.
@@ -67,6 +69,7 @@ func prepare(env *service.Env) (*service.Hooks, error) {
 	srv.deposit = depositclient.New(ipc.NewPool(depositclient.Endpoint, depositclient.Timeout))
 	srv.cleanup = inject.NewClient(ipc.NewPool("public/"+srv.Cleanup, inject.Timeout))
 	srv.setOptions()
+	srv.opts.Notices = transcript.New(srv.Notices, transcript.Server, srv.cleanup, srv.log)
 	if err := srv.setTLS(env.Service); err != nil {
 		return nil, err
 	}

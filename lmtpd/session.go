@@ -15,6 +15,7 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/smtpserver"
 	"github.com/posthouse-mail/posthouse/pkg/smtpwire"
 	"github.com/posthouse-mail/posthouse/pkg/status"
+	"github.com/posthouse-mail/posthouse/pkg/transcript"
 )
 
 // contentBuffer is what a message in transfer holds in memory.
@@ -68,6 +69,7 @@ func (h *session) Connect(_ context.Context, s *smtpserver.Session) status.Statu
 	if h.ok {
 		return status.Status{}
 	}
+	s.Erred(transcript.Policy)
 	return status.New(521, "5.7.1", h.srv.Hostname+" Error: your address is not in lmtpd_client_networks")
 }
 
@@ -86,6 +88,7 @@ func (h *session) TLSDone(context.Context, *smtpserver.Session, error) {}
 func (h *session) Mail(_ context.Context, s *smtpserver.Session, m *smtpserver.Mail) status.Status {
 	h.Reset(s)
 	if limit := h.srv.SizeLimit; limit > 0 && m.Size > limit {
+		s.Erred(transcript.Bounce)
 		return status.New(552, "5.3.4", "Message size exceeds fixed limit")
 	}
 	s.QueueID = newID()
@@ -99,6 +102,7 @@ func newID() string { return strings.ToUpper(rand.Text()[:12]) }
 func (h *session) Rcpt(ctx context.Context, s *smtpserver.Session, r *smtpserver.Rcpt) status.Status {
 	st, targets := h.check(ctx, r.Address)
 	if !st.Success() {
+		s.Erred(class(st))
 		h.srv.log.Info(s.QueueID, "reject: RCPT from %s: %s; from=<%s> to=<%s> proto=%s helo=<%s>",
 			s.Peer(), st, s.Mail().Address, r.Address, s.Client.Proto, s.Client.Helo)
 		return st
@@ -135,6 +139,7 @@ func (h *session) Data(ctx context.Context, s *smtpserver.Session) status.Status
 	msg, err := h.srv.deposit.Begin(ctx)
 	if err != nil {
 		h.srv.log.Warn(s.QueueID, "%v", err)
+		s.Erred(transcript.Resource)
 		return unavailable()
 	}
 	h.msg, h.w, h.size, h.hops, h.head, h.start = msg, bufio.NewWriterSize(msg.File, contentBuffer), 0, 0, true, true
@@ -197,11 +202,21 @@ func (h *session) EndEach(ctx context.Context, s *smtpserver.Session, _ smtpwire
 	if st.IsZero() {
 		return h.answers(s, h.deliver(ctx, s))
 	}
+	s.Erred(class(st))
 	results := make([]status.Status, len(h.order))
 	for i := range results {
 		results[i] = st
 	}
 	return results
+}
+
+// class says what the postmaster is told of with a refusal: something that is
+// amiss here, or a recipient that does not get the message.
+func class(st status.Status) transcript.Class {
+	if strings.HasPrefix(st.Code, "4.3.") {
+		return transcript.Resource
+	}
+	return transcript.Bounce
 }
 
 // deliver returns what became of the recipients, in the order of their RCPT
@@ -257,6 +272,8 @@ func (h *session) answers(s *smtpserver.Session, results []status.Status) []stat
 	for i, st := range results {
 		if st.Success() {
 			st.Text = s.QueueID + " " + st.Text
+		} else {
+			s.Erred(class(st))
 		}
 		results[i].Text = "<" + h.order[i] + "> " + st.Text
 	}

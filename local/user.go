@@ -11,6 +11,7 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/address"
 	"github.com/posthouse-mail/posthouse/pkg/config"
 	"github.com/posthouse-mail/posthouse/pkg/deliver"
+	"github.com/posthouse-mail/posthouse/pkg/printable"
 	"github.com/posthouse-mail/posthouse/pkg/status"
 	"github.com/posthouse-mail/posthouse/pkg/worker"
 )
@@ -78,6 +79,7 @@ func (j *job) dotForward(ctx context.Context, p place, u account, ext string) bo
 // forwardPaths expands forward_path for a user.
 func (j *job) forwardPaths(u account, ext string) ([]string, error) {
 	if strings.ContainsAny(ext, "/\x00\n") {
+		j.log.Warn(string(j.d.QueueID), "address with illegal extension: %s", printable.Text(first(address.Split(j.rcpt.Address))))
 		ext = ""
 	}
 	var paths []string

@@ -116,6 +116,38 @@ func TestLMTPServerHops(t *testing.T) {
 	}
 }
 
+// TestLMTPTranscripts: the postmaster is told of sessions with the errors that
+// notify_classes names, and of no others.
+func TestLMTPTranscripts(t *testing.T) {
+	mail, _ := lmtpInstance(t, "notify_classes = protocol, bounce", "error_notice_recipient = you@example.test", "bounce_notice_recipient = ann@example.test")
+	talk := func(commands ...string) {
+		s := testkit.Dial(t, mail.LMTPAddr())
+		for _, c := range append(append([]string{"LHLO c.test"}, commands...), "QUIT") {
+			s.Cmd("", "%s", c)
+		}
+	}
+	has := func(user string, n int, wants ...string) {
+		t.Helper()
+		box := mail.WaitMailbox(t, user, n)
+		for _, want := range wants {
+			if !strings.Contains(box[n-1], want) {
+				t.Errorf("%s: no %q in\n%s", user, want, box[n-1])
+			}
+		}
+	}
+	talk("MAIL FROM:<a@remote.test>", "RCPT TO:<you@example.test>", "RSET")
+	talk("MAIL FROM:<a@remote.test>", "RCPT TO:<nobody@example.test>")
+	has("ann", 1, "Subject: Posthouse SMTP server: errors from unknown[127.0.0.1]", "\n In:  RCPT TO:<nobody@example.test>\n Out: 550 5.1.1 <nobody@example.test> ")
+	talk("FOO")
+	has("you", 1, "\n In:  FOO\n Out: 5")
+	talk("MAIL FROM:<double-bounce@mail.example.test>", "RCPT TO:<full@example.test>")
+	talk("MAIL FROM:<a@remote.test>", "RCPT TO:<full@example.test>")
+	has("ann", 2, "<full@example.test>")
+	if n := len(mail.Mailbox(t, "you")); n != 1 {
+		t.Errorf("%d notices of errors", n)
+	}
+}
+
 // TestLMTPServerTransport uses Dovecot's socket name from main.cf.
 func TestLMTPServerTransport(t *testing.T) {
 	mail, _ := lmtpInstance(t, "virtual_transport = lmtp:unix:private/dovecot-lmtp", "quota_full_tempfail = yes")
