@@ -31,6 +31,8 @@ func TestParse(t *testing.T) {
 		{"newline", "a\nb@c", "", true},
 		{"nul", "a\x00@c", "", true},
 		{"bad literal", "a@[1", "", true},
+		{"all in quotes", `"a@b"`, "a@b", false},
+		{"a domain that is none in quotes", `"a@b> SIZE=1"`, "", true},
 		{"blank in domain", "a@b c", "", true},
 		{"long", strings.Repeat("a", MaxLength+1), "", true},
 	} {

@@ -105,6 +105,10 @@ func Parse(s string) (string, error) {
 		return "", err
 	}
 	if n == len(s) {
+		// Without its quotes, what is behind an '@' is a domain to all others.
+		if err := checkDomainText(Domain(local)); err != nil {
+			return "", err
+		}
 		return local, nil
 	}
 	domain := s[n+1:]

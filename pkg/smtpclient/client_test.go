@@ -264,6 +264,10 @@ func TestConversations(t *testing.T) {
 			S: 250 mx.test
 			C: QUIT
 			S: 221 bye`, []string{"1 5.1.3 bad address syntax"}},
+		{"parameters in address", nil, message("r@b.test> NOTIFY=NEVER ORCPT=rfc822;x"), ehlo + `
+			S: 250 mx.test
+			C: QUIT
+			S: 221 bye`, []string{"1 5.1.3 bad address syntax"}},
 		{"LMTP", lmtp, message("a@b.test", "c@b.test", "d@b.test"), `
 			S: 220 mx.test LMTP
 			C: LHLO me.test

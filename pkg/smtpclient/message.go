@@ -126,9 +126,11 @@ func (t *transaction) requiresTLS() bool {
 }
 
 // checkAddress refuses a line break in an address, which would be a command of
-// its own.
+// its own, and what would end the address in a domain, which is not quoted: the
+// rest would be parameters.
 func checkAddress(a string) *Failure {
-	if strings.ContainsAny(a, "\r\n\x00") {
+	_, domain := address.Split(a)
+	if strings.ContainsAny(a, "\r\n\x00") || strings.ContainsAny(domain, " <>") {
 		return local(ScopeMessage, "5.1.3", "bad address syntax")
 	}
 	return nil
