@@ -60,7 +60,7 @@ func testServer(t testing.TB, mainCF string) (*server, *testkit.Log, string) {
 	}
 	s.queue = queue.Open(dir, queue.Options{})
 	s.rewrite = localRewriter{}
-	s.trigger = func() {}
+	s.trigger = func(queue.ID) {}
 	return s, log, dir
 }
 

@@ -63,7 +63,7 @@ func TestInject(t *testing.T) {
 	s, _, dir := testServer(t, "")
 	var mu sync.Mutex
 	triggers := 0
-	s.trigger = func() { mu.Lock(); triggers++; mu.Unlock() }
+	s.trigger = func(queue.ID) { mu.Lock(); triggers++; mu.Unlock() }
 	c := serve(t, s)
 	line := []byte(strings.Repeat("y", 80))
 	long := []byte(strings.Repeat("z", 3*inject.MaxRecord+7))

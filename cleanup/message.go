@@ -259,7 +259,7 @@ func (m *message) finish() {
 		return
 	}
 	if !m.held && m.status == 0 {
-		m.s.trigger()
+		m.s.trigger(m.w.ID())
 	}
 }
 

@@ -32,8 +32,8 @@ type server struct {
 	rewrite addressRewriter
 	reports *bounceclient.Client
 	flow    *flow
-	trigger func() // tells qmgr that there is mail
-	drain   func() // waits until it has been told
+	trigger func(queue.ID) // tells qmgr that there is mail
+	drain   func()         // waits until it has been told
 
 	canonical, senderCanonical, rcptCanonical mapUse
 	masquerade                                masquerade
@@ -119,7 +119,10 @@ func newServer(cfg *config.Config, log *maillog.Logger) (*server, error) {
 	s.reports = bounceclient.New(bounceclient.Services{Bounce: p.BounceService, Defer: p.DeferService, Trace: p.TraceService, Timeout: rewrite.Timeout})
 	s.rewrite = rewrite.NewClient(ipc.NewPool("private/"+p.RewriteServiceName, rewrite.Timeout))
 	t := ipc.NewTriggerer("public/qmgr", "I")
-	s.trigger, s.drain = t.Fire, t.Wait
+	s.trigger = func(id queue.ID) {
+		t.Fire(func(request []byte) []byte { return queue.AppendHint(request, id) })
+	}
+	s.drain = t.Wait
 	s.flow = &flow{delay: p.InFlowDelay, limit: p.ProcessLimit, count: s.incoming}
 	return s, nil
 }

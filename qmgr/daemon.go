@@ -180,36 +180,76 @@ func (d *daemon) post(event func()) {
 	}
 }
 
-// trigger takes the bytes of the trigger FIFO.
-func (d *daemon) trigger(_ context.Context, request []byte) {
-	var look, run, all, flush bool
-	for _, b := range request {
-		switch b {
-		case 'W', 'I':
-			look = true
-		case 'D':
-			run = true
-		case 'A':
-			all = true
-		case 'F':
-			flush = true
+// wishes are what trigger requests ask for.
+type wishes struct {
+	look  bool       // at the incoming queue
+	run   bool       // the deferred queue
+	all   bool       // whether due or not
+	flush bool       // also for what is dead, and for transports in defer_transports
+	come  []queue.ID // messages that are in the incoming queue now
+}
+
+// wish reads the bytes of the trigger FIFO, which anybody may have written. Unknown
+// ones are returned.
+func wish(request []byte) (w wishes, unknown []byte) {
+	for len(request) > 0 {
+		b := request[0]
+		request = request[1:]
+		switch {
+		case b == 'I' && len(request) > 0 && queue.IsHint(request[0]):
+			var id queue.ID
+			if id, request = queue.CutHint(request); id != "" {
+				w.come = append(w.come, id)
+			} else {
+				w.look = true
+			}
+		case b == 'W', b == 'I', queue.IsHint(b): // the last are the end of a hint that was cut in two
+			w.look = true
+		case b == 'D':
+			w.run = true
+		case b == 'A':
+			w.all = true
+		case b == 'F':
+			w.flush = true
 		default:
-			d.log.Warn("", "ignoring unknown trigger request byte %q", b)
+			unknown = append(unknown, b)
 		}
 	}
+	return w, unknown
+}
+
+// trigger takes the bytes of the trigger FIFO.
+func (d *daemon) trigger(_ context.Context, request []byte) {
+	w, unknown := wish(request)
+	for _, b := range unknown {
+		d.log.Warn("", "ignoring unknown trigger request byte %q", b)
+	}
 	d.post(func() {
-		if flush {
+		if w.flush {
 			d.sched.Unthrottle()
 		}
-		mode := scanMode{all: all, flush: flush}
-		if look || run && (all || flush) {
+		mode := scanMode{all: w.all, flush: w.flush}
+		if w.look || w.run && (w.all || w.flush) {
 			d.incoming.request(mode)
 		}
-		if run {
+		if w.run {
 			d.deferred.request(mode)
 			d.nextRun = d.now().Add(d.params.RunDelay)
 		}
+		for _, id := range w.come {
+			d.come(id)
+		}
 	})
+}
+
+// come takes a message that is said to be in the incoming queue. If there is no
+// room for it, a scan comes to it in its turn.
+func (d *daemon) come(id queue.ID) {
+	if in, _ := d.intake(); in == nil {
+		d.incoming.request(scanMode{})
+		return
+	}
+	d.take(candidate{queue: "incoming", id: id, hinted: true})
 }
 
 // loop is the owner.
@@ -281,7 +321,7 @@ func (d *daemon) take(c candidate) {
 	d.loading++
 	limit := max(min(d.params.RcptLimit-d.rcpts, d.params.RcptFirst), d.params.RcptMinimum)
 	d.warnClogged()
-	d.spawn(func() { d.load(m, c.queue, limit) })
+	d.spawn(func() { d.load(m, c, limit) })
 }
 
 // spawn runs work that may block.

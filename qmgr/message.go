@@ -66,8 +66,15 @@ type loaded struct {
 
 // load moves a message to the active queue, reads its envelope and resolves
 // the first recipients. It runs outside of the owner.
-func (d *daemon) load(m *message, from string, limit int) {
-	result, err := d.open(m, from, limit)
+func (d *daemon) load(m *message, c candidate, limit int) {
+	if c.hinted && !d.ready(c) {
+		d.post(func() {
+			d.forget(m)
+			d.look(time.Second)
+		})
+		return
+	}
+	result, err := d.open(m, c.queue, limit)
 	if err != nil {
 		d.openFailed(m, err)
 		return
@@ -76,6 +83,19 @@ func (d *daemon) load(m *message, from string, limit int) {
 		d.loading--
 		d.accept(m, result)
 	})
+}
+
+// ready looks at the file of a hinted message, as a scan would. If it is not
+// as it should be, a scan is left to find out.
+func (d *daemon) ready(c candidate) bool {
+	due, _ := d.incoming.due(queue.Entry{ID: c.id, Path: d.queue.Path(c.queue, c.id)}, scanMode{}, d.now())
+	return due
+}
+
+// forget gives up to load a message.
+func (d *daemon) forget(m *message) {
+	d.loading--
+	delete(d.active, m.id)
 }
 
 // errHeld reports a message that its sender wants to leave later (RFC 4865). The
@@ -252,10 +272,7 @@ func (d *daemon) openFailed(m *message, err error) {
 		d.log.Warn(id, "%v", err)
 		d.putBack(m, "deferred", d.now().Add(d.params.MinBackoff))
 	}
-	d.post(func() {
-		d.loading--
-		delete(d.active, m.id)
-	})
+	d.post(func() { d.forget(m) })
 }
 
 // corrupt moves a damaged file out of the way. It is never deleted.

@@ -10,11 +10,12 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/queue"
 )
 
-// candidate is a message that a scan found ready.
+// candidate is a message that a scan found ready, or that somebody said is.
 type candidate struct {
-	queue string
-	id    queue.ID
-	flush bool
+	queue  string
+	id     queue.ID
+	flush  bool
+	hinted bool // nobody has looked at it
 }
 
 // scanMode says what a scan takes.

@@ -20,7 +20,10 @@ func Trigger(path string, request []byte) error {
 	fd, err := openFIFO(path)
 	if err == nil {
 		defer syscall.Close(fd)
-		return triggerFIFO(fd, path, request)
+		if err := triggerFIFO(fd, path, request); !errors.Is(err, syscall.EAGAIN) {
+			return err
+		}
+		return nil
 	}
 	if !errors.Is(err, errNoFIFO) {
 		return fmt.Errorf("trigger %s: %w", path, err)
@@ -52,8 +55,7 @@ func openFIFO(path string) (int, error) {
 }
 
 func triggerFIFO(fd int, path string, request []byte) error {
-	_, err := nowait.Write(fd, request)
-	if err != nil && !errors.Is(err, syscall.EAGAIN) {
+	if _, err := nowait.Write(fd, request); err != nil {
 		return fmt.Errorf("trigger %s: %w", path, err)
 	}
 	return nil
@@ -63,6 +65,14 @@ func triggerFIFO(fd int, path string, request []byte) error {
 // name has come to mean another.
 const reopenFIFO = time.Second
 
+// A FIFO is full when the service has no time to read it. What it finds there
+// then may tell of some work and not of all, so it is told once more; patience
+// is how long that is tried.
+const (
+	fullPause = 20 * time.Millisecond
+	patience  = 5 * time.Second
+)
+
 // Triggerer tells a service again and again that there is work, without
 // waiting for it: a trigger is a hint. It keeps the service's FIFO open.
 type Triggerer struct {
@@ -70,6 +80,7 @@ type Triggerer struct {
 	request []byte
 
 	mu      sync.Mutex
+	buf     []byte
 	fd      int // of the FIFO; -1 if it is not open
 	opened  time.Time
 	pending bool
@@ -82,12 +93,17 @@ func NewTriggerer(path, request string) *Triggerer {
 	return &Triggerer{path: path, request: []byte(request), fd: -1}
 }
 
-// Fire makes sure that a trigger is sent after this call began.
-func (t *Triggerer) Fire() {
+// Fire makes sure that a trigger is sent after this call began. What follows
+// the request may be lost: the service has to look for all work when it gets
+// the bare one.
+func (t *Triggerer) Fire(following func(request []byte) []byte) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.fd >= 0 && time.Since(t.opened) < reopenFIFO && triggerFIFO(t.fd, t.path, t.request) == nil {
-		return
+	if t.fd >= 0 && time.Since(t.opened) < reopenFIFO {
+		t.buf = following(append(t.buf[:0], t.request...))
+		if triggerFIFO(t.fd, t.path, t.buf) == nil {
+			return
+		}
 	}
 	t.pending = true
 	if !t.running {
@@ -110,7 +126,11 @@ func (t *Triggerer) run() {
 			_ = Trigger(t.path, t.request)
 			continue
 		}
-		_ = triggerFIFO(fd, t.path, t.request)
+		for end := time.Now().Add(patience); ; time.Sleep(fullPause) {
+			if err := triggerFIFO(fd, t.path, t.request); !errors.Is(err, syscall.EAGAIN) || time.Now().After(end) {
+				break
+			}
+		}
 		t.keep(fd)
 	}
 }
