@@ -14,7 +14,6 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
 	"github.com/posthouse-mail/posthouse/pkg/mailstore"
 	"github.com/posthouse-mail/posthouse/pkg/mbox"
-	"github.com/posthouse-mail/posthouse/pkg/queue"
 	"github.com/posthouse-mail/posthouse/pkg/safefile"
 )
 
@@ -90,13 +89,13 @@ func refusal(err error) ipc.List {
 }
 
 // message returns a function that writes the prefix and the queued message
-// with LF line ends. Attributes: queue_id, prefix; loop, an address that must
-// not be in a Delivered-To field of the message.
+// with LF line ends. Attributes: prefix; loop, an address that must not be in a
+// Delivered-To field of the message.
 func (w *worker) message(req ipc.List, file *os.File) (func(io.Writer) error, error) {
 	if file == nil {
 		return nil, errors.New("no message came with the job")
 	}
-	msg, err := w.buffers.Message(file, queue.Active, queue.ID(req.Value("queue_id")))
+	msg, err := w.buffers.MessageForDelivery(file)
 	if err != nil {
 		return nil, err
 	}

@@ -28,7 +28,7 @@ func (w *worker) scan(file *os.File) ipc.List {
 	if file == nil {
 		return failure("4.3.0", errors.New("no message came with the job"))
 	}
-	msg, err := w.buffers.Message(file, queue.Active, "")
+	msg, err := w.buffers.MessageForDelivery(file)
 	if err != nil {
 		return failure("4.3.0", err)
 	}

@@ -146,7 +146,7 @@ func (d *delivery) store(ctx context.Context, rcpt string, t target) status.Stat
 	defer file.Close()
 	// The transfer agent in front of us may have added Delivered-To already
 	// (flags=D of lmtp(8)), so it tells no loop here; lmtpd counts hops.
-	mail := worker.Mail{QueueID: d.id, Prefix: worker.Prefix(d.sender, true, "", rcpt)}
+	mail := worker.Mail{Prefix: worker.Prefix(d.sender, true, "", rcpt)}
 	req := worker.Store(mail, worker.StoreOptions{
 		Path: t.user.MailDir, Folder: t.folder, Create: d.srv.Autocreate, Subscribe: d.srv.Autosubscribe,
 		Quota: t.user.Quota, Host: d.srv.Myhostname, Plain: true,

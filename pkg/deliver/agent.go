@@ -142,7 +142,7 @@ func (a *Agent) deliver(ctx context.Context, req *Request, handle Handler) Reply
 // of them may have recipients of one message; it keeps a restarted queue
 // manager from starting a second delivery to the same recipients.
 func (a *Agent) open(req *Request) (*Delivery, error) {
-	msg, err := a.queue.OpenMessage(req.QueueName, req.QueueID)
+	msg, err := a.queue.OpenForDelivery(req.QueueName, req.QueueID, req.DataOffset)
 	if err != nil {
 		return nil, fmt.Errorf("open %s %s: %w", req.QueueName, req.QueueID, err)
 	}

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"os"
 	"sync"
@@ -15,14 +16,18 @@ import (
 // file. The zero value works. They are safe for concurrent use.
 type Buffers struct{ reads, writes sync.Pool }
 
-// Message reads the envelope of an open queue file, such as one that was passed
-// by another process.
-func (b *Buffers) Message(f *os.File, queueName string, id ID) (*Message, error) {
+// MessageForDelivery is [Queue.OpenForDelivery] for an open queue file that was passed
+// by another process. Where the content begins is read from the file.
+func (b *Buffers) MessageForDelivery(f *os.File) (*Message, error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
 		return nil, &os.PathError{Op: "fstat", Path: f.Name(), Err: err}
 	}
-	return newMessage(f, new(safefile.FS), b, queueName, id, &st)
+	m := newMessage(f, new(safefile.FS), b, "", "", &st)
+	if err := m.readSize(); err != nil {
+		return nil, fmt.Errorf("%s: %w", f.Name(), err)
+	}
+	return m, nil
 }
 
 // reader is [NewFileReader], whose buffer goes back by putReader.

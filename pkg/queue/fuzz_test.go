@@ -65,12 +65,19 @@ func FuzzMessage(f *testing.F) {
 		if err := os.WriteFile(path, data, 0o700); err != nil {
 			t.Fatal(err)
 		}
-		file, err := os.OpenFile(path, os.O_RDWR, 0)
+		file, err := os.Open(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		m, err := new(Buffers).Message(file, Incoming, "ABCDE1")
-		if err != nil {
+		defer file.Close()
+		m, err := new(Buffers).MessageForDelivery(file)
+		if err == nil {
+			err = m.WriteContentTo(io.Discard, "\n")
+		}
+		if err != nil && !errors.Is(err, ErrCorrupt) {
+			t.Fatal(err)
+		}
+		if m, err = Open("", Options{}).OpenPath(Incoming, "ABCDE1", path); err != nil {
 			if !errors.Is(err, ErrCorrupt) {
 				t.Fatal(err)
 			}

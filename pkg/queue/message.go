@@ -1,9 +1,11 @@
 package queue
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -39,6 +41,10 @@ const (
 	allNotify = envelope.NotifyNever | envelope.NotifySuccess | envelope.NotifyFailure | envelope.NotifyDelay
 	allHints  = HintMixed | int64(allNotify)<<1
 )
+
+// maxSizeRecord is the length of a size record: its type, its length and six fields in
+// 15 columns, with room for more of them.
+const maxSizeRecord = 256
 
 func (s Size) appendTo(dst []byte) []byte {
 	for i, n := range [...]int64{s.DataSize, s.DataOffset, s.RcptCount, s.QmgrHints, s.ContentLength, s.UTF8Flags} {
@@ -140,6 +146,30 @@ func (q *Queue) OpenMessage(queueName string, id ID) (*Message, error) {
 // OpenPath is OpenMessage for a file that a scan found at another place than
 // its own.
 func (q *Queue) OpenPath(queueName string, id ID, path string) (*Message, error) {
+	m, err := q.openReady(queueName, id, path)
+	if err != nil {
+		return nil, err
+	}
+	return m.withEnvelope()
+}
+
+// OpenForDelivery opens a complete message for one who was told what its
+// envelope says, such as where the content begins. The envelope is not read, and
+// the fields from Arrival on are empty.
+func (q *Queue) OpenForDelivery(queueName string, id ID, content int64) (*Message, error) {
+	if err := checkNames(id, queueName); err != nil {
+		return nil, err
+	}
+	m, err := q.openReady(queueName, id, q.Path(queueName, id))
+	if err != nil {
+		return nil, err
+	}
+	m.DataOffset = content
+	return m, nil
+}
+
+// openReady opens a message, and reads nothing.
+func (q *Queue) openReady(queueName string, id ID, path string) (*Message, error) {
 	f, st, err := q.fs.Open(path, os.O_RDWR, safefile.Check{Owner: q.owner})
 	if err != nil {
 		return nil, err
@@ -148,15 +178,35 @@ func (q *Queue) OpenPath(queueName string, id ID, path string) (*Message, error)
 		_ = f.Close()
 		return nil, &os.PathError{Op: "open", Path: path, Err: ErrNotReady}
 	}
-	return newMessage(f, q.fs, &q.reads, queueName, id, st)
+	return newMessage(f, q.fs, &q.reads, queueName, id, st), nil
 }
 
-func newMessage(f *os.File, fs *safefile.FS, buffers *Buffers, queueName string, id ID, st *unix.Stat_t) (*Message, error) {
-	m := &Message{ID: id, Queue: queueName, Mode: os.FileMode(st.Mode & 0o777), FileSize: st.Size,
+func newMessage(f *os.File, fs *safefile.FS, buffers *Buffers, queueName string, id ID, st *unix.Stat_t) *Message {
+	return &Message{ID: id, Queue: queueName, Mode: os.FileMode(st.Mode & 0o777), FileSize: st.Size,
 		ModTime: time.Unix(st.Mtim.Unix()), f: f, fs: fs, buffers: buffers}
+}
+
+// readSize reads the first record, and no more.
+func (m *Message) readSize() error {
+	var start [maxSizeRecord]byte
+	n, err := m.f.ReadAt(start[:], 0)
+	if err != nil && err != io.EOF {
+		return err
+	}
+	r := RecordReader{br: bufio.NewReaderSize(bytes.NewReader(start[:n]), maxSizeRecord), limit: maxSizeRecord}
+	rec, err := r.Next()
+	if err != nil || rec.Type != RecSize {
+		return fmt.Errorf("%w: missing size record", ErrCorrupt)
+	}
+	m.Size, err = ParseSize(rec.Data)
+	return err
+}
+
+// withEnvelope reads the envelope. If it cannot, the message is closed.
+func (m *Message) withEnvelope() (*Message, error) {
 	if err := m.readEnvelope(); err != nil {
-		_ = f.Close()
-		return nil, fmt.Errorf("%s: %w", f.Name(), err)
+		_ = m.f.Close()
+		return nil, fmt.Errorf("%s: %w", m.f.Name(), err)
 	}
 	return m, nil
 }

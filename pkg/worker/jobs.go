@@ -10,17 +10,16 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/status"
 )
 
-// Mail is the message of a job: the queue file's id, and header lines that go
-// in front of it, each with its newline.
+// Mail is the message of a job: header lines that go in front of it, each with
+// its newline.
 // Loop, if not empty, is an address that must not be in a Delivered-To field.
 type Mail struct {
-	QueueID string
-	Prefix  string
-	Loop    string
+	Prefix string
+	Loop   string
 }
 
 func (m Mail) request(op string) ipc.List {
-	return ipc.List{}.Str("op", op).Str("queue_id", m.QueueID).Str("prefix", m.Prefix).Str("loop", m.Loop)
+	return ipc.List{}.Str("op", op).Str("prefix", m.Prefix).Str("loop", m.Loop)
 }
 
 // Prefix returns the header lines of a final delivery: the envelope sender
