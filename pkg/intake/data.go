@@ -63,24 +63,22 @@ func CleanupGone() status.Status {
 	return status.New(451, "4.3.0", "Error: queue file write error")
 }
 
-// accept hands an accepted recipient to cleanup. The queue file is opened
-// with the first one, so that what is rejected before logs NOQUEUE.
+// accept hands an accepted recipient to cleanup. The queue file is asked for
+// with the first one, so that what is rejected before logs NOQUEUE, and cleanup
+// makes it while the client sends its next command.
 func (h *Session) accept(ctx context.Context, s *smtpserver.Session, r *smtpserver.Rcpt) status.Status {
 	m := &h.msg
-	if m.ahead != nil && m.waiting == nil && m.sub == nil {
-		m.first, m.waiting = r.Address, &r.Recipient
-		return status.Status{}
+	if m.sub != nil {
+		return h.recipient(s, r.Recipient)
 	}
-	if st := h.Settle(ctx, s); !st.IsZero() {
-		return st
+	if m.ahead == nil {
+		h.OpenAhead(ctx, s.Mail())
 	}
-	if m.sub == nil {
-		if st := h.begin(ctx, s); !st.IsZero() {
-			return st
-		}
-		m.first = r.Address
+	m.first, m.waiting = r.Address, &r.Recipient
+	if m.ahead == nil {
+		return h.Settle(ctx, s)
 	}
-	return h.recipient(s, r.Recipient)
+	return status.Status{}
 }
 
 func (h *Session) recipient(s *smtpserver.Session, r envelope.Recipient) status.Status {
@@ -114,7 +112,7 @@ func (h *Session) cleanupGone(s *smtpserver.Session, err error) status.Status {
 	return CleanupGone()
 }
 
-// OpenAhead asks for the queue file at MAIL, for clients whose recipients are
+// OpenAhead asks for the queue file, at MAIL for clients whose recipients are
 // rarely rejected. The first recipient does not wait for it either, but what
 // comes next does, see Settle. If it cannot be asked for, that is tried again,
 // and told, with the recipient.
@@ -405,8 +403,10 @@ func (h *Session) End(ctx context.Context, s *smtpserver.Session, info smtpwire.
 	return result.Reply()
 }
 
-// Reset drops a message that was not finished.
-func (h *Session) Reset(*smtpserver.Session) {
+// Reset drops a message that was not finished. The log tells of each that had a
+// recipient.
+func (h *Session) Reset(s *smtpserver.Session) {
+	h.Settle(context.Background(), s)
 	if h.msg.ahead != nil {
 		h.msg.ahead.Drop()
 	}

@@ -49,6 +49,9 @@ func (h *Session) checkSize(size int64) status.Status {
 
 // Rcpt decides about a recipient, and hands an accepted one to cleanup.
 func (h *Session) Rcpt(ctx context.Context, s *smtpserver.Session, r *smtpserver.Rcpt) status.Status {
+	if st := h.Settle(ctx, s); !st.IsZero() {
+		return st
+	}
 	if st := h.Admit(ctx, s, r); !st.IsZero() {
 		return st
 	}
