@@ -247,7 +247,7 @@ func (s *Socket) writeSlowly(f func(fd uintptr) bool) error {
 		return true
 	})
 	if err == nil {
-		return armed
+		err = armed
 	}
 	return s.waitError("raw-write", err)
 }
@@ -279,8 +279,8 @@ func (w *watch) arm(fd int, events uint32) error {
 	cerr := w.raw.Control(func(ep uintptr) {
 		err = unix.EpollCtl(int(ep), unix.EPOLL_CTL_MOD, fd, &unix.EpollEvent{Events: events, Fd: int32(fd)})
 	})
-	if err == nil {
-		err = cerr
+	if cerr != nil {
+		return cerr
 	}
 	return os.NewSyscallError("epoll_ctl", err)
 }
