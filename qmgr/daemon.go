@@ -13,6 +13,7 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/deliver"
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
 	"github.com/posthouse-mail/posthouse/pkg/maillog"
+	"github.com/posthouse-mail/posthouse/pkg/nowait"
 	"github.com/posthouse-mail/posthouse/pkg/queue"
 	"github.com/posthouse-mail/posthouse/pkg/rewrite"
 	"github.com/posthouse-mail/posthouse/pkg/sched"
@@ -63,8 +64,11 @@ type daemon struct {
 	full     bool
 	clogged  time.Time // last look for a destination that clogs the queue
 
-	beat atomic.Int64 // when the owner was last seen at work, for the watchdog
-	die  func()       // ends the process
+	beat  atomic.Int64 // when the owner was last seen at work, for the watchdog
+	crowd atomic.Int64 // messages in the active queue, at the owner's last look
+
+	gather gatherer // of the goroutine that reads triggers
+	die    func()   // ends the process
 }
 
 // prepare reads the parameters, before the jail.
@@ -111,6 +115,7 @@ func (d *daemon) setup(dir string, owner int, limits func(string) sched.Limits) 
 	d.clients = make(map[string]*deliver.Client)
 	d.incoming = newScanner(d, "incoming")
 	d.deferred = newScanner(d, "deferred")
+	d.gather.nap = nowait.Nap
 }
 
 // start recovers what a crash left in the active queue, and begins to work.
@@ -220,6 +225,7 @@ func wish(request []byte) (w wishes, unknown []byte) {
 
 // trigger takes the bytes of the trigger FIFO.
 func (d *daemon) trigger(_ context.Context, request []byte) {
+	d.gather.wait(d.now(), int(d.crowd.Load()))
 	w, unknown := wish(request)
 	for _, b := range unknown {
 		d.log.Warn("", "ignoring unknown trigger request byte %q", b)
@@ -256,6 +262,7 @@ func (d *daemon) come(id queue.ID) {
 func (d *daemon) loop(ctx context.Context) {
 	for {
 		d.beat.Store(d.now().UnixNano())
+		d.crowd.Store(int64(len(d.active)))
 		d.dispatch()
 		d.setTimer()
 		in, def := d.intake()

@@ -43,6 +43,10 @@ func sendmsg(fd int, p, oob []byte) (int, syscall.Errno) {
 	return count(syscall.RawSyscall(unix.SYS_SENDMSG, uintptr(fd), uintptr(unsafe.Pointer(&msg)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL))
 }
 
+func sleep(ts *unix.Timespec) {
+	syscall.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(ts)), 0, 0)
+}
+
 func closeDescriptor(fd int) { syscall.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0) }
 
 // count is the result of a call that returns a number of bytes.

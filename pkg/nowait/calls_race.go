@@ -29,6 +29,8 @@ func sendmsg(fd int, p, oob []byte) (int, syscall.Errno) {
 	return count(unix.SendmsgN(fd, p, oob, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL))
 }
 
+func sleep(ts *unix.Timespec) { unix.Nanosleep(ts, nil) }
+
 func closeDescriptor(fd int) { unix.Close(fd) }
 
 func count(n int, err error) (int, syscall.Errno) {

@@ -127,3 +127,26 @@ func TestPipeAndDatagram(t *testing.T) {
 		t.Errorf("datagram without room: %v", err)
 	}
 }
+
+// TestNap: it takes its time, if no signal ends it, and no longer than it may.
+func TestNap(t *testing.T) {
+	slept := false
+	for range 100 {
+		start := time.Now()
+		Nap(3 * time.Millisecond)
+		slept = slept || time.Since(start) >= 3*time.Millisecond
+	}
+	if !slept {
+		t.Error("it does not sleep")
+	}
+	done := make(chan bool)
+	go func() {
+		Nap(time.Hour)
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(30 * time.Second):
+		t.Error("it does not end")
+	}
+}
