@@ -110,12 +110,7 @@ func (w *worker) message(req ipc.List, file *os.File) (func(io.Writer) error, er
 			}
 		}
 	}
-	return func(out io.Writer) error {
-		if _, err := io.WriteString(out, req.Value("prefix")); err != nil {
-			return err
-		}
-		return msg.WriteContentTo(out, "\n")
-	}, nil
+	return func(out io.Writer) error { return msg.WritePrefixedTo(out, req.Value("prefix"), "\n") }, nil
 }
 
 // mailboxCode is the status of a mailbox that could not be written. Only what

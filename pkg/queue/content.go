@@ -58,10 +58,18 @@ func (c *Content) Next() (data []byte, eol bool, err error) {
 
 // WriteContentTo writes the message with the given line end.
 func (m *Message) WriteContentTo(w io.Writer, eol string) error {
+	return m.WritePrefixedTo(w, "", eol)
+}
+
+// WritePrefixedTo writes a prefix as it is, and then the message.
+func (m *Message) WritePrefixedTo(w io.Writer, prefix, eol string) error {
 	bw, ok := w.(*bufio.Writer)
 	if !ok {
 		bw = m.buffers.writer(w)
 		defer m.buffers.putWriter(bw)
+	}
+	if _, err := bw.WriteString(prefix); err != nil {
+		return err
 	}
 	c := m.Content()
 	open := false

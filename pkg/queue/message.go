@@ -1,7 +1,6 @@
 package queue
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -42,9 +41,9 @@ const (
 	allHints  = HintMixed | int64(allNotify)<<1
 )
 
-// maxSizeRecord is the length of a size record: its type, its length and six fields in
-// 15 columns, with room for more of them.
-const maxSizeRecord = 256
+// maxSizeRecord is the longest size record: its type, a byte of length, and what
+// this can tell.
+const maxSizeRecord = 2 + 0x7f
 
 func (s Size) appendTo(dst []byte) []byte {
 	for i, n := range [...]int64{s.DataSize, s.DataOffset, s.RcptCount, s.QmgrHints, s.ContentLength, s.UTF8Flags} {
@@ -193,12 +192,10 @@ func (m *Message) readSize() error {
 	if err != nil && err != io.EOF {
 		return err
 	}
-	r := RecordReader{br: bufio.NewReaderSize(bytes.NewReader(start[:n]), maxSizeRecord), limit: maxSizeRecord}
-	rec, err := r.Next()
-	if err != nil || rec.Type != RecSize {
+	if n < 2 || start[0] != RecSize || start[1] >= 0x80 || 2+int(start[1]) > n {
 		return fmt.Errorf("%w: missing size record", ErrCorrupt)
 	}
-	m.Size, err = ParseSize(rec.Data)
+	m.Size, err = ParseSize(start[2 : 2+start[1]])
 	return err
 }
 
