@@ -10,10 +10,11 @@ import (
 
 // Bounds of what a process holds back while its log cannot be written.
 const (
-	maxWaiting = 4096            // lines
-	retryEvery = time.Second     // between attempts to connect
-	sendWait   = 2 * time.Second // for a slow receiver, by the drainer
-	closeWait  = 3 * time.Second // for all that is queued at the end
+	maxWaiting = 4096                  // lines
+	retryEvery = time.Second           // between attempts to connect
+	pipeRetry  = 50 * time.Millisecond // before the pipe is tried again after it had no reader
+	sendWait   = 2 * time.Second       // for a slow receiver, by the drainer
+	closeWait  = 3 * time.Second       // for all that is queued at the end
 	drainPause = 20 * time.Millisecond
 )
 
@@ -118,7 +119,7 @@ func (q *queued) sendNow(e Entry) error {
 
 // piped reports whether lines go through the pipe now. It needs q.mu.
 func (q *queued) piped() bool {
-	return q.pipe != nil && q.now().Sub(q.pipe.away) >= retryEvery
+	return q.pipe != nil && q.now().Sub(q.pipe.away) >= pipeRetry
 }
 
 // sendDatagram sends one entry, on a second connection if the first one is
