@@ -27,9 +27,6 @@ func flushAll(t *queuetool.Tool) error {
 // flushID asks the flush service for one message. The superuser and the mail
 // owner can do without it.
 func flushID(t *queuetool.Tool, id string) error {
-	if !queue.ValidID(id) {
-		return fail(exUsage, "Cannot flush queue ID - invalid name: \"%.100s%s\"", id, dots(id))
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*dialTimeout)
 	defer cancel()
 	status, err := flushService(t).File(ctx, id)
@@ -78,9 +75,6 @@ func wake(t *queuetool.Tool, id queue.ID) error {
 
 // flushSite asks the flush service for all mail to a domain.
 func flushSite(t *queuetool.Tool, site string) error {
-	if !flushclient.ValidSite(site) {
-		return fail(exUsage, "Cannot flush mail queue - invalid destination: \"%.100s%s\"", site, dots(site))
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*dialTimeout)
 	defer cancel()
 	status, err := flushService(t).Site(ctx, site)

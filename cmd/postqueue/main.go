@@ -26,7 +26,7 @@
 //
 // # Exit status
 //
-// 0, or a code of sysexits: 69 usage or mail system down, 77 not permitted.
+// 0, or 69: wrong usage, not permitted, or the mail system is down.
 //
 // # Security
 //

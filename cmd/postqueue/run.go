@@ -9,16 +9,18 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/posthouse-mail/posthouse/pkg/flushclient"
 	"github.com/posthouse-mail/posthouse/pkg/getopt"
+	"github.com/posthouse-mail/posthouse/pkg/queue"
 	"github.com/posthouse-mail/posthouse/pkg/queuetool"
 )
 
-// Exit codes of sysexits.
+// Exit codes. Postfix's postqueue has one for all mistakes.
 const (
-	exUsage       = 69 // as Postfix's postqueue; other programs would say 64
 	exUnavailable = 69
-	exSoftware    = 70
-	exNoPerm      = 77
+	exUsage       = exUnavailable
+	exNoPerm      = exUnavailable
+	exSoftware    = exUnavailable
 )
 
 const usage = "usage: postqueue -f | postqueue -i queueid | postqueue -j | postqueue -p | postqueue -s site"
@@ -124,6 +126,9 @@ func execute(args []string, stdout io.Writer) error {
 	if o.list || o.json {
 		list, what = lists.Mailq, "view"
 	}
+	if err := o.valid(); err != nil {
+		return err
+	}
 	if err := permit(t, list, what); err != nil {
 		return err
 	}
@@ -140,6 +145,17 @@ func execute(args []string, stdout io.Writer) error {
 	default:
 		return flushSite(t, o.site)
 	}
+}
+
+// valid refuses what is no id and no site.
+func (o options) valid() error {
+	switch {
+	case o.one && !queue.ValidID(o.id):
+		return fail(exUsage, "Cannot flush queue ID - invalid name: \"%.100s%s\"", o.id, dots(o.id))
+	case !o.list && !o.json && !o.flush && !o.one && !flushclient.ValidSite(o.site):
+		return fail(exUsage, "Cannot flush mail queue - invalid destination: \"%.100s%s\"", o.site, dots(o.site))
+	}
+	return nil
 }
 
 // permit refuses a user who is not on the list. The superuser and the mail

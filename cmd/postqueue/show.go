@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/posthouse-mail/posthouse/pkg/queue"
 	"github.com/posthouse-mail/posthouse/pkg/queue/listing"
 	"github.com/posthouse-mail/posthouse/pkg/queuetool"
 )
@@ -68,6 +69,14 @@ func direct(t *queuetool.Tool) (io.ReadCloser, error) {
 	}
 	if err := t.DropToOwner(); err != nil {
 		return nil, err
+	}
+	// A queue that cannot be read is not an empty one.
+	for _, name := range []string{queue.Maildrop, queue.Active, queue.Incoming, queue.Deferred, queue.Hold} {
+		dir, err := os.Open(name)
+		if err != nil {
+			return nil, fail(exUnavailable, "open queue %s: %s", name, queuetool.ErrnoText(err))
+		}
+		dir.Close()
 	}
 	l := &listing.Lister{Queue: t.Queue("."), EmptyAddress: p.EmptyAddress, DupLimit: p.DupLimit, Warn: t.Warn}
 	r, w := io.Pipe()

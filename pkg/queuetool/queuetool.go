@@ -196,7 +196,7 @@ func (t *Tool) Warn(format string, args ...any) {
 // Trigger wakes a service, and warns where there is none to wake.
 func (t *Tool) Trigger(service, request string) error {
 	err := ipc.Trigger("public/"+service, []byte(request))
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
 		t.Warn("unable to look up public/%s: %s", service, ErrnoText(err))
 	}
 	return err

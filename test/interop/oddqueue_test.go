@@ -65,6 +65,8 @@ func plainQueueTool(text string) string {
 		{`usage: .*`, "usage: SYNOPSIS"},
 		{`(?m)^(\w{3} [ \d]\d [\d:]{8}) \S+ (postfix/\w+)\[\d+\]`, "DATE $2"},
 		{`Post(fix|house) showq`, "SUITE showq"},
+		{`(?m)^((?:sendmail|mailq|newaliases): (?:invalid|option) .*\n)+`, "$1"}, // Postfix looks twice
+		{`(aliases)\.cdb: duplicate`, "$1: duplicate"},
 		{`(?m)^(postcat: warning: [^:]*(?:record)?): .*$`, "$1: WHAT"},                             // what is wrong in a file
 		{`(?m)^post\w+: (name_mask|inet_addr_local|been_here|mynetworks_core|dict_\w+): .*\n`, ""}, // for programmers
 		{`(?m)^(\{"queue_name")`, "\n$1"},
