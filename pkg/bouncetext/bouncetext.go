@@ -62,7 +62,7 @@ const maxFile = 1 << 20
 func Load(cfg *config.Config, path string, warn func(format string, args ...any)) (Set, error) {
 	expand := func(text string) (string, error) { return text, nil }
 	if cfg != nil {
-		expand = cfg.With(config.WithOverrides(lifetimes(cfg))).Expand
+		expand = knownNames(cfg.With(config.WithOverrides(lifetimes(cfg))))
 	}
 	set := Builtin()
 	for _, t := range set.All() {
@@ -101,6 +101,26 @@ func Load(cfg *config.Config, path string, warn func(format string, args ...any)
 		return builtin, nil
 	}
 	return set, nil
+}
+
+// knownNames expands a text in which a name that nobody knows is a mistake. It
+// may stand in a condition.
+func knownNames(cfg *config.Config) func(text string) (string, error) {
+	return func(text string) (string, error) {
+		unknown := ""
+		out, err := config.ExpandMacros(text, func(name string) (string, bool) {
+			value, ok := cfg.Raw(name)
+			conditional := strings.Contains(text, name+"?") || strings.Contains(text, name+":")
+			if !ok && !conditional {
+				unknown = name
+			}
+			return value, ok
+		})
+		if err == nil && unknown != "" {
+			err = fmt.Errorf("undefined $%s", unknown)
+		}
+		return out, err
+	}
 }
 
 // read splits a file into "name = <<WORD", lines, "WORD".
