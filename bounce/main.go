@@ -17,6 +17,11 @@
 // for internationalized mail) that goes to the sender through cleanup, from
 // the null address. The log is removed after the notice is safely queued.
 //
+// A text of bounce_template_file with a mistake is replaced by the built-in one,
+// with a warning: mail that failed does not wait until somebody looks.
+// header_checks and body_checks see notices if internal_mail_filter_classes has
+// bounce.
+//
 // Mail from the null sender never causes a notice to it. If notify_classes has
 // 2bounce, the postmaster gets it; a notice of that kind that cannot be
 // delivered is dropped.
