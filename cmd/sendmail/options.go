@@ -245,7 +245,8 @@ func (o *options) takeDSN(c byte, value string) error {
 			o.warn("too long -V option value -- ignored")
 			return nil
 		}
-		if value == "" || strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r > '~' }) {
+		// One with a control character is refused, see check.
+		if value == "" || !hasControl(value) && strings.ContainsFunc(value, func(r rune) bool { return r > '~' }) {
 			o.warn("bad syntax in -V option value -- ignored")
 			return nil
 		}
@@ -322,9 +323,8 @@ func (o *options) report() bool { return o.verbose == 1 }
 // check refuses what does not go together, and what would become a line or a
 // record of its own in a queue file.
 func (o *options) check() error {
-	// Programs pass lists with a line for each address.
 	for i, r := range o.recipients {
-		o.recipients[i] = blanks(r)
+		o.recipients[i] = strings.ReplaceAll(r, "\t", " ")
 	}
 	o.fullName = strings.ReplaceAll(o.fullName, "\t", " ")
 	all := append([]string{o.fullName, o.envid, o.flushSite, o.flushID, o.aliasFile, o.configDir}, o.recipients...)
@@ -369,9 +369,6 @@ func (o *options) check() error {
 	}
 	return nil
 }
-
-// blanks puts a blank in the place of other white space.
-func blanks(s string) string { return strings.NewReplacer("\t", " ", "\r", " ", "\n", " ").Replace(s) }
 
 func hasControl(s string) bool {
 	return strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })

@@ -187,6 +187,8 @@ func TestRefusals(t *testing.T) {
 		{"bad -B", "x\n", []string{"-B", "junk", "r"}, exUsage},
 		{"line break in sender", "x\n", []string{"-f", "a\nRCPT", "r"}, exDataErr},
 		{"control character in recipient", "x\n", []string{"a\x01b@c.test"}, exDataErr},
+		{"line break in recipient", "x\n", []string{"a\nb@c.test"}, exDataErr},
+		{"line break in envid", "x\n", []string{"-V", "a\nb", "r"}, exDataErr},
 		{"carriage return in name", "x\n", []string{"-F", "a\rBcc: x", "r"}, exDataErr},
 		{"-O requiretls", "x\n", []string{"-O", "requiretls=maybe", "r"}, exUsage},
 		{"-bs with recipient", "", []string{"-bs", "r"}, exUsage},

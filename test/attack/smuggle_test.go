@@ -205,9 +205,14 @@ func unstuff(body string) string {
 	return strings.Join(lines, "")
 }
 
-// normalUnix is normal for sendmail's standard input, where CR LF may be the
-// end of the line, too.
-func normalUnix(body string) []string { return normal(body) }
+// normalUnix is normal for sendmail's standard input, where LF ends a line, with
+// any number of CR before it.
+func normalUnix(body string) []string {
+	for strings.Contains(body, "\r\r\n") {
+		body = strings.ReplaceAll(body, "\r\r\n", "\r\n")
+	}
+	return normal(body)
+}
 
 // TestSmugglingSplit: the end of data at every byte boundary of packets, and
 // around the edges of buffers (SM14), is one message.
