@@ -47,11 +47,12 @@ lint: ## staticcheck, from tools/lint with its own go.mod
 	@mkdir -p build && $(GO) -C tools/lint build -o ../../build/staticcheck honnef.co/go/tools/cmd/staticcheck
 	build/staticcheck ./...
 
+# test/interop waits most, so it comes first, beside all others.
 test: deps build ## all tests: unit, fuzz corpora, dialogues, scenarios, crash smoke; says what was skipped
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt: these files need formatting:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	$(GO) vet ./...
 	@$(MAKE) -s lint
-	POSTHOUSE_BIN=$(CURDIR)/bin POSTHOUSE_STRESS=1m $(GO) run ./tools/gotest -timeout 25m ./...
+	POSTHOUSE_BIN=$(CURDIR)/bin POSTHOUSE_STRESS=1m $(GO) run ./tools/gotest -timeout 25m ./test/interop ./...
 
 stress: ## an hour of clients and deliveries at random on two mailboxes, with a model (STRESSTIME=1h)
 	POSTHOUSE_STRESS=$(or $(STRESSTIME),1h) $(GO) test -count=1 -v -timeout 25h ./test/dialog/imap -run TestStress
