@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/posthouse-mail/posthouse/pkg/testkit"
 )
 
 // TestSendFileKeepsDeadlines: a connection that was passed on, in vain perhaps,
@@ -55,34 +55,20 @@ func TestSendFileKeepsDeadlines(t *testing.T) {
 
 // A list that the socket's buffer does not hold goes out whole all the same.
 func TestWriteFileListWhole(t *testing.T) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var ends [2]*net.UnixConn
-	for i, fd := range fds {
-		f := os.NewFile(uintptr(fd), "pair")
-		c, err := net.FileConn(f)
-		f.Close()
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		ends[i] = c.(*net.UnixConn)
-	}
+	from, end := testkit.SocketPair(t)
 	file, err := os.Open(os.DevNull)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	ends[0].SetWriteBuffer(4096)
+	from.SetWriteBuffer(4096)
 	var want List
 	for range 3 {
 		want = want.Str("value", strings.Repeat("x", MaxValue))
 	}
 	sent := make(chan error, 1)
-	go func() { sent <- NewConn(ends[0]).WriteFileList(file, want) }()
-	to, err := NewFileConn(ends[1], 1)
+	go func() { sent <- NewConn(from).WriteFileList(file, want) }()
+	to, err := NewFileConn(end, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
