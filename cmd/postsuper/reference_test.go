@@ -46,6 +46,7 @@ type file struct {
 	mode  os.FileMode
 	old   bool   // more than a week
 	logs  string // the queues that have a log of the same name
+	after string // what follows a name that fits the inode
 }
 
 // layout is a queue that has seen much.
@@ -84,7 +85,7 @@ func inode(fi os.FileInfo) uint64 { return fi.Sys().(*syscall.Stat_t).Ino }
 var queueNames = []string{"maildrop", "incoming", "active", "deferred", "hold", "corrupt", "bounce", "defer", "trace", "flush", "saved", "pid", "public", "private"}
 
 // grow makes a queue directory with the files of the layout.
-func grow(t *testing.T, settings, command string) *tree {
+func grow(t *testing.T, files []file, settings, command string) *tree {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "psup") // searchable by the mail owner
 	if err != nil {
@@ -103,7 +104,7 @@ func grow(t *testing.T, settings, command string) *tree {
 	}
 	tr := &tree{dir: dir, ids: map[string]string{}}
 	then := time.Unix(1795230845, 123456000)
-	for _, f := range layout() {
+	for _, f := range files {
 		if f.label == "deep" && command != "" && !strings.Contains(command, "s") && !strings.Contains(command, "S") {
 			// The reference gives up where a repair is due.
 			continue
@@ -115,7 +116,7 @@ func grow(t *testing.T, settings, command string) *tree {
 		fi, err := os.Stat(temp)
 		must(err)
 		if f.name == "" {
-			f.name = string(queue.NewID(then, inode(fi), f.long))
+			f.name = string(queue.NewID(then, inode(fi), f.long)) + f.after
 		}
 		tr.ids[f.label] = f.name
 		must(os.Rename(temp, filepath.Join(sub, f.name)))
@@ -286,8 +287,8 @@ func TestAsPostfix(t *testing.T) {
 				t.Parallel() // the reference sleeps before it gives up
 				theirs := refpostfix.Tool(t, "postsuper")
 				ours := &exec.Cmd{Path: self, Args: []string{"postsuper"}, Env: append(os.Environ(), asCommand+"=1")}
-				want := grow(t, settings, command).apply(t, theirs, command)
-				got := grow(t, settings, command).apply(t, ours, command)
+				want := grow(t, layout(), settings, command).apply(t, theirs, command)
+				got := grow(t, layout(), settings, command).apply(t, ours, command)
 				if diff := cmp.Diff(want, got); diff != "" {
 					t.Errorf("postsuper %s differs (-reference +ours):\n%s", command, diff)
 				}
@@ -302,7 +303,7 @@ func TestPurgeKeepsCorrupt(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("SKIPPED: another owner's queue needs root")
 	}
-	tr := grow(t, "", "-p")
+	tr := grow(t, layout(), "", "-p")
 	path := filepath.Join(tr.dir, "incoming", tr.ids["abandoned"])
 	if err := os.Chmod(path, queue.ModeCorrupt); err != nil {
 		t.Fatal(err)
