@@ -222,7 +222,7 @@ const (
 	flagRecord     = 1 << 10
 )
 
-// trace tells the sender of successes, or of all outcomes of a message that
+// trace tells the sender of successes, also of those that it no longer hoped for, or of all outcomes of a message that
 // was sent to ask for them. Then the log is removed.
 func (s *server) trace(ctx context.Context, req *bounceclient.Request) error {
 	entries, err := s.entries(queue.Trace, req.Message.QueueID)
@@ -230,6 +230,10 @@ func (s *server) trace(ctx context.Context, req *bounceclient.Request) error {
 		return err
 	}
 	sender := req.Message.Sender.Address
+	if strings.EqualFold(sender, s.doubleBounce()) && len(entries) > 0 {
+		s.log.Info(string(req.Message.QueueID), "not sending trace/success notification for double-bounce message")
+		return s.removeLog(req)
+	}
 	if sender == "" || len(entries) == 0 {
 		return s.removeLog(req)
 	}

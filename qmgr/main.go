@@ -52,7 +52,7 @@
 //
 // Retry: minimal_backoff_time, maximal_backoff_time, queue_run_delay,
 // maximal_queue_lifetime, bounce_queue_lifetime, transport_retry_time,
-// defer_transports.
+// defer_transports, confirm_delay_cleared.
 //
 // Size: qmgr_message_active_limit, qmgr_clog_warn_time,
 // qmgr_message_recipient_limit, qmgr_message_recipient_minimum, and for each

@@ -166,6 +166,9 @@ func (d *daemon) describe(m *message, file *queue.Message) {
 	// Of all recipients, also of those that are done: their trace log may
 	// still wait for its notice.
 	m.notify = envelope.Notify(file.QmgrHints>>1) & envelope.NotifySuccess
+	if file.Warned && d.params.TellsCleared {
+		m.template.Flags |= deliver.FlagRecordDelay
+	}
 	m.expire = file.Mode&modeForceExpire != 0
 	m.revive = file.Mode&modeUnthrottle != 0
 	if m.revive {

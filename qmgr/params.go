@@ -35,6 +35,7 @@ type params struct {
 	FilterNexthop string        `param:"default_filter_nexthop"`
 	AllowMinUser  bool          `param:"allow_min_user"`
 	NoVERPBounces bool          `param:"disable_verp_bounces"`
+	TellsCleared  bool          `param:"confirm_delay_cleared"`
 	ErrorService  string        `param:"error_service_name"`
 	BounceService string        `param:"bounce_service_name"`
 	DeferService  string        `param:"defer_service_name"`

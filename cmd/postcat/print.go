@@ -363,9 +363,10 @@ func (p *printer) attr(name string, data []byte) {
 // time shows seconds since 1970 as C's asctime does.
 func (p *printer) time(name string, data []byte) {
 	text := strings.TrimLeft(string(data), " ")
-	end := strings.IndexFunc(text, func(r rune) bool { return r < '0' || r > '9' })
+	digits := strings.TrimPrefix(text, "-") // of a delay notice that was sent
+	end := strings.IndexFunc(digits, func(r rune) bool { return r < '0' || r > '9' })
 	if end >= 0 {
-		text = text[:end]
+		text = text[:len(text)-len(digits)+end]
 	}
 	sec, _ := strconv.ParseInt(text, 10, 64)
 	fmt.Fprintf(p.out, "%s: %s\n", name, time.Unix(sec, 0).Format("Mon Jan _2 15:04:05 2006"))

@@ -115,7 +115,8 @@ func (d *Delivery) wantsTrace(rcpt *envelope.Recipient, r *Result) string {
 		return ""
 	case d.Flags&FlagVerifyUser != 0:
 		return "deliverable"
-	case d.Flags&FlagRecord != 0, rcpt.Notify&envelope.NotifySuccess != 0 && !r.RemoteDSN:
+	case d.Flags&FlagRecord != 0, rcpt.Notify&envelope.NotifySuccess != 0 && !r.RemoteDSN,
+		d.Flags&FlagRecordDelay != 0 && (rcpt.Notify == envelope.NotifyNone || rcpt.Notify&envelope.NotifyDelay != 0):
 		if r.Action == "" {
 			return "delivered"
 		}

@@ -24,7 +24,7 @@ const (
 	FlagRecord       = 1 << 10 // sendmail -v: deliver and mail a report
 	FlagConnLoad     = 1 << 11 // an open connection may be reused
 	FlagConnStore    = 1 << 12 // leave the connection open for the next request
-	FlagRecordDelay  = 1 << 13 // part of a report was due to a delay
+	FlagRecordDelay  = 1 << 13 // the sender was told of a delay, and is told of the delivery
 	FlagTraceOnly    = FlagVerifyMTA | FlagVerifyUser
 	flagsTraceReport = FlagVerifyUser | FlagRecord
 )

@@ -188,7 +188,9 @@ func (p *envelopeParser) once(typ byte, s string, off int64) error {
 			m.Sender.Ret = envelope.Ret(n)
 		}
 	case RecWarn:
-		if n, err := parseNumber([]byte(s)); err == nil && m.warnOffset == 0 && len(s) == 15 {
+		if s == warned && m.warnOffset == 0 {
+			m.warnOffset, m.Warned = off, true
+		} else if n, err := parseNumber([]byte(s)); err == nil && m.warnOffset == 0 && len(s) == 15 {
 			m.warnOffset = off
 			if n > 0 {
 				m.WarnTime = time.Unix(n, 0)

@@ -115,6 +115,7 @@ type Message struct {
 	Verp       string
 	TraceFlags int
 	WarnTime   time.Time // when to send a delay notice; zero is never
+	Warned     bool      // the delay notice was sent
 	HoldUntil  time.Time // when it may leave (RFC 4865); zero is at once
 	Priority   int       // RFC 6710, -9 to 9
 
@@ -258,13 +259,16 @@ func (m *Message) write(offset int64, typ byte) error {
 	return m.fs.Write(m.f, []byte{typ}, offset)
 }
 
+// warned stands where the time of the delay notice was. The number is Postfix's.
+const warned = "             -1"
+
 // ClearWarn records that the delay notice was sent.
 func (m *Message) ClearWarn() error {
 	if m.warnOffset == 0 {
 		return nil
 	}
-	m.WarnTime = time.Time{}
-	return m.fs.Write(m.f, AppendRecord(nil, RecWarn, AppendFixed(nil, 0)), m.warnOffset)
+	m.WarnTime, m.Warned = time.Time{}, true
+	return m.fs.Write(m.f, AppendRecord(nil, RecWarn, []byte(warned)), m.warnOffset)
 }
 
 // KillTrace records that the delivery report was sent.

@@ -16,9 +16,9 @@ func tryAgain(t *testing.T, p *pair, s side) {
 	}
 	testkit.Wait(t, s.name+": a deferred message", func() bool { return p.idle(t) && len(deferred()) == 1 })
 	_, id, _ := strings.Cut(deferred()[0], "/")
-	before := strings.Count(s.log(), id+": to=<grey@")
+	before := strings.Count(s.log(), id+": to=<")
 	p.run(t, s.command("postqueue", "-f"), "")
-	testkit.Wait(t, s.name+": another attempt", func() bool { return strings.Count(s.log(), id+": to=<grey@") > before })
+	testkit.Wait(t, s.name+": another attempt", func() bool { return strings.Count(s.log(), id+": to=<") > before })
 }
 
 func lateCases() []twinCase {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,6 +34,7 @@ var noticeReplies = map[string]string{
 // saying is a server that noticeReplies so; features are what it offers.
 func saying(t *testing.T, features ...string) string {
 	t.Helper()
+	var asked atomic.Int32 // for recipients that get in at each second attempt
 	ln := testkit.Serve(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
 		defer conn.Close()
 		conn.SetDeadline(time.Now().Add(2 * time.Minute))
@@ -58,7 +60,10 @@ func saying(t *testing.T, features ...string) string {
 				if strings.Contains(local, "echo") {
 					reply = "550 5.1.1 " + strings.TrimSpace(line)
 				}
-				if local == "grey" {
+				if strings.HasPrefix(local, "second") && asked.Add(1)%2 == 1 {
+					reply = noticeReplies["grey"]
+				}
+				if reply == noticeReplies["grey"] {
 					time.Sleep(1100 * time.Millisecond) // the shortest delay_warning_time, and more
 				}
 			case "DATA":
