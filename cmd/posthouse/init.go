@@ -118,6 +118,9 @@ func validDomain(name string) bool {
 // of a directory and as a key of a table.
 func checkMailboxAddress(addr, domain string) error {
 	local, dom, _ := strings.Cut(addr, "@")
+	if !strings.EqualFold(dom, domain) && validDomain(dom) {
+		return fmt.Errorf("--user %q is not in the domain %s; say --domain %s, or add other domains afterwards with \"posthouse domain add\"", addr, domain, dom)
+	}
 	if !regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`).MatchString(local) || !strings.EqualFold(dom, domain) {
 		return fmt.Errorf("--user %q: want name@%s with letters, digits, '.', '_' and '-'", addr, domain)
 	}

@@ -87,3 +87,17 @@ func TestInitIsClean(t *testing.T) {
 		t.Errorf("check without a user database: %v\n%s", err, out)
 	}
 }
+
+// TestInitWithAnotherDomain: a user of a domain that is not the instance's is
+// refused with what to say instead, and nothing is made.
+func TestInitWithAnotherDomain(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "inst")
+	posthouse := filepath.Join(testkit.Bin(t), "posthouse")
+	out, err := exec.Command(posthouse, "init", "--dir", dir, "--user", "me@example.org").CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "say --domain example.org") {
+		t.Errorf("init: %v\n%s", err, out)
+	}
+	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+		t.Errorf("%s was made: %v", dir, err)
+	}
+}

@@ -68,8 +68,8 @@
 //     character in an option or an address.
 //   - 67: the caller has no login name.
 //   - 69: refused, or not available.
-//   - 75: wrong usage, a mistake in the configuration, or a problem of the
-//     moment; the message is not in the queue.
+//   - 75: wrong usage, a mistake in the configuration, a message that is too
+//     large, or a problem of the moment; the message is not in the queue.
 //   - 77: the caller may not submit mail.
 //
 // # Environment

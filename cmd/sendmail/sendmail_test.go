@@ -220,7 +220,7 @@ func TestPostdropReplies(t *testing.T) {
 		"status\x000\x00\x00":                              exOK,
 		"status\x001\x00reason\x00bad\x00\x00":             exSoftware,
 		"status\x002\x00reason\x00disk full\x00\x00":       exTempFail,
-		"status\x004\x00reason\x00message too big\x00\x00": exUnavailable,
+		"status\x004\x00reason\x00message too big\x00\x00": exTempFail,
 		"status\x00512\x00reason\x00no\x00\x00":            exNoPerm,
 		"status\x00x\x00\x00":                              exTempFail,
 		"":                                                 exTempFail,

@@ -24,6 +24,7 @@ const (
 const (
 	statusBad    = 1
 	statusWrite  = 2
+	statusSize   = 4
 	statusNoPerm = 512
 )
 
@@ -86,7 +87,11 @@ func (c *command) drop(fill func(*queue.RecordWriter) error) error {
 	}
 	// A write error means that postdrop gave up; its reply says why.
 	code, reason, err := d.Finish()
-	if err != nil {
+	switch {
+	case errors.Is(err, dropclient.ErrGaveUp):
+		// Such as of a record that is too long.
+		return c.judge(statusWrite, "queue file write error")
+	case err != nil:
 		return c.fail(exTempFail, "unable to execute %s: %v", program.Path(), err)
 	}
 	return c.judge(code, reason)
@@ -109,7 +114,7 @@ func (c *command) judge(code int, text string) error {
 	switch {
 	case code&statusBad != 0:
 		exitCode = exSoftware
-	case code&statusWrite != 0:
+	case code&(statusWrite|statusSize) != 0: // Postfix's status also for what is too large
 		exitCode = exTempFail
 	case code&statusNoPerm != 0:
 		exitCode = exNoPerm

@@ -32,6 +32,10 @@ const exNoPerm = 77
 // has told the user.
 var ErrDenied = errors.New("the user may not submit mail")
 
+// ErrGaveUp means that postdrop ended without a verdict on the message. It has told
+// the user why.
+var ErrGaveUp = errors.New("postdrop gave up")
+
 // Program says which postdrop to run, and how.
 type Program struct {
 	Dir        string // command_directory
@@ -104,16 +108,19 @@ func (d *Drop) QueueID() (string, error) {
 }
 
 // Finish waits until the message is safe, or not: status 0 is success, other
-// bits are those of cleanup. An error means that postdrop gave up; it has said
-// why on standard error. What it has not read is no error of its own.
+// bits are those of cleanup. An error means that postdrop did not run, or that it
+// gave up (ErrGaveUp); it has said why on standard error. What it has not read is no error of its own.
 func (d *Drop) Finish() (status int, reason string, err error) {
 	flushErr := d.Flush()
 	d.in.Close()
 	stop := time.AfterFunc(d.limit, d.kill)
 	defer stop.Stop()
 	defer d.cmd.Wait()
-	for range maxLists {
+	for n := range maxLists {
 		l, err := ipc.ReadList(d.out)
+		if err != nil && (n > 0 || d.id != "") {
+			return 0, "", errors.Join(ErrGaveUp, flushErr)
+		}
 		if err != nil {
 			return 0, "", errors.Join(errors.New("no reply"), flushErr)
 		}

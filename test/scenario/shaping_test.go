@@ -161,7 +161,7 @@ func TestSizeLimit(t *testing.T) {
 	cmd := mail.Command("sendmail", "-f", "you@example.test", "you@example.test")
 	cmd.Stdin = strings.NewReader("Subject: big\n\n" + big)
 	out, err := cmd.CombinedOutput()
-	if cmd.ProcessState.ExitCode() != 69 || !strings.Contains(string(out), "sendmail: fatal: you@example.test(0): message file too big") {
+	if cmd.ProcessState.ExitCode() != 75 || !strings.Contains(string(out), "sendmail: fatal: you@example.test(0): message file too big") {
 		t.Errorf("sendmail: %v %s", err, out)
 	}
 	testkit.Wait(t, "empty queue", func() bool { return len(mail.Queue(t, "maildrop", "incoming", "active", "hold", "deferred")) == 0 })
