@@ -17,7 +17,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/posthouse-mail/posthouse/pkg/bounceclient"
-	"github.com/posthouse-mail/posthouse/pkg/bouncetext"
 	"github.com/posthouse-mail/posthouse/pkg/config"
 	"github.com/posthouse-mail/posthouse/pkg/envelope"
 	"github.com/posthouse-mail/posthouse/pkg/inject"
@@ -70,9 +69,7 @@ func newHouse(t *testing.T, settings string) *house {
 		if err := cfg.Fill(&s.params); err != nil {
 			t.Fatal(err)
 		}
-		if s.templates, err = bouncetext.Load(cfg, s.params.TemplateFile, func(format string, args ...any) {
-			s.log.Warn("", format, args...)
-		}); err != nil {
+		if err := s.loadTemplates(cfg); err != nil {
 			t.Fatal(err)
 		}
 		h.listen("private/"+kind, func(c net.Conn) {

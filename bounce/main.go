@@ -17,8 +17,8 @@
 // for internationalized mail) that goes to the sender through cleanup, from
 // the null address. The log is removed after the notice is safely queued.
 //
-// A text of bounce_template_file with a mistake is replaced by the built-in one,
-// with a warning: mail that failed does not wait until somebody looks.
+// A text of bounce_template_file with a mistake is replaced by the built-in one, and
+// so are all if there is no such file, with a warning: mail that failed does not wait until somebody looks.
 // header_checks and body_checks see notices if internal_mail_filter_classes has
 // bounce.
 //

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/posthouse-mail/posthouse/pkg/bounceclient"
 	"github.com/posthouse-mail/posthouse/pkg/bouncetext"
+	"github.com/posthouse-mail/posthouse/pkg/config"
 	"github.com/posthouse-mail/posthouse/pkg/inject"
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
 	"github.com/posthouse-mail/posthouse/pkg/maillog"
@@ -63,9 +65,7 @@ func prepare(env *service.Env) (*service.Hooks, error) {
 		return nil, err
 	}
 	p := &s.params
-	var err error
-	warn := func(format string, args ...any) { s.log.Warn("", format, args...) }
-	if s.templates, err = bouncetext.Load(env.Config, p.TemplateFile, warn); err != nil {
+	if err := s.loadTemplates(env.Config); err != nil {
 		return nil, err
 	}
 	switch env.Service {
@@ -82,6 +82,19 @@ func prepare(env *service.Env) (*service.Hooks, error) {
 	s.queue = queue.Open(".", queue.Options{HashDepth: p.HashDepth, HashNames: p.HashNames, LongIDs: p.LongIDs, Owner: env.UID})
 	s.cleanup = inject.NewClient(ipc.NewPool("public/"+p.CleanupService, inject.Timeout))
 	return &service.Hooks{Session: s.session}, nil
+}
+
+// loadTemplates reads the texts of notices. A file that cannot be opened costs a
+// warning, as a mistake in it does: mail that failed would wait for it.
+func (s *server) loadTemplates(cfg *config.Config) error {
+	warn := func(format string, args ...any) { s.log.Warn("", format, args...) }
+	var err error
+	s.templates, err = bouncetext.Load(cfg, s.params.TemplateFile, warn)
+	if _, ok := errors.AsType[*fs.PathError](err); ok {
+		warn("%v -- using built-in texts", err)
+		return nil
+	}
+	return err
 }
 
 // session answers requests until the client goes away.

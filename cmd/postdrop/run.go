@@ -108,7 +108,7 @@ func execute(args []string, stdin io.Reader, stdout io.Writer) error {
 		return fail(exConfig, "%w", err)
 	}
 	uid := os.Getuid()
-	name, ok, err := queuetool.Allowed(p.Submit, t.Config.Dir(), uid)
+	name, ok, err := queuetool.Allowed("authorized_submit_users", p.Submit, t.Config.Dir(), uid)
 	if err != nil {
 		return fail(exTempFail, "%w", err)
 	}

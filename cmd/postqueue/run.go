@@ -122,14 +122,14 @@ func execute(args []string, stdout io.Writer) error {
 	if err := t.Config.Fill(&lists); err != nil {
 		return err
 	}
-	list, what := lists.Flush, "flush"
+	parameter, list, what := "authorized_flush_users", lists.Flush, "flush"
 	if o.list || o.json {
-		list, what = lists.Mailq, "view"
+		parameter, list, what = "authorized_mailq_users", lists.Mailq, "view"
 	}
 	if err := o.valid(); err != nil {
 		return err
 	}
-	if err := permit(t, list, what); err != nil {
+	if err := permit(t, parameter, list, what); err != nil {
 		return err
 	}
 	if err := os.Chdir(t.QueueDir); err != nil {
@@ -160,12 +160,12 @@ func (o options) valid() error {
 
 // permit refuses a user who is not on the list. The superuser and the mail
 // owner may always.
-func permit(t *queuetool.Tool, list []string, what string) error {
+func permit(t *queuetool.Tool, parameter string, list []string, what string) error {
 	uid := os.Getuid()
 	if uid == 0 || uid == t.OwnerUID {
 		return nil
 	}
-	name, ok, err := queuetool.Allowed(list, t.Config.Dir(), uid)
+	name, ok, err := queuetool.Allowed(parameter, list, t.Config.Dir(), uid)
 	if err != nil {
 		return fail(exUnavailable, "%v", err)
 	}

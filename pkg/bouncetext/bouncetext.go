@@ -57,7 +57,7 @@ const maxFile = 1 << 20
 
 // Load reads a file of templates; without one, the texts are the built-in ones.
 // Their $name are replaced by what cfg says, unless it is nil. A file that
-// cannot be read is an error; a template with a mistake is reported, and the
+// cannot be opened is an error beside the built-in texts; a template with a mistake is reported, and the
 // built-in one used instead: a notice in other words is better than none.
 func Load(cfg *config.Config, path string, warn func(format string, args ...any)) (Set, error) {
 	expand := func(text string) (string, error) { return text, nil }

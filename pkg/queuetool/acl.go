@@ -12,15 +12,16 @@ import (
 // aclTimeout bounds the lookup in an access list.
 const aclTimeout = 30 * time.Second
 
-// Allowed reports whether a list such as authorized_mailq_users has the user,
+// Allowed reports whether a list, the value of a parameter such as
+// authorized_mailq_users, has the user,
 // and the user's name, "unknown" for a uid without one. It must run before the
 // process changes its root or working directory, since tables are opened.
-func Allowed(list []string, configDir string, uid int) (name string, ok bool, err error) {
+func Allowed(parameter string, list []string, configDir string, uid int) (name string, ok bool, err error) {
 	name = "unknown"
 	if u, err := user.LookupId(strconv.Itoa(uid)); err == nil {
 		name = u.Username
 	}
-	m, err := table.NewStringList(list, table.ListOptions{Options: table.Options{ConfigDir: configDir}})
+	m, err := table.NewStringList(list, table.ListOptions{Name: parameter, Options: table.Options{ConfigDir: configDir}})
 	if err != nil {
 		return name, false, err
 	}

@@ -24,6 +24,7 @@ type twin struct {
 	services []string          // lines of both master.cf
 	sorted   bool              // paragraphs of mail come in no order, since agents work side by side
 	cases    []twinCase
+	before   func(t *testing.T, s *twinSite) // once there are the files
 }
 
 // twinCase is one message.
@@ -172,6 +173,9 @@ func (tw twin) test(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(site.dir, "etc", name), []byte(site.expand(text)), 0o644); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if tw.before != nil {
+		tw.before(t, site)
 	}
 	settings := []string{"mail_spool_directory = " + site.dir + "/spool", "local_recipient_maps =", "alias_database ="}
 	if !slices.ContainsFunc(tw.settings, func(line string) bool { return strings.HasPrefix(line, "notify_classes =") }) {
