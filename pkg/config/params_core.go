@@ -3,7 +3,7 @@ package config
 // rowsCore returns the parameters of the area "core".
 func rowsCore() []row {
 	return []row{
-		{"allow_min_user", Bool, "no", "", "qmgr trivial-rewrite", '2',
+		{"allow_min_user", Bool, "no", "", "qmgr smtpd trivial-rewrite", '2',
 			"Allow addresses whose local part starts with a dash. Programs may take such addresses for options."},
 		{"allow_srv_lookup_fallback", Bool, "no", "", "smtp", '2',
 			"Look for mail servers by MX when a domain in use_srv_lookup has no SRV records."},

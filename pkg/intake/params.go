@@ -80,6 +80,7 @@ type Params struct {
 	MinFree        int64         `param:"queue_minfree"`
 	HeloRequired   bool          `param:"smtpd_helo_required"`
 	StrictPaths    bool          `param:"strict_rfc821_envelopes"`
+	Dashes         bool          `param:"allow_min_user"`
 	NoVRFY         bool          `param:"disable_vrfy_command"`
 	UTF8           bool          `param:"smtputf8_enable"`
 	Forbidden      []string      `param:"smtpd_forbidden_commands"`

@@ -184,7 +184,7 @@ func (p *Params) Options(log *maillog.Logger) smtpserver.Options {
 		LineLimit: p.LineLimit, SoftErrors: p.SoftErrors, HardErrors: p.HardErrors,
 		JunkLimit: p.JunkLimit, ErrorSleep: p.ErrorSleep,
 		RcptLimit: p.RcptLimit, RcptOver: p.RcptOver, SizeLimit: p.SizeLimit,
-		HeloNeeded: p.HeloRequired, StrictPaths: p.StrictPaths, NoVRFY: p.NoVRFY,
+		HeloNeeded: p.HeloRequired, StrictPaths: p.StrictPaths, NoDashes: !p.Dashes, NoVRFY: p.NoVRFY,
 		UTF8: p.UTF8, NoEarlyTalk: p.NoEarlyTalk, TLSLog: p.TLSLog,
 		AuthTLSOnly: p.TLSAuthOnly, BrokenAuth: p.SASLBroken, AuthLimit: p.SASLLimit,
 		RequireTLS: p.RequireTLS,

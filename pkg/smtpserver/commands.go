@@ -159,7 +159,7 @@ func (s *Session) doMail(ctx context.Context, args string) bool {
 	s.reset()
 	utf := s.opts.UTF8 && strings.Contains(strings.ToUpper(path), " SMTPUTF8")
 	addr, rest, err := parsePath(path, s.opts.StrictPaths, utf)
-	if err != nil {
+	if err != nil || s.dashed(addr) {
 		s.opts.Log.Warn("", "Illegal address syntax from %s in MAIL command: %s", s.Peer(), strings.TrimSpace(path))
 		return s.fail(501, "5.1.7", "Bad sender address syntax")
 	}
@@ -177,6 +177,9 @@ func (s *Session) doMail(ctx context.Context, args string) bool {
 	return true
 }
 
+// dashed reports an address that a program may take for an option.
+func (s *Session) dashed(addr string) bool { return s.opts.NoDashes && strings.HasPrefix(addr, "-") }
+
 func (s *Session) doRcpt(ctx context.Context, args string) bool {
 	if s.mail == nil {
 		return s.fail(503, "5.5.1", "Error: need MAIL command")
@@ -189,7 +192,7 @@ func (s *Session) doRcpt(ctx context.Context, args string) bool {
 		return s.fail(501, "5.5.4", "Syntax: RCPT TO:<address>")
 	}
 	addr, rest, err := parsePath(path, s.opts.StrictPaths, s.mail.UTF8)
-	if err != nil || addr == "" {
+	if err != nil || addr == "" || s.dashed(addr) {
 		s.opts.Log.Warn("", "Illegal address syntax from %s in RCPT command: %s", s.Peer(), strings.TrimSpace(path))
 		return s.fail(501, "5.1.3", "Bad recipient address syntax")
 	}
@@ -247,7 +250,7 @@ func (s *Session) doVrfy(ctx context.Context, args string) bool {
 		return s.fail(501, "5.5.4", "Syntax: VRFY address"+map[bool]string{true: " [SMTPUTF8]"}[s.opts.UTF8])
 	}
 	addr, rest, err := parsePath(text, false, utf)
-	if err != nil || addr == "" || rest != "" {
+	if err != nil || addr == "" || rest != "" || s.dashed(addr) {
 		s.opts.Log.Warn("", "Illegal address syntax from %s in VRFY command: %s", s.Peer(), text)
 		return s.fail(501, "5.1.3", "Bad recipient address syntax")
 	}

@@ -18,45 +18,32 @@ const (
 
 // parsePath reads the address of MAIL or RCPT and returns it in internal
 // form, with what follows it. It takes what clients really send: no angle
-// brackets, a blank after the colon (unless strict), a source route, which is
+// brackets or too many, blanks around them and the @ (unless strict), a source route, which is
 // dropped (RFC 5321 appendix F.2), a local part alone, a dot at the end of
 // the domain, dots in odd places of the local part. It refuses everything
 // that another parser may read as a different address.
 func parsePath(s string, strict, utf8ok bool) (addr, rest string, err error) {
-	if !strict {
-		s = strings.TrimLeft(s, " \t")
+	p := &pathParser{s: s, utf8: utf8ok, blank: !strict}
+	opened := 0
+	for p.blanks(); p.take('<'); p.blanks() {
+		opened++
 	}
-	if !strings.HasPrefix(s, "<") {
-		if strict {
-			return "", "", errPath
-		}
-		return parseBare(s, utf8ok)
-	}
-	p := &pathParser{s: s[1:], utf8: utf8ok}
-	if !strict {
-		p.blanks()
-	}
-	if err := p.sourceRoute(); err != nil {
-		return "", "", err
-	}
-	addr, err = p.mailbox()
-	if err != nil {
-		return "", "", err
-	}
-	if !strict {
-		p.blanks()
-	}
-	if !p.take('>') || !atEnd(p.rest()) {
+	if strict && opened != 1 {
 		return "", "", errPath
 	}
-	return addr, p.rest(), nil
-}
-
-// parseBare reads an address without angle brackets.
-func parseBare(s string, utf8ok bool) (addr, rest string, err error) {
-	p := &pathParser{s: s, utf8: utf8ok}
-	addr, err = p.mailbox()
-	if err != nil || addr == "" || !atEnd(p.rest()) {
+	if opened > 0 {
+		if err := p.sourceRoute(); err != nil {
+			return "", "", err
+		}
+	}
+	p.blank = p.blank && opened > 0
+	if addr, err = p.mailbox(); err != nil {
+		return "", "", err
+	}
+	closed := 0
+	for p.blanks(); p.take('>'); closed++ {
+	}
+	if closed < opened || strict && closed > 1 || opened == 0 && addr == "" || !atEnd(p.rest()) {
 		return "", "", errPath
 	}
 	return addr, p.rest(), nil
@@ -65,9 +52,9 @@ func parseBare(s string, utf8ok bool) (addr, rest string, err error) {
 func atEnd(s string) bool { return s == "" || s[0] == ' ' || s[0] == '\t' }
 
 type pathParser struct {
-	s    string
-	i    int
-	utf8 bool
+	s           string
+	i           int
+	utf8, blank bool // bytes above 127, and blanks, are allowed
 }
 
 func (p *pathParser) rest() string { return p.s[p.i:] }
@@ -87,8 +74,9 @@ func (p *pathParser) take(c byte) bool {
 	return false
 }
 
+// blanks skips blanks where they are allowed.
 func (p *pathParser) blanks() {
-	for p.peek() == ' ' || p.peek() == '\t' {
+	for p.blank && (p.peek() == ' ' || p.peek() == '\t') {
 		p.i++
 	}
 }
@@ -118,13 +106,16 @@ func (p *pathParser) mailbox() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if p.peek() != '@' {
+	end := p.i
+	p.blanks()
+	if !p.take('@') {
+		p.i = end
 		return local, nil
 	}
 	if local == "" && !quoted {
 		return "", errPath
 	}
-	p.i++
+	p.blanks()
 	domain, err := p.domain()
 	if err != nil {
 		return "", err

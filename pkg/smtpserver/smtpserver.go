@@ -51,6 +51,7 @@ type Options struct {
 	SizeLimit   int64 // message_size_limit, 0 is none
 	HeloNeeded  bool  // smtpd_helo_required
 	StrictPaths bool  // strict_rfc821_envelopes
+	NoDashes    bool  // not allow_min_user
 	NoVRFY      bool  // disable_vrfy_command
 	NoETRN      bool  // no ETRN, and no offer of it
 	UTF8        bool  // smtputf8_enable

@@ -172,8 +172,16 @@ func TestParsePath(t *testing.T) {
 		{"<u..x@b.test>", "u..x@b.test", "", true},
 		{"<a@[2001:db8::1]>", "", "", false},
 		{"<a@b.test", "", "", false},
-		{"a@b.test>", "", "", false},
-		{"<<a@b.test>>", "", "", false},
+		{"a@b.test>", "a@b.test", "", true},
+		{"< <a @\tb.test >> SIZE=1", "a@b.test", " SIZE=1", true},
+		{"<a@b.test>>  SIZE=1", "a@b.test", "  SIZE=1", true},
+		{"a@b.test  SIZE=1", "a@b.test", "  SIZE=1", true},
+		{">", "", "", false},
+		{"<<a@b.test>", "", "", false},
+		{"<a@b.test> >", "a@b.test", " >", true},
+		{"a @b.test", "a", " @b.test", true},
+		{"<a b@c.test>", "", "", false},
+		{"<a@b .test>", "", "", false},
 		{"<a@b@c.test>", "", "", false},
 		{"<a@1.2.3.4>", "", "", false},
 		{"<a@b..c>", "", "", false},
@@ -192,8 +200,13 @@ func TestParsePath(t *testing.T) {
 			t.Errorf("parsePath(%q) = %q, %q, %v", tc.in, addr, rest, err)
 		}
 	}
-	if _, _, err := parsePath("a@b.test", true, false); err == nil {
-		t.Error("strict: no angle brackets")
+	for _, in := range []string{"a@b.test", "<<a@b.test>>", "<a@b.test>>", " <a@b.test>", "<a @b.test>", "<a@b.test >", "<a@b.test"} {
+		if _, _, err := parsePath(in, true, false); err == nil {
+			t.Errorf("strict: %q", in)
+		}
+	}
+	if addr, rest, err := parsePath("<a@b.test> SIZE=1", true, false); err != nil || addr != "a@b.test" || rest != " SIZE=1" {
+		t.Errorf("strict: %q, %q, %v", addr, rest, err)
 	}
 }
 
