@@ -189,6 +189,11 @@ func TestAddressesAndMapped(t *testing.T) {
 	if err != nil || len(a.Addrs) != 2 {
 		t.Errorf("got %v %v", a, err)
 	}
+	for families, want := range map[dns.Family]string{dns.IPv4: "type=A: Host not found", dns.AnyFamily: "type=AAAA: Host not found"} {
+		if _, err := r.Addresses(context.Background(), "absent.test", families); err == nil || !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("no such host: %v, want %s", err, want)
+		}
+	}
 	// DN2: a mapped address is not an IPv6 address.
 	if _, err := r.Lookup(context.Background(), "mapped.test", dns.TypeAAAA); !dns.Is(err, dns.Malformed) {
 		t.Errorf("mapped: got %v", err)

@@ -234,7 +234,7 @@ type HostAnswer struct {
 
 // Addresses returns the A and AAAA records of a name, asking the DNS only. It
 // succeeds if one of the two questions does; a failure is temporary if one of
-// them is.
+// them is, and otherwise that of the last.
 func (r *Resolver) Addresses(ctx context.Context, name string, families Family) (*HostAnswer, error) {
 	out := &HostAnswer{Final: name, Authenticated: true}
 	var failed error
@@ -247,8 +247,8 @@ func (r *Resolver) Addresses(ctx context.Context, name string, families Family) 
 		}
 		a, err := r.Lookup(ctx, name, q.t)
 		if err != nil {
-			if failed == nil || IsTemporary(err) {
-				failed = err
+			if failed == nil || IsTemporary(err) || !IsTemporary(failed) {
+				failed = err // the last of a kind, as Postfix has it
 			}
 			continue
 		}
