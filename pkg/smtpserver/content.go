@@ -92,6 +92,7 @@ func (s *Session) endMessage(ctx context.Context) bool {
 	s.decide(st, 0, "", "")
 	if good {
 		s.errors, s.junk = 0, 0
+		s.log.Forgive()
 	}
 	s.log.Pause(s.opts.PauseLines)
 	return good
@@ -118,6 +119,9 @@ func (s *Session) endEach(results []status.Status) bool {
 		return false
 	}
 	s.errors, s.junk = 0, 0
+	if good == rcpts {
+		s.log.Forgive()
+	}
 	return true
 }
 

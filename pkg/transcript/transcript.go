@@ -211,6 +211,14 @@ func (l *Log) Erred(c Class) {
 	}
 }
 
+// Forgive forgets what was wrong so far, since the peer did well in the end.
+// What was said stays.
+func (l *Log) Forgive() {
+	if l != nil {
+		l.seen, l.fresh, l.mark = 0, 0, 0
+	}
+}
+
 // Pause is a point at which a session can be forgotten: what came since the
 // last one is, if it is more than some lines and nothing was wrong.
 func (l *Log) Pause(lines int) {

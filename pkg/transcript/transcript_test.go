@@ -35,6 +35,7 @@ func TestWanted(t *testing.T) {
 		{"other class", []string{"policy"}, func(l *Log) { l.Erred(Protocol) }, 0},
 		{"the class", []string{"Policy", "resource"}, func(l *Log) { l.Erred(Policy | Software) }, Policy},
 		{"before a pause", []string{"policy"}, func(l *Log) { l.Erred(Policy); l.Sent("x"); l.Pause(0) }, Policy},
+		{"forgiven", []string{"policy"}, func(l *Log) { l.Erred(Policy); l.Sent("x"); l.Pause(0); l.Erred(Policy); l.Forgive() }, 0},
 		{"notice under way", []string{"policy"}, func(l *Log) { l.Sender("Double-Bounce@example.test"); l.Erred(Policy) }, 0},
 		{"other sender", []string{"policy"}, func(l *Log) { l.Sender("a@example.test"); l.Erred(Policy) }, Policy},
 	} {

@@ -16,6 +16,9 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/testkit"
 )
 
+// good sends a message.
+var good = []string{"MAIL FROM:<a@remote.test>", "RCPT TO:<you@example.test>", "DATA", "Subject: x\r\n\r\nx\r\n."}
+
 // transcripts are clients of which the postmaster is told, and how many times.
 var transcripts = []struct {
 	client
@@ -35,6 +38,13 @@ var transcripts = []struct {
 		"Subject: bad\r\n\r\nsecret text\r\n.", "QUIT", "WAIT"}}, 1},
 	{client{name: "login", lines: []string{"EHLO c.test", "AUTH PLAIN AGEAc2VjcmV0", "QUIT", "WAIT"}}, 1},
 	{client{name: "size", lines: []string{"EHLO c.test", "MAIL FROM:<a@remote.test> SIZE=99999999", "QUIT", "WAIT"}}, 1},
+	{client{name: "error before mail", lines: slices.Concat([]string{"EHLO c.test", "FOO"}, good, []string{"QUIT", "WAIT"})}, 0},
+	{client{name: "error after mail", lines: slices.Concat([]string{"EHLO c.test"}, good, []string{"FOO", "QUIT", "WAIT"})}, 1},
+	{client{name: "errors around mail", lines: slices.Concat([]string{"EHLO c.test", "FOO"}, good, []string{"BAR", "QUIT", "WAIT"})}, 1},
+	{client{name: "refused, then mail", lines: slices.Concat([]string{"EHLO c.test", "MAIL FROM:<a@remote.test>", "RCPT TO:<nobody@example.test>", "RSET"}, good, []string{"QUIT", "WAIT"})}, 0},
+	{client{name: "refused in mail", lines: []string{"EHLO c.test", "MAIL FROM:<a@remote.test>", "RCPT TO:<nobody@example.test>", "RCPT TO:<you@example.test>", "DATA", "Subject: x\r\n\r\nx\r\n.", "QUIT", "WAIT"}}, 0},
+	{client{name: "error, then mail that is refused", lines: []string{"EHLO c.test", "FOO", "MAIL FROM:<a@remote.test>", "RCPT TO:<you@example.test>", "DATA", "Subject: bad\r\n\r\ntext\r\n.", "QUIT", "WAIT"}}, 1},
+	{client{name: "mail, then a lost connection", lines: slices.Concat([]string{"EHLO c.test", "FOO"}, good, []string{"CLOSE"})}, 0},
 	{client{name: "early", lines: []string{"EHLO c.test", "+EHLO c.test\r\nNOOP\r\nRSET\r\nMAIL FROM:<a@remote.test>", "CLOSE"}}, 0},
 }
 
@@ -71,7 +81,7 @@ func TestTranscripts(t *testing.T) {
 	k := newTaker(t)
 	p := newPair(t, "notify_classes = policy, protocol, data, resource, software, bounce", "error_notice_recipient = errors@notice.test",
 		"bounce_notice_recipient = errors@notice.test", "default_transport = smtp:[127.0.0.1]:"+fmt.Sprint(k.port), "alias_maps =",
-		"virtual_mailbox_domains = example.test", "virtual_mailbox_maps = inline:{you@example.test=x}", "mynetworks =", "in_flow_delay = 0",
+		"virtual_mailbox_domains = example.test", "virtual_mailbox_maps = inline:{you@example.test=x}", "virtual_transport = discard:", "mynetworks =", "in_flow_delay = 0",
 		"smtpd_hard_error_limit = 4", "smtpd_error_sleep_time = 0", "message_size_limit = 20000", "smtp_tls_security_level = none", "smtpd_tls_security_level = none",
 		"header_checks = regexp:{{/^Subject: bad/ REJECT bad subject}}", "smtpd_relay_restrictions = reject_unauth_destination", "smtpd_sasl_auth_enable = no",
 		"smtpd_recipient_restrictions = check_helo_access inline:{wrong.test=rejct_all}")
