@@ -361,6 +361,65 @@ func TestNoticeOnlyWithoutInotify(t *testing.T) {
 	}
 }
 
+// TestWatchedAgain: a folder that the kernel did not watch is watched when it can be,
+// and so are the others after the inotify instance was lost.
+func TestWatchedAgain(t *testing.T) {
+	root := newRoot(t)
+	sh := NewShared(new(safefile.FS), nil)
+	sh.WithoutInotify(never)
+	sh.retry = 10 * time.Millisecond
+	w := watch(t, openWith(t, root, Options{Shared: sh}), "INBOX")
+	h := sh.hub
+	watched := func(how string) {
+		t.Helper()
+		limit := time.Now().Add(time.Minute)
+		for {
+			h.mu.Lock()
+			n, timer := len(h.byWatch), h.retry != nil
+			h.mu.Unlock()
+			if n == 3 && !timer {
+				break
+			}
+			if time.Now().After(limit) {
+				t.Skipf("SKIPPED: %s: this machine has no inotify watch left", how)
+			}
+			time.Sleep(time.Millisecond)
+		}
+		w.m.f.mu.Lock()
+		if w.m.f.waiter != nil {
+			t.Errorf("%s: something stands in for the kernel", how)
+		}
+		w.m.f.mu.Unlock()
+		// Not by a process of ours, which would tell.
+		if err := os.WriteFile(filepath.Join(root, "new", how), []byte("Subject: x\n\nx\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		w.until(how, func(c Changes, err error) bool { return err == nil && c.New == 1 })
+	}
+	h.mu.Lock()
+	if h.fd >= 0 || h.retry == nil {
+		t.Errorf("at first: descriptor %d, timer %v", h.fd, h.retry)
+	}
+	sh.unwatched = false
+	h.mu.Unlock()
+	watched("when it can be")
+	h.mu.Lock()
+	h.file.Close()
+	h.mu.Unlock()
+	limit := time.Now().Add(time.Minute)
+	for again := false; !again && time.Now().Before(limit); time.Sleep(time.Millisecond) {
+		h.mu.Lock()
+		_, err := h.file.Stat()
+		again = err == nil
+		h.mu.Unlock()
+	}
+	watched("after the end")
+	w.m.Close()
+	if _, err := os.Lstat(filepath.Join(root, notice.Dir)); !os.IsNotExist(err) {
+		t.Errorf("after the last session: %v", err)
+	}
+}
+
 // TestNoticeStands: the directory is nothing to those who look after folders.
 func TestNoticeStands(t *testing.T) {
 	root := newRoot(t)

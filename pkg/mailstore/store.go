@@ -50,6 +50,7 @@ type Shared struct {
 
 	unwatched bool          // see WithoutInotify
 	poll      time.Duration // how often folders are looked at that are not watched
+	retry     time.Duration // how often it is tried to have them watched
 }
 
 // NewShared returns the common part. fs does what must survive a power cut. It
@@ -58,7 +59,8 @@ func NewShared(fs *safefile.FS, log *slog.Logger) *Shared {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	sh := &Shared{fs: fs, log: log, boot: bootID(), now: time.Now, folders: make(map[string]*folder), poll: pollEvery}
+	sh := &Shared{fs: fs, log: log, boot: bootID(), now: time.Now, folders: make(map[string]*folder),
+		poll: pollEvery, retry: retryEvery}
 	if sh.boot == unknownBoot {
 		log.Warn("the boot id cannot be read: after a power cut UIDs may repeat")
 	}

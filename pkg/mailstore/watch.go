@@ -2,6 +2,7 @@ package mailstore
 
 import (
 	"encoding/binary"
+	"errors"
 	"os"
 	"strings"
 	"sync"
@@ -23,7 +24,8 @@ type hub struct {
 	file    *os.File
 	byWatch map[int32]*watched
 	folders map[*folder]*watched
-	waiters int // how many more folders may have one
+	waiters int         // how many more folders may have one
+	retry   *time.Timer // runs while the kernel does not watch some folder
 }
 
 type watched struct {
@@ -94,19 +96,26 @@ func newHub(sh *Shared) *hub {
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err == nil {
 		h.waiters = int(min(files.Cur/waiterShare, 1<<30))
 	}
+	h.fd = -1
+	if err := h.open(); err != nil {
+		sh.log.Warn("no inotify, folders are polled", "reason", err)
+	}
+	return h
+}
+
+// open gets an inotify instance.
+func (h *hub) open() error {
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
-	if sh.unwatched && err == nil {
+	if h.sh.unwatched && err == nil {
 		_ = unix.Close(fd)
 		err = unix.EMFILE
 	}
 	if err != nil {
-		sh.log.Warn("no inotify, folders are polled", "reason", err)
-		h.fd = -1
-		return h
+		return err
 	}
 	h.fd, h.file = fd, os.NewFile(uintptr(fd), "inotify")
-	go h.run()
-	return h
+	go h.run(h.file)
+	return nil
 }
 
 const (
@@ -122,22 +131,24 @@ func (h *hub) add(f *folder) {
 	}
 	w := &watched{f: f, wds: make(map[int32]string)}
 	h.folders[f] = w
+	if h.watch(w) != nil {
+		h.standIn(f)
+		h.later()
+	}
+}
+
+// watch has the kernel watch a folder, or nothing of it.
+func (h *hub) watch(w *watched) error {
+	f := w.f
 	for _, sub := range []string{"", "cur", "new"} {
 		mask := uint32(maskFiles)
 		if sub == "" {
 			mask = maskFolder
 		}
-		wd := -1
-		if h.fd >= 0 {
-			var err error
-			if wd, err = unix.InotifyAddWatch(h.fd, f.path(sub), mask); err != nil {
-				wd = -1
-			}
-		}
-		if wd < 0 {
+		wd, err := unix.InotifyAddWatch(h.fd, f.path(sub), mask)
+		if err != nil {
 			h.dropWatches(w)
-			h.standIn(f)
-			return
+			return err
 		}
 		w.wds[int32(wd)] = sub
 		h.byWatch[int32(wd)] = w
@@ -147,6 +158,41 @@ func (h *hub) add(f *folder) {
 	f.dirty = true // what came before the watch
 	f.wake()
 	f.mu.Unlock()
+	return nil
+}
+
+// retryEvery is how often the kernel is asked again to watch the folders that it
+// refused to watch.
+const retryEvery = time.Minute
+
+// later sees that what the kernel refused is tried again.
+func (h *hub) later() {
+	if h.retry == nil {
+		h.retry = time.AfterFunc(h.sh.retry, h.tryAgain)
+	}
+}
+
+// tryAgain asks the kernel to watch what it does not watch. Where it has nothing left,
+// the rest need not be tried.
+func (h *hub) tryAgain() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.retry = nil
+	full := h.fd < 0 && h.open() != nil
+	for f, w := range h.folders {
+		if len(w.wds) > 0 {
+			continue
+		}
+		if !full {
+			err := h.watch(w)
+			if err == nil {
+				h.relieve(f)
+				continue
+			}
+			full = errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.ENOMEM)
+		}
+		h.later()
+	}
 }
 
 // waiterShare is what part of the files that a process may have open can be
@@ -206,6 +252,14 @@ func (h *hub) remove(f *folder) {
 	delete(h.folders, f)
 	h.dropWatches(w)
 	f.mu.Lock()
+	f.watchedSince, f.own = time.Time{}, nil // it may have been tried again just now
+	f.mu.Unlock()
+	h.relieve(f)
+}
+
+// relieve ends what stands in for the kernel.
+func (h *hub) relieve(f *folder) {
+	f.mu.Lock()
 	waiter := f.waiter
 	f.waiter = nil
 	f.mu.Unlock()
@@ -215,13 +269,34 @@ func (h *hub) remove(f *folder) {
 	}
 }
 
+// ended has all folders do without the kernel, for a while.
+func (h *hub) ended(file *os.File) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.fd = -1
+	_ = file.Close()
+	clear(h.byWatch)
+	for f, w := range h.folders {
+		if len(w.wds) == 0 {
+			continue
+		}
+		clear(w.wds)
+		f.mu.Lock()
+		f.watchedSince, f.own = time.Time{}, nil
+		f.mu.Unlock()
+		h.standIn(f)
+		h.later()
+	}
+}
+
 // run reads events until the process ends.
-func (h *hub) run() {
+func (h *hub) run(file *os.File) {
 	buf := make([]byte, 64<<10)
 	for {
-		n, err := h.file.Read(buf)
+		n, err := file.Read(buf)
 		if err != nil {
 			h.sh.log.Warn("inotify ended", "reason", err)
+			h.ended(file)
 			return
 		}
 		for b := buf[:n]; len(b) >= unix.SizeofInotifyEvent; {
