@@ -125,13 +125,15 @@ func FuzzResolve(f *testing.F) {
 	for _, addr := range relayTricks {
 		f.Add(addr)
 	}
-	r := testResolver(f, "mydestination = here.test\nappend_dot_mydomain = yes")
+	r := testResolver(f, "mydestination = here.test\nappend_dot_mydomain = yes\nremote_header_rewrite_domain = remote.test")
 	f.Fuzz(func(t *testing.T, addr string) {
 		if len(addr) > 4096 {
 			return
 		}
 		for _, rule := range []string{"local", "remote"} {
-			r.rewriter.rewrite(rule, addr)
+			if out := r.rewriter.rewrite(rule, addr); out != addr && address.Complete(addr) {
+				t.Errorf("%q becomes %q, and nobody asks for it", addr, out)
+			}
 		}
 		res, err := r.resolve(context.Background(), r.mail, "", addr)
 		if err != nil {
@@ -149,6 +151,35 @@ func BenchmarkResolve(b *testing.B) {
 	for b.Loop() {
 		if _, err := c.Resolve(context.Background(), "s@x.test", "user@other.test"); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// TestComplete: cleanup does not ask about complete addresses, so no rule may
+// change one.
+func TestComplete(t *testing.T) {
+	addrs := append([]string{"a!b@c.test", "a%b@c.test", "x=y+z@c.test", "a@b.c", "A.B@C-d.Test", "123you@example.test"}, relayTricks...)
+	complete := 0
+	for _, text := range []string{"", "append_dot_mydomain = yes", "remote_header_rewrite_domain = remote.test\nallow_percent_hack = yes\nswap_bangpath = yes", "append_at_myorigin = no"} {
+		r := testResolver(t, text)
+		for _, addr := range addrs {
+			if !address.Complete(addr) {
+				continue
+			}
+			complete++
+			for _, rule := range []string{"local", "remote"} {
+				if out := r.rewriter.rewrite(rule, addr); out != addr {
+					t.Errorf("%q: %q becomes %q by rule %s", text, addr, out, rule)
+				}
+			}
+		}
+	}
+	if complete < 40 {
+		t.Errorf("only %d addresses were complete", complete)
+	}
+	for _, addr := range []string{"", "u", "u@here", "u@here.", "@here.test", "u@@here.test", "u@a.test.", `"u"@here.test`, "u@[192.0.2.1]", "ü@here.test", "a b@here.test", "u@h@x.test", "u@.test", "u.@a.test"} {
+		if address.Complete(addr) {
+			t.Errorf("%q is taken for complete", addr)
 		}
 	}
 }

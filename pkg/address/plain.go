@@ -1,7 +1,5 @@
 package address
 
-import "bytes"
-
 // Nearly all address lists have nothing in them but addresses without quotes,
 // and display names. What is found in those needs no tokens: the same as
 // [Tokenize] and its readers find, for a fraction of the time.
@@ -15,6 +13,15 @@ type span struct{ start, end int }
 // text is what a list may be in.
 type text interface{ string | []byte }
 
+// Complete reports whether an address is its own standard form, whatever the
+// configuration completes or rewrites: a plain one with a dot in its domain. false
+// says nothing.
+func Complete(addr string) bool { return isPlain(addr) && domainHasDot(addr) }
+
+func domainHasDot[T text](addr T) bool {
+	return indexByte(addr, indexByte(addr, 0, '@')+1, '.') > 0
+}
+
 // ListComplete reports whether a list has nothing but plain addresses, each with
 // a dot in its domain: none of them needs to be completed, or rewritten in
 // standard form. false says nothing.
@@ -22,8 +29,7 @@ func ListComplete(value []byte) bool {
 	var room [8]span
 	spans, ok := plainList(room[:0], value)
 	for _, a := range spans {
-		addr := value[a.start:a.end]
-		ok = ok && bytes.IndexByte(addr[bytes.IndexByte(addr, '@'):], '.') > 0
+		ok = ok && domainHasDot(value[a.start:a.end])
 	}
 	return ok
 }
