@@ -41,6 +41,7 @@ func (w *worker) scan(file *os.File) ipc.List {
 
 // deliveredTo reads the header up to its end.
 func deliveredTo(c *queue.Content) ([]string, error) {
+	defer c.Close()
 	const field = "delivered-to:"
 	var found []string
 	for read, start := 0, true; read < maxHeaderBytes; {

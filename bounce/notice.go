@@ -161,6 +161,7 @@ func (n *notice) submitted() string {
 func (n *notice) originalID() string {
 	const maxLines = 1000
 	c := n.msg.Content()
+	defer c.Close()
 	for range maxLines {
 		data, eol, err := c.Next()
 		if err != nil || eol && len(data) == 0 {
@@ -272,6 +273,7 @@ func (s *server) original(n *notice, t bouncetext.Template) {
 // the header is wanted.
 func (n *notice) copyContent(headers bool) {
 	c := n.msg.Content()
+	defer c.Close()
 	start := true
 	for n.err == nil {
 		data, eol, err := c.Next()

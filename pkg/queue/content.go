@@ -19,13 +19,17 @@ func (m *Message) Content() *Content {
 	r := m.buffers.reader(m.f, m.FileSize)
 	c := &Content{m: m, r: r, name: m.f.Name()}
 	if err := r.SeekTo(m.DataOffset); err != nil {
-		c.end()
+		c.Close()
 	}
 	return c
 }
 
-// end gives the buffer back.
-func (c *Content) end() {
+// Close is for who stops before the end: the next file is read with the buffer of
+// this one.
+func (c *Content) Close() {
+	if c.r == nil {
+		return
+	}
 	c.m.buffers.putReader(c.r)
 	c.r = nil
 }
@@ -50,7 +54,7 @@ func (c *Content) Next() (data []byte, eol bool, err error) {
 	case RecCont:
 		return rec.Data, false, nil
 	case RecXtra:
-		c.end()
+		c.Close()
 		return nil, false, io.EOF
 	}
 	return nil, false, fmt.Errorf("%s: %w: record %q in content", c.name, ErrCorrupt, rec.Type)
@@ -72,6 +76,7 @@ func (m *Message) WritePrefixedTo(w io.Writer, prefix, eol string) error {
 		return err
 	}
 	c := m.Content()
+	defer c.Close()
 	open := false
 	for {
 		data, end, err := c.Next()
