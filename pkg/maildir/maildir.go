@@ -61,9 +61,9 @@ func (d *Deliverer) Deliver(dir string, fill func(io.Writer) error) (string, err
 	notice.Post(d.FS, dir, "")
 	// File systems commit content and name together, so syncing both after
 	// the rename costs one commit, where a sync before it costs two.
-	err = d.FS.SyncClose(f)
-	if err == nil {
-		err = d.FS.SyncDir(filepath.Join(dir, "new"))
+	err = d.FS.SyncNamed(f, filepath.Join(dir, "new"))
+	if cerr := d.FS.Close(f); err == nil {
+		err = cerr
 	}
 	if err != nil {
 		// The message is there but may not stay; the caller retries, so

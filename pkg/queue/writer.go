@@ -303,10 +303,7 @@ func (w *Writer) CommitMode(ctx context.Context, mode os.FileMode) error {
 		err = w.q.fs.Chmod(w.f, mode)
 	}
 	if err == nil {
-		err = w.q.fs.Sync(w.f)
-	}
-	if err == nil {
-		err = w.syncName()
+		err = w.sync()
 	}
 	if err != nil {
 		w.Abort()
@@ -319,13 +316,16 @@ func (w *Writer) CommitMode(ctx context.Context, mode os.FileMode) error {
 	return nil
 }
 
-// syncName makes the name durable. Whoever puts mail into the maildrop may not
+// sync makes content and name durable. Whoever puts mail into the maildrop may not
 // read that directory.
-func (w *Writer) syncName() error {
-	if w.queue == Maildrop {
-		return w.q.fs.SyncNameOf(w.f)
+func (w *Writer) sync() error {
+	if w.queue != Maildrop {
+		return w.q.fs.SyncNamed(w.f, w.q.Dir(w.queue, w.id))
 	}
-	return w.q.fs.SyncDir(w.q.Dir(w.queue, w.id))
+	if err := w.q.fs.Sync(w.f); err != nil {
+		return err
+	}
+	return w.q.fs.SyncNameOf(w.f)
 }
 
 // Abort removes the file. It does nothing after Commit or Abort.

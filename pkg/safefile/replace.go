@@ -40,6 +40,11 @@ func WriteBack(f *os.File) {
 	_ = unix.SyncFileRange(int(f.Fd()), 0, 0, unix.SYNC_FILE_RANGE_WAIT_BEFORE|unix.SYNC_FILE_RANGE_WRITE|unix.SYNC_FILE_RANGE_WAIT_AFTER)
 }
 
+// startWriteBack has the kernel find places for what f has, and begin to write.
+func startWriteBack(f *os.File) {
+	_ = unix.SyncFileRange(int(f.Fd()), 0, 0, unix.SYNC_FILE_RANGE_WRITE)
+}
+
 // SyncPath makes the content of the file at path durable, whoever wrote it.
 // Callers that do so for the same file at the same time share one fsync.
 func (fs *FS) SyncPath(path string) error {

@@ -77,6 +77,57 @@ func TestSyncDirErrorGoesToAll(t *testing.T) {
 	}
 }
 
+// TestSyncNamed: content and name are both synced, by one writer as by many, and
+// the failure of either is one of the file.
+func TestSyncNamed(t *testing.T) {
+	dir := t.TempDir()
+	for _, writers := range []int{1, 20} {
+		for _, fails := range []Op{"", OpSync, OpSyncDir} {
+			var files, dirs atomic.Int32
+			all := make(chan struct{}) // closed when all have come
+			fs := &FS{Fault: func(op Op, path string) error {
+				switch {
+				case op == OpSync && filepath.Dir(path) == dir:
+					files.Add(1)
+				case op == OpSyncDir && path == dir:
+					dirs.Add(1)
+				default:
+					return nil
+				}
+				<-all
+				if op == fails {
+					return errInjected
+				}
+				return nil
+			}}
+			var wg sync.WaitGroup
+			for i := range writers {
+				f, err := fs.Create(filepath.Join(dir, fmt.Sprintf("%d.%d.%s", writers, i, fails)), 0o600)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer f.Close()
+				wg.Go(func() {
+					if err := fs.SyncNamed(f, dir); errors.Is(err, errInjected) != (fails != "") {
+						t.Errorf("%d writers, %s fails: %v", writers, fails, err)
+					}
+				})
+			}
+			for fs.naming.Load() < int64(writers) {
+				time.Sleep(time.Millisecond)
+			}
+			close(all)
+			wg.Wait()
+			if fails == "" && (files.Load() != int32(writers) || dirs.Load() < 1) {
+				t.Errorf("%d writers: %d files and %d directories synced", writers, files.Load(), dirs.Load())
+			}
+			if fs.naming.Load() != 0 {
+				t.Error("somebody is still said to write")
+			}
+		}
+	}
+}
+
 func TestWriteAtomicFailsCleanly(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "file")

@@ -121,6 +121,32 @@ func syncsName(magic int64) bool {
 	return false
 }
 
+// SyncNamed makes a new file durable that got its name before: its content, and
+// the name that it has in dir. The file is not to be trusted after an error.
+//
+// A file system with a journal commits both together, whichever is asked for
+// first. Where one writer is alone, the file comes first, and its directory finds
+// nothing left to do. Where there are several, the directory changes all the time,
+// and each sync of it forces a commit of its own; so one of them syncs the
+// directory for all first, and then it is the files that find little to do.
+func (fs *FS) SyncNamed(f *os.File, dir string) error {
+	defer fs.naming.Add(-1)
+	if fs.naming.Add(1) < crowd {
+		if err := fs.Sync(f); err != nil {
+			return err
+		}
+		return fs.SyncDir(dir)
+	}
+	startWriteBack(f) // so that its blocks are part of the commit
+	if err := fs.SyncDir(dir); err != nil {
+		return err
+	}
+	return fs.Sync(f)
+}
+
+// crowd is how many writers make a directory change all the time.
+const crowd = 3
+
 // SyncNameOf makes the name of a new file durable, whose content was synced
 // after it got that name. It is [FS.SyncDir] of its directory, and for a
 // process that may make files there but not read the directory, as postdrop in
