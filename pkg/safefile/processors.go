@@ -1,6 +1,12 @@
 package safefile
 
-import "runtime"
+import (
+	"runtime"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
 
 // MoreProcessors is for a program whose goroutines spend most of their time in
 // fsync, several at once. A thread that waits for the disk keeps one of the Go
@@ -8,7 +14,18 @@ import "runtime"
 // away, handed to another thread, and looked for when the disk is done, all by
 // waking threads. With some to spare, that does not happen. Too many have their
 // price as well: who looks for work looks at all of them.
-func MoreProcessors() { runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + SpareProcessors()) }
+//
+// The runtime's monitor thread, which takes them away, has little to do then. It
+// would wake once a millisecond all the same while somebody waits, and with every
+// fsync once or twice; so timers may be later here than master lets them.
+func MoreProcessors() {
+	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + SpareProcessors())
+	// If the system refuses, it costs some time.
+	_, _, _ = syscall.AllThreadsSyscall6(unix.SYS_PRCTL, unix.PR_SET_TIMERSLACK, uintptr(timerSlack.Nanoseconds()), 0, 0, 0, 0)
+}
+
+// timerSlack is how late a timer may fire.
+const timerSlack = 4 * time.Millisecond
 
 // SpareProcessors is how many more they are.
 func SpareProcessors() int { return max(runtime.GOMAXPROCS(0), spareProcessors) }
