@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -157,11 +158,35 @@ func furnish(dir string) error {
 		return fmt.Errorf("mount tmpfs: %w", err)
 	}
 	etc := filepath.Join(dir, "etc")
-	if out, err := exec.Command("cp", "-a", "/etc", etc).CombinedOutput(); err != nil {
-		return fmt.Errorf("copy /etc: %w: %s", err, out)
+	if err := copyEtc(etc); err != nil {
+		return err
 	}
 	if err := unix.Mount(etc, "/etc", "", unix.MS_BIND, ""); err != nil {
 		return fmt.Errorf("mount /etc: %w", err)
 	}
 	return nil
+}
+
+// copyEtc copies /etc. Who makes an account at the same time has locks there that come
+// and go: it copies anew what was incomplete, and takes none of them along.
+func copyEtc(to string) error {
+	var err error
+	for range 5 {
+		var out []byte
+		if out, err = exec.Command("cp", "-a", "/etc/.", to).CombinedOutput(); err == nil {
+			break
+		}
+		err = fmt.Errorf("copy /etc: %w: %s", err, out)
+		time.Sleep(time.Second)
+	}
+	if err != nil {
+		return err
+	}
+	locks, err := filepath.Glob(filepath.Join(to, "*.lock"))
+	for _, lock := range locks {
+		if rerr := os.Remove(lock); err == nil {
+			err = rerr
+		}
+	}
+	return err
 }
