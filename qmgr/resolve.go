@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -39,8 +41,8 @@ type route struct {
 
 const resolveWorkers = 8
 
-// resolveAll finds the targets of recipients, and groups them in the order in
-// which the targets appear.
+// resolveAll finds the targets of recipients, and groups them. Both come in
+// Postfix's order.
 func (d *daemon) resolveAll(m *message, file *queue.Message, rcpts []envelope.Recipient) []group {
 	routes := make([]route, len(rcpts))
 	if len(rcpts) <= 2 {
@@ -49,6 +51,9 @@ func (d *daemon) resolveAll(m *message, file *queue.Message, rcpts []envelope.Re
 		}
 	} else {
 		d.resolveMany(m, rcpts, routes)
+	}
+	if len(rcpts) > 1 {
+		rcpts, routes = inOrder(rcpts, routes)
 	}
 	type key struct {
 		target sched.Target
@@ -72,6 +77,38 @@ func (d *daemon) resolveAll(m *message, file *queue.Message, rcpts []envelope.Re
 		groups[n].rcpts = append(groups[n].rcpts, rcpts[i])
 	}
 	return groups
+}
+
+// inOrder sorts recipients by transport, next hop, domain and address, so that those
+// of a domain stand together where their number in a delivery is limited.
+func inOrder(rcpts []envelope.Recipient, routes []route) ([]envelope.Recipient, []route) {
+	type place struct {
+		domain string
+		at     int
+	}
+	places := make([]place, len(rcpts))
+	for i := range routes {
+		places[i] = place{"\xff", i} // those without a domain come last
+		if at := strings.LastIndexByte(routes[i].address, '@'); at >= 0 {
+			places[i].domain = strings.ToLower(routes[i].address[at:])
+		}
+	}
+	slices.SortFunc(places, func(p, q place) int {
+		a, b := &routes[p.at], &routes[q.at]
+		if a.target != b.target {
+			return cmp.Or(strings.Compare(a.target.Transport, b.target.Transport), strings.Compare(a.target.Destination, b.target.Destination),
+				strings.Compare(a.target.NextHop, b.target.NextHop))
+		}
+		if p.domain != q.domain {
+			return strings.Compare(p.domain, q.domain)
+		}
+		return cmp.Or(strings.Compare(a.address, b.address), p.at-q.at)
+	})
+	sorted, ways := make([]envelope.Recipient, len(rcpts)), make([]route, len(rcpts))
+	for i, p := range places {
+		sorted[i], ways[i] = rcpts[p.at], routes[p.at]
+	}
+	return sorted, ways
 }
 
 // resolveMany has several requests under way at once.

@@ -30,7 +30,7 @@ func manyAgents(t *testing.T, name string, settings ...string) twin {
 	}
 }
 
-// at are recipients, best in the order of their names: so Postfix sorts them.
+// at are recipients of a host.
 func at(host string, names ...string) (rcpts []string) {
 	for _, n := range names {
 		rcpts = append(rcpts, n+"@"+host)
