@@ -37,6 +37,7 @@ type Governor struct {
 	all      int // as many as there were at the start
 	spare    int // beside them, while somebody waits for the disk
 	watching atomic.Bool
+	kept     atomic.Int64 // bytes that were in use when memory was given back
 
 	mu     sync.Mutex
 	now    int  // processors
@@ -135,7 +136,7 @@ func (g *Governor) set(n int) {
 // look decides anew, or sees that there is no more to do.
 func (g *Governor) look() {
 	if g.rests() {
-		giveBack()
+		g.giveBack()
 	}
 }
 

@@ -122,19 +122,43 @@ func TestNil(t *testing.T) {
 }
 
 // TestRest: a process that has come to rest keeps no memory that it does not
-// need.
+// need, also if the last collection came when it did; and what it needs is
+// looked at once.
 func TestRest(t *testing.T) {
-	g := start(t)
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
-	debug.FreeOSMemory()
-	runtime.KeepAlive(make([]byte, 64<<20))
-	if spare() < 60<<20 {
-		t.Fatalf("%d bytes to spare", spare())
-	}
-	g.Touch()
-	for end := time.Now().Add(time.Minute); spare() >= worthwhile; time.Sleep(interval) {
-		if time.Now().After(end) {
-			t.Fatalf("%d bytes are kept", spare())
+	for _, seen := range []bool{false, true} {
+		g := start(t)
+		rest := func() (spare int64) {
+			g.Touch()
+			for end := time.Now().Add(time.Minute); g.watching.Load(); time.Sleep(interval / 4) {
+				if time.Now().After(end) {
+					t.Fatal("it does not rest")
+				}
+			}
+			for end := time.Now().Add(time.Minute); time.Now().Before(end) && g.excess() >= worthwhile; {
+				time.Sleep(interval / 4) // it is being given back
+			}
+			return g.excess()
 		}
+		if n := rest(); n >= worthwhile {
+			t.Fatalf("%d bytes to spare at first", n)
+		}
+		block := make([]byte, 64<<20)
+		if seen {
+			runtime.GC()
+		}
+		runtime.KeepAlive(block)
+		if n := g.excess(); n < 60<<20 {
+			t.Fatalf("%d bytes to spare", n)
+		}
+		if n := rest(); n >= worthwhile {
+			t.Fatalf("%d bytes are kept", n)
+		}
+		block = make([]byte, 64<<20)
+		if n := rest(); n >= worthwhile {
+			t.Errorf("%d bytes that are in use are looked at again", n)
+		}
+		runtime.KeepAlive(block)
+		block = nil
 	}
 }

@@ -171,6 +171,7 @@ func run(d Daemon, argv []string) int {
 		p.env.Log.Close()
 		return 1
 	}
+	p.env.Pace.Touch() // what the start has taken is given back
 	status := p.serve()
 	p.env.Log.Close()
 	return status

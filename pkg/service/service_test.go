@@ -8,6 +8,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"testing"
@@ -185,6 +187,34 @@ func TestLifeOfADaemon(t *testing.T) {
 	if d := cmp.Diff([]string{"prepare a b", "ready", "ctx done", "drain"}, steps); d != "" {
 		t.Error(d)
 	}
+}
+
+// TestStartGivesMemoryBack: a daemon whose start took much memory, as the first
+// look at a costly password does, does not keep it while nobody comes.
+func TestStartGivesMemoryBack(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // not by chance
+	debug.FreeOSMemory()
+	held := func() uint64 {
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapSys - m.HeapReleased
+	}
+	before := held()
+	var after uint64
+	_, status := alone(t, Daemon{Name: "test", Kind: Stream, Calm: true, Prepare: func(*Env) (*Hooks, error) {
+		runtime.KeepAlive(make([]byte, 64<<20))
+		after = held()
+		return &Hooks{Session: func(context.Context, net.Conn) error { return nil }}, nil
+	}})
+	if after < before+48<<20 {
+		t.Fatalf("%d bytes before, %d after the start", before, after)
+	}
+	for end := time.Now().Add(time.Minute); held() > before+32<<20; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d bytes before, %d after a while", before, held())
+		}
+	}
+	wait(t, status, 0)
 }
 
 func TestPrepareFails(t *testing.T) {
