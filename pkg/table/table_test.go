@@ -78,6 +78,13 @@ func TestTypes(t *testing.T) {
 		{"pcre:{{/^a++a/ never}}", "aaa", "NOTFOUND"},
 		{"pcre:{{/^\\xe9$/ byte}}", "\xe9", "byte"},
 		{"pcre:{{/^\\xe9$/ byte}}", "\xff", "NOTFOUND"},
+		{"pcre:{{/^\\p{L}+\\K(?!\\X)/ letters}}", "abc", "letters"},
+		{"pcre:{{/^(\\((?:[^()]++|(?1))*\\))$/ balanced}}", "(a(b)(c))", "balanced"},
+		{"pcre:{{/^(\\((?:[^()]++|(?1))*\\))$/ balanced}}", "(a(b)(c)", "NOTFOUND"},
+		{"pcre:{{/spam(*SKIP)(*FAIL)|(\\w+)/ $1}}", "spam ham", "ham"},
+		{"pcre:{{/^(<)?a(?(1)>)$/ same}}", "<a>", "same"},
+		{"pcre:{{/^(<)?a(?(1)>)$/ same}}", "<a", "NOTFOUND"},
+		{"pcre:{{/(*UTF)^.$/ one}}", "\u00e4", "one"},
 		{"pcre:{{/a+(.*)/U [$1]}}", "aab", "[]"},
 		{"pcre:{{/^[[:alpha:]]{2,}$/ alpha}}", "xyz", "alpha"},
 	}
@@ -366,6 +373,7 @@ func FuzzOpen(f *testing.F) {
 func FuzzRules(f *testing.F) {
 	f.Add("regexp", "/a(b)*/x $1\nif !/x/\n/[[:alpha:]]\\<\\1/ y\nendif\n", "abb")
 	f.Add("pcre", "/^(?<n>a)\\k<n>\\x41[\\d-z]{2,3}?+/imsxAEUX $1\n", "aaA")
+	f.Add("pcre", "/(?<n>\\p{L}\\K(?&n)?)(*SKIP)(?(1)\\X|(?R))/ $1\n", "aaA")
 	f.Add("cidr", "10.0.0.0/8 x\nif ::/0\n!1.2.3.4 y\nendif\n", "10.1.1.1")
 	f.Fuzz(func(t *testing.T, kind, rules, key string) {
 		if kind != "regexp" && kind != "pcre" && kind != "cidr" || len(rules) > 2000 || len(key) > 200 {

@@ -23,7 +23,7 @@ var rows = [][]string{
 	{"getopt", "printable", "address", "status", "safefile", "cdb", "bdb", "maildir/notice", "maildir", "mbox", "mime", "alias", "dkim", "mutf7"},
 	{"mailstore/crlf", "mailstore/uidlist", "mailstore/index", "mailstore/changelog", "mailstore/takeover", "mailstore/maildirsize", "mailstore/fulltext", "mailstore"},
 	{"ipc", "pam", "imapwire", "mime/structure", "envelope", "config", "bouncetext", "maillog", "userdb", "password", "authclient", "authclient/authtest"},
-	{"jail", "sched", "queue", "queue/bouncelog", "queue/listing", "table/text", "table/pattern", "table/pcre", "table", "table/keys", "table/dbfile", "table/sqltable", "table/ldaptable", "table/databases", "queuetool", "dns", "dns/dnstest"},
+	{"jail", "sched", "queue", "queue/bouncelog", "queue/listing", "table/text", "table/pattern", "table/pcre/engine", "table/pcre", "table", "table/keys", "table/dbfile", "table/sqltable", "table/ldaptable", "table/databases", "queuetool", "dns", "dns/dnstest"},
 	{"bearer", "sasl", "smtpwire", "tlspolicy", "tlskeys", "rewrite", "anvilclient", "flushclient", "dropclient", "inject", "transcript", "bounceclient", "deliver", "access", "worker", "depositclient", "dovecotauth", "session", "usertool", "usertool/secret"},
 	{"smtpserver", "smtpclient", "nexthop", "pop3server", "inflate", "imapserver", "check"},
 	{"service/masterlink", "service", "intake", "login"},
@@ -191,7 +191,6 @@ func TestPackageComments(t *testing.T) {
 // thirdParty says which package may use which outside library, so that it
 // could be replaced in one place.
 var thirdParty = map[string][]string{
-	"github.com/dlclark/regexp2":     {"pkg/table/pcre"},
 	"github.com/go-crypt/x":          {"pkg/password"},
 	"golang.org/x/crypto":            {"pkg/password"},
 	"github.com/miekg/dns":           {"pkg/dns", "pkg/dns/dnstest"},
