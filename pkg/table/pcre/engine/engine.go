@@ -10,7 +10,7 @@ import (
 
 // Bounds of one match.
 const (
-	maxSteps = 20_000_000 // instructions, bytes that are scanned in a row count less
+	maxSteps = 60_000_000 // instructions, bytes that are scanned in a row count less
 	maxStack = 400_000    // places to go back to
 	maxCalls = 5_000      // recursions inside of each other
 )

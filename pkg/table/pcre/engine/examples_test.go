@@ -17,6 +17,20 @@ a
 [^\p{L}]
 \p{Latin}+
 \p{L&}
+\p{latn}
+\p{Script=Latin}
+\p{sc:Greek}
+\p{scx=Latn}+
+\p{sc=}
+\p{sc}
+\p{ l }
+\p{Common}
+\p{C}
+\p{Sm}
+\p{lc}
+\p{Xsp}
+\p{Xwd}+
+\p{Xuc}
 \p{Any}
 \p{Xan}+
 \p{Zs}

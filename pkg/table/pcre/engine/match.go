@@ -49,6 +49,8 @@ type machine struct {
 	begin  int // of the match, by \K
 	steps  int
 	err    error
+
+	skips, ignored int // (*SKIP:NAME) that were met, and how many of them do nothing
 }
 
 // outcome is how an attempt at one start ended.
@@ -58,6 +60,7 @@ const (
 	oFailed outcome = -1 - iota
 	oMatched
 	oNever // others are useless
+	oAgain // at the same place
 )
 
 // Match returns where groups begin and end, -1 for those that are not set.
@@ -84,12 +87,16 @@ func (re *Regexp) Match(s string) ([]int, error) {
 			return nil, m.err
 		case o == oMatched:
 			return m.result(end), nil
+		case o == oAgain:
+			m.ignored = m.skips
+			continue
 		case o == oNever, re.anchored:
 			return nil, nil
 		case o >= 0 && int(o) > start:
-			start = int(o)
+			start, m.ignored = int(o), 0
 			continue
 		}
+		m.ignored = 0
 		start++
 		for re.utf && start < len(s) && !utf8.RuneStart(s[start]) {
 			start++
@@ -110,7 +117,7 @@ func (m *machine) result(end int) []int {
 // attempt tries to match at one place. An outcome that is not negative is where
 // to try next.
 func (m *machine) attempt(start int) (int, outcome) {
-	m.stack, m.frames, m.cur, m.begin = m.stack[:0], m.frames[:0], -1, start
+	m.stack, m.frames, m.cur, m.begin, m.skips = m.stack[:0], m.frames[:0], -1, start, 0
 	for i := range m.regs {
 		m.regs[i] = -1
 	}
@@ -388,7 +395,7 @@ func (m *machine) cut(height int) {
 	kept := m.stack[:height]
 	m.steps += (len(m.stack) - height) >> 3
 	for _, e := range m.stack[height:] {
-		if e.kind == eUndo || e.kind == eKeep || e.kind == eFrame || e.kind == eMark {
+		if e.kind == eUndo || e.kind == eKeep || e.kind == eFrame {
 			kept = append(kept, e)
 		}
 	}

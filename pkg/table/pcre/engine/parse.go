@@ -35,6 +35,9 @@ type parser struct {
 	verbs   bool // there are some, or other reasons to try each start
 }
 
+// stepsPerCall is roughly how many of our steps are one that (*LIMIT_MATCH=) counts.
+const stepsPerCall = 6
+
 // maxDepth bounds groups inside of each other, as in PCRE2.
 const maxDepth = 250
 
@@ -128,7 +131,7 @@ func (p *parser) leading() error {
 				return errors.New("(*VERB) not recognized or malformed")
 			}
 			if name == "LIMIT_MATCH" {
-				p.limit = min(p.limit, int(n))
+				p.limit = min(p.limit, int(n)*stepsPerCall)
 			}
 		default:
 			return nil
@@ -364,7 +367,7 @@ func (p *parser) quantify(items []*node, repeatable bool, low, high, n int) erro
 		if high < 0 {
 			high = 1
 		}
-		if low == 1 {
+		if low == 1 && !possessive {
 			return nil
 		}
 	}

@@ -47,7 +47,8 @@ func (m *machine) rare(in *inst, pc, pos int) (int, int, bool) {
 	case iCall:
 		return m.call(in, pc, pos), pos, m.err == nil
 	case iReturn:
-		return m.leave(in.x, pc), pos, true
+		// As in PCRE2, there is no way back into a recursion of the whole.
+		return m.leave(in.x, pc, in.x == 0), pos, true
 	case iCondGroup, iCondRecurse:
 		if m.holds(in) {
 			return pc + 1, pos, true
@@ -135,12 +136,15 @@ func (m *machine) call(in *inst, pc, pos int) int {
 }
 
 // leave ends a recursion into a group, if that is where it is.
-func (m *machine) leave(group, pc int) int {
+func (m *machine) leave(group, pc int, final bool) int {
 	if m.cur < 0 || !m.frames[m.cur].call || m.frames[m.cur].group != group {
 		return pc + 1
 	}
 	f := m.frames[m.cur]
 	m.steps += len(f.regs)
+	if final {
+		m.cut(f.height)
+	}
 	for i, v := range f.regs {
 		m.set(i, int(v))
 	}
@@ -216,9 +220,17 @@ func (m *machine) verb(in *inst, pc, pos int) (nextPC, nextPos int, ok, done boo
 			return pc, pos, false, true
 		}
 		if f := m.frames[m.cur]; f.call {
-			return m.leave(f.group, pc), pos, true, false
+			return m.leave(f.group, pc, true), pos, true, false
 		}
 		return m.frames[m.cur].next, pos, true, false
+	case vSkip:
+		if in.name != "" {
+			m.skips++
+			if m.skips <= m.ignored {
+				break
+			}
+		}
+		m.push(entry{eVerb, int32(pc), int32(pos), 0})
 	default:
 		m.push(entry{eVerb, int32(pc), int32(pos), 0})
 	}
@@ -261,13 +273,19 @@ func (m *machine) verbBack(e entry) (o outcome, over bool) {
 				m.steps++
 			}
 			if i < 0 {
-				return 0, false // as if it were not there
+				// PCRE2 begins anew as if none so far were there.
+				m.unwind(0)
+				return oAgain, true
 			}
 			next = outcome(m.stack[i].b)
+			f = m.cur // to where the mark is, and on as from there
+			for f >= 0 && (m.frames[f].height > i || !m.frames[f].call && m.frames[f].keep == 0) {
+				f = m.frames[f].parent
+			}
 		}
 	}
 	if f >= 0 {
-		m.unwind(bound)
+		m.unwind(m.frames[f].height + m.frames[f].keep)
 		return 0, false
 	}
 	m.unwind(0)

@@ -161,6 +161,11 @@ func property(name string) (func(r rune) bool, bool) {
 		}
 		return unicode.ToLower(r)
 	}, name)
+	for _, script := range []string{"script", "sc", "scriptextensions", "scx"} {
+		if after, ok := strings.CutPrefix(plain, script); ok && (after[:min(1, len(after))] == "=" || after[:min(1, len(after))] == ":") {
+			return scriptOf(after[1:])
+		}
+	}
 	switch plain {
 	case "any":
 		return func(rune) bool { return true }, true
@@ -181,11 +186,24 @@ func property(name string) (func(r rune) bool, bool) {
 	case "cn":
 		return func(r rune) bool { return !assigned(r) }, true
 	}
-	for _, tables := range []map[string]*unicode.RangeTable{unicode.Categories, unicode.Scripts} {
-		for n, t := range tables {
-			if plain == strings.ToLower(strings.ReplaceAll(n, "_", "")) {
-				return func(r rune) bool { return unicode.Is(t, r) }, true
-			}
+	for n, t := range unicode.Categories {
+		if plain == strings.ToLower(n) {
+			return func(r rune) bool { return unicode.Is(t, r) }, true
+		}
+	}
+	return scriptOf(plain)
+}
+
+// scriptOf finds a script by its name or, for the common ones, its four letters.
+func scriptOf(plain string) (func(r rune) bool, bool) {
+	short := map[string]string{"latn": "latin", "grek": "greek", "cyrl": "cyrillic", "hebr": "hebrew", "arab": "arabic", "hani": "han", "hira": "hiragana", "kana": "katakana",
+		"hang": "hangul", "armn": "armenian", "geor": "georgian", "deva": "devanagari", "beng": "bengali", "taml": "tamil", "mong": "mongolian", "zyyy": "common", "zinh": "inherited"}
+	if long := short[plain]; long != "" {
+		plain = long
+	}
+	for n, t := range unicode.Scripts {
+		if plain == strings.ToLower(strings.ReplaceAll(n, "_", "")) {
+			return func(r rune) bool { return unicode.Is(t, r) }, true
 		}
 	}
 	return nil, false
