@@ -16,7 +16,7 @@ func anchored(n *node, p *parser) bool {
 				return false
 			}
 		}
-	case nGroup, nAtomic:
+	case nGroup:
 		return anchored(n.subs[0], p)
 	case nAlt:
 		for _, sub := range n.subs {
