@@ -50,7 +50,7 @@ func TestDelayNotices(t *testing.T) {
 // TestOwnDelayNotices: a site's own text for them, without copies for the
 // postmaster.
 func TestOwnDelayNotices(t *testing.T) {
-	tw := manyAgents(t, "own text", "notify_classes =", "delay_warning_time = 1s", "bounce_template_file = ETC/bounce.cf", "maximal_queue_lifetime = 3d")
+	tw := manyAgents(t, "own text", "notify_classes =", "delay_warning_time = 1s", "bounce_template_file = ETC/bounce.cf", "maximal_queue_lifetime = 3d", "bounce_queue_lifetime = 3d")
 	tw.files["bounce.cf"] = "delay_template = <<EOF\nCharset: us-ascii\nFrom: Hausmeister <post@mail.example.test>\nSubject: Spaet\nPostmaster-Subject: Kopie\n\n" +
 		"Nach $delay_warning_time_hours h, $delay_warning_time_minutes min, $delay_warning_time_seconds s; noch ${maximal_queue_lifetime_days} d.\n\n  The mail system\nEOF\n"
 	tw.cases = []twinCase{mixed("one", []string{"grey@said.test"}), because(mixed("several", []string{"grey@said.test", "late@q.test", "one@dead.test"}), "what is odd in a text is said once, at the start")}
