@@ -249,20 +249,10 @@ func (d *daemon) discardDoubleBounce(m *message, file *queue.Message, rcpt *enve
 	}
 }
 
-// cache remembers answers of trivial-rewrite for a moment, since a burst of
-// mail often goes to few addresses.
-type cache struct {
+// cached is a resolver that remembers its answers for a moment.
+type cached struct {
 	resolver
-	mu      sync.Mutex
-	entries map[cacheKey]cacheEntry
-	flushed time.Time
-}
-
-type cacheKey struct{ sender, addr string }
-
-type cacheEntry struct {
-	resolved rewrite.Resolved
-	at       time.Time
+	known *rewrite.Cache
 }
 
 const (
@@ -270,29 +260,8 @@ const (
 	cacheSize = 10000
 )
 
-func newCache(r resolver) *cache {
-	return &cache{resolver: r, entries: make(map[cacheKey]cacheEntry)}
-}
+func newCache(r resolver) *cached { return &cached{r, rewrite.NewCache(cacheTime, cacheSize)} }
 
-// Resolve asks if the answer is older than a second. A failure is not kept.
-func (c *cache) Resolve(ctx context.Context, sender, addr string) (rewrite.Resolved, error) {
-	key, now := cacheKey{sender, addr}, time.Now()
-	c.mu.Lock()
-	e, ok := c.entries[key]
-	c.mu.Unlock()
-	if ok && now.Sub(e.at) < cacheTime {
-		return e.resolved, nil
-	}
-	r, err := c.resolver.Resolve(ctx, sender, addr)
-	if err != nil {
-		return r, err
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.entries) >= cacheSize || now.Sub(c.flushed) > 10*time.Second {
-		clear(c.entries)
-		c.flushed = now
-	}
-	c.entries[key] = cacheEntry{r, now}
-	return r, nil
+func (c *cached) Resolve(ctx context.Context, sender, addr string) (rewrite.Resolved, error) {
+	return c.known.Get(sender, addr, func() (rewrite.Resolved, error) { return c.resolver.Resolve(ctx, sender, addr) })
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/config"
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
 	"github.com/posthouse-mail/posthouse/pkg/refpostfix"
+	"github.com/posthouse-mail/posthouse/pkg/rewrite"
 	"github.com/posthouse-mail/posthouse/pkg/table"
 )
 
@@ -196,5 +197,6 @@ func ourResolve(r *resolver, sender, addr string) string {
 	if err != nil {
 		return "fail: " + err.Error()
 	}
-	return fmt.Sprintf("%d %s:%s %q", res.Flags, res.Transport, res.NextHop, res.Recipient)
+	// The reference has no answers for whole domains.
+	return fmt.Sprintf("%d %s:%s %q", res.Flags&^rewrite.WholeDomain, res.Transport, res.NextHop, res.Recipient)
 }

@@ -138,6 +138,9 @@ func (r *resolver) resolve(ctx context.Context, set *routes, sender, addr string
 	if err := r.moved(ctx, q, &transport, &nexthop); err != nil {
 		return rewrite.Resolved{}, err
 	}
+	if _, plain := rewrite.Plain(addr); plain && q.rcpt == addr && r.relocated.Empty() && set.byDomain() {
+		q.flags |= rewrite.WholeDomain
+	}
 	return rewrite.Resolved{Transport: transport, NextHop: nexthop, Recipient: q.rcpt, Flags: q.flags}, nil
 }
 

@@ -61,6 +61,11 @@ func (r *routes) changed() bool {
 	return r.senderRelayhosts.Changed() || r.senderTransports.Changed() || r.transports.Changed()
 }
 
+// byDomain reports whether nothing but the domain of a recipient decides.
+func (r *routes) byDomain() bool {
+	return r.senderRelayhosts.Empty() && r.senderTransports.Empty() && r.transports.Empty()
+}
+
 // errNoResult reports an empty transport or next hop in the configuration.
 var errNoResult = errors.New("null transport or next hop is not allowed")
 

@@ -183,3 +183,44 @@ func TestComplete(t *testing.T) {
 		}
 	}
 }
+
+// TestWholeDomain: an answer that is said to be that of a domain is what the
+// domain's other plain addresses get, for other senders too.
+func TestWholeDomain(t *testing.T) {
+	const domains = "mydestination = here.test, 192.0.2.1\nrelay_domains = relay.test\nvirtual_alias_domains = valias.test\nvirtual_mailbox_domains = vmbox.test\n"
+	others := []string{"x", "postmaster", "a.b", "user+ext", "moved", "special", "root", "0"}
+	for text, never := range map[string]bool{
+		domains: false,
+		domains + "resolve_numeric_domain = yes\nrelayhost = [hub.test]\nlocal_transport = lmtp:unix:x\nallow_min_user = yes": false,
+		domains + "transport_maps = inline:{special@other.test=smtp:[x]}":                                                     true,
+		domains + "relocated_maps = inline:{moved@other.test=away@x.test}":                                                    true,
+		domains + "sender_dependent_relayhost_maps = inline:{s@x.test=[x]}":                                                   true,
+		domains + "sender_dependent_default_transport_maps = inline:{s@x.test=smtp:x}":                                        true,
+	} {
+		r := testResolver(t, text)
+		said := 0
+		for _, addr := range append([]string{"u@vmbox.test", "u@1.2.3.4", "u@192.0.2.1"}, relayTricks...) {
+			res, err := r.resolve(context.Background(), r.mail, "s@x.test", addr)
+			if err != nil || res.Flags&rewrite.WholeDomain == 0 {
+				continue
+			}
+			said++
+			domain, ok := rewrite.Plain(addr)
+			if !ok || never || res.Recipient != addr {
+				t.Errorf("%s: said of %q: %+v", text, addr, res)
+			}
+			for _, local := range others {
+				other := local + "@" + domain
+				want := res
+				want.Recipient = other
+				got, err := r.resolve(context.Background(), r.mail, "", other)
+				if d := cmp.Diff(want, got); err != nil || d != "" {
+					t.Errorf("%s: %q, %q: %v\n%s", text, addr, other, err, d)
+				}
+			}
+		}
+		if !never && said < 20 {
+			t.Errorf("%s: said of %d addresses only", text, said)
+		}
+	}
+}

@@ -59,7 +59,7 @@ type Server struct {
 	space    space
 
 	mu         sync.Mutex
-	resolved   map[string]cachedResolve
+	resolved   *rewrite.Cache
 	anvilQuiet time.Time
 }
 
@@ -142,7 +142,7 @@ func (srv *Server) Session() *Session { return &Session{srv: srv} }
 
 // New reads the configuration and opens the tables, before the jail.
 func New(env *service.Env, setup Setup) (*Server, error) {
-	srv := &Server{log: env.Log, service: env.Service, setup: setup, resolved: make(map[string]cachedResolve)}
+	srv := &Server{log: env.Log, service: env.Service, setup: setup, resolved: rewrite.NewCache(resolveTTL, resolveMax)}
 	if err := env.Config.Fill(&srv.Params); err != nil {
 		return nil, err
 	}

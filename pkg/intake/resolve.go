@@ -18,32 +18,11 @@ const (
 	resolveMax = 1000
 )
 
-type cachedResolve struct {
-	until time.Time
-	r     rewrite.Resolved
-}
-
 // resolve finds out where mail for an address in internal form goes.
 func (srv *Server) resolve(ctx context.Context, sender, addr string) (rewrite.Resolved, error) {
-	key := sender + "\x00" + addr
-	now := time.Now()
-	srv.mu.Lock()
-	c, ok := srv.resolved[key]
-	srv.mu.Unlock()
-	if ok && now.Before(c.until) {
-		return c.r, nil
-	}
-	r, err := srv.rewrite.Standard(ctx, rewrite.Local, sender, address.Quote(addr))
-	if err != nil {
-		return rewrite.Resolved{}, err
-	}
-	srv.mu.Lock()
-	if len(srv.resolved) >= resolveMax {
-		clear(srv.resolved)
-	}
-	srv.resolved[key] = cachedResolve{now.Add(resolveTTL), r}
-	srv.mu.Unlock()
-	return r, nil
+	return srv.resolved.Get(sender, addr, func() (rewrite.Resolved, error) {
+		return srv.rewrite.Standard(ctx, rewrite.Local, sender, address.Quote(addr))
+	})
 }
 
 // authDestination reports whether a recipient is in a domain that we are

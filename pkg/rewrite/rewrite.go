@@ -36,6 +36,7 @@ const (
 	Routed       Flags = 1 << 1 // the address has sender-specified routing left
 	Error        Flags = 1 << 2 // the address is not valid
 	Fail         Flags = 1 << 3 // a lookup did not work: try later
+	WholeDomain  Flags = 1 << 4 // each plain address of the domain, from any sender, has this answer
 	ClassLocal   Flags = 1 << 8
 	ClassAlias   Flags = 1 << 9
 	ClassVirtual Flags = 1 << 10
