@@ -14,6 +14,7 @@ import (
 type Cache struct {
 	ttl     time.Duration
 	max     int
+	now     func() time.Time
 	mu      sync.Mutex
 	entries map[question]answer
 	flushed time.Time
@@ -33,13 +34,13 @@ type answer struct {
 
 // NewCache returns a cache of so many answers, each of which is given for ttl.
 func NewCache(ttl time.Duration, max int) *Cache {
-	return &Cache{ttl: ttl, max: max, entries: make(map[question]answer)}
+	return &Cache{ttl: ttl, max: max, now: time.Now, entries: make(map[question]answer)}
 }
 
 // Get returns the answer for a sender and a recipient, both in internal form, and
 // calls ask if it does not know one.
 func (c *Cache) Get(sender, addr string, ask func() (Resolved, error)) (Resolved, error) {
-	now := time.Now()
+	now := c.now()
 	one, all := question{sender: sender, addr: addr}, question{domain: true}
 	if domain, ok := Plain(addr); ok {
 		all.addr = domain

@@ -12,6 +12,8 @@ func TestCache(t *testing.T) {
 	asked := 0
 	var flags Flags
 	c := NewCache(time.Minute, 100)
+	clock := time.Unix(1e9, 0)
+	c.now = func() time.Time { return clock }
 	get := func(sender, addr string) Resolved {
 		t.Helper()
 		r, err := c.Get(sender, addr, func() (Resolved, error) {
@@ -55,13 +57,29 @@ func TestCache(t *testing.T) {
 			t.Errorf("%d, %q, %q: asked %d times", i, tc.sender, tc.addr, asked-before)
 		}
 	}
+	for _, tc := range []struct {
+		later time.Duration
+		asks  int
+	}{{domainTTL - 1, 0}, {1, 1}, {time.Minute - domainTTL - 1, 1}, {1, 1}} {
+		clock = clock.Add(tc.later)
+		before := asked
+		flags = WholeDomain
+		get("s", "new@two.test")
+		flags = 0
+		get("s", "a@one.test")
+		if asked-before != tc.asks {
+			t.Errorf("%v later: asked %d times, want %d", tc.later, asked-before, tc.asks)
+		}
+	}
 }
 
 // TestCacheForgets: neither failures nor old answers are kept, nor more than
 // there is room for; and an answer about an address that became another one is
 // not that of a domain.
 func TestCacheForgets(t *testing.T) {
-	c := NewCache(50*time.Millisecond, 10)
+	c := NewCache(time.Minute, 10)
+	clock := time.Unix(1e9, 0)
+	c.now = func() time.Time { return clock }
 	if _, err := c.Get("", "a@x.test", func() (Resolved, error) { return Resolved{}, ErrFail }); !errors.Is(err, ErrFail) {
 		t.Fatal(err)
 	}
@@ -78,7 +96,7 @@ func TestCacheForgets(t *testing.T) {
 			t.Fatalf("%d entries", len(c.entries))
 		}
 	}
-	time.Sleep(60 * time.Millisecond)
+	clock = clock.Add(time.Minute)
 	again := false
 	c.Get(string(rune('a'+99)), "a@x.test", func() (Resolved, error) { again = true; return Resolved{}, nil })
 	if !again {
