@@ -140,7 +140,7 @@ func TestInclude(t *testing.T) {
 // TestCommandExpansion: what the network says cannot become shell (LD3), and
 // the command gets exactly this environment (LD10).
 func TestCommandExpansion(t *testing.T) {
-	s := newLocalSite(t, `mailbox_command = echo "S=$SENDER" "E=$EXTENSION" "R=$RECIPIENT" "U=$USER" >> $HOME/args; env > $HOME/env; ls -l /proc/self/fd > $HOME/fds; pwd > $HOME/pwd; umask > $HOME/umask; id > $HOME/id; grep -E '^(CapEff|CapBnd|NoNewPrivs)' /proc/self/status > $HOME/caps; ps -o sid=,pid= -p $$ > $HOME/sid; cat > /dev/null`)
+	s := newLocalSite(t, `mailbox_command = echo "S=$SENDER" "E=$EXTENSION" "R=$RECIPIENT" "U=$USER" >> $HOME/args; env > $HOME/env; ls -l /proc/self/fd > $HOME/fds; pwd > $HOME/pwd; umask > $HOME/umask; id > $HOME/id; grep -E '^(CapEff|CapBnd|NoNewPrivs)' /proc/self/status > $HOME/caps; ps -o sid=,pid= -p $$ > $HOME/sid; cat > /dev/null`, "allow_min_user = yes")
 	s.Start(t)
 	for _, from := range []string{"`id>$HOME/pwned`@remote.test", "$(id>pwned)@remote.test", "a;id>pwned@remote.test", "a|id@remote.test", "-froot@remote.test", "a&id@remote.test", `"a\"b"@remote.test`, `"a b"@remote.test`, "'a'@remote.test", "a%n$HOME@remote.test", "{x}*?~@remote.test"} {
 		for _, ext := range []string{"", "+`id`", "+$(id)", "+-rf", "+a;b", "+../../x", "+'", "+%s"} {
