@@ -200,13 +200,13 @@ func TestStartGivesMemoryBack(t *testing.T) {
 		return m.HeapSys - m.HeapReleased
 	}
 	before := held()
-	var after uint64
+	prepared := make(chan uint64, 1)
 	_, status := alone(t, Daemon{Name: "test", Kind: Stream, Calm: true, Prepare: func(*Env) (*Hooks, error) {
 		runtime.KeepAlive(make([]byte, 64<<20))
-		after = held()
+		prepared <- held()
 		return &Hooks{Session: func(context.Context, net.Conn) error { return nil }}, nil
 	}})
-	if after < before+48<<20 {
+	if after := <-prepared; after < before+48<<20 {
 		t.Fatalf("%d bytes before, %d after the start", before, after)
 	}
 	for end := time.Now().Add(time.Minute); held() > before+32<<20; time.Sleep(50 * time.Millisecond) {
