@@ -1,10 +1,9 @@
 package main
 
 import (
-	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/posthouse-mail/posthouse/pkg/nowait"
 )
 
 // timerSlack is how late a timer may fire, in master and in all that it starts.
@@ -17,8 +16,7 @@ const timerSlack = time.Millisecond
 
 // relaxTimers sets the slack, which threads and processes inherit.
 func (m *master) relaxTimers() {
-	_, _, errno := syscall.AllThreadsSyscall6(unix.SYS_PRCTL, unix.PR_SET_TIMERSLACK, uintptr(timerSlack.Nanoseconds()), 0, 0, 0, 0)
-	if errno != 0 {
-		m.log.Debug("set timer slack: %v", errno)
+	if err := nowait.LateTimers(timerSlack); err != nil {
+		m.log.Debug("set timer slack: %v", err)
 	}
 }

@@ -1,6 +1,8 @@
 package nowait
 
 import (
+	"os"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -17,6 +19,16 @@ import (
 func Nap(d time.Duration) {
 	ts := unix.NsecToTimespec(min(d, longestNap).Nanoseconds())
 	sleep(&ts)
+}
+
+// LateTimers lets the timers of the process, and of what it starts from then on, fire
+// as late as that. Without a call it is 50 microseconds.
+func LateTimers(d time.Duration) error {
+	_, _, errno := syscall.AllThreadsSyscall6(unix.SYS_PRCTL, unix.PR_SET_TIMERSLACK, uintptr(d.Nanoseconds()), 0, 0, 0, 0)
+	if errno != 0 {
+		return os.NewSyscallError("prctl", errno)
+	}
+	return nil
 }
 
 // longestNap is as long as the runtime lets a goroutine run at a time.

@@ -2,10 +2,9 @@ package safefile
 
 import (
 	"runtime"
-	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/posthouse-mail/posthouse/pkg/nowait"
 )
 
 // MoreProcessors is for a program whose goroutines spend most of their time in
@@ -20,8 +19,7 @@ import (
 // fsync once or twice; so timers may be later here than master lets them.
 func MoreProcessors() {
 	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + SpareProcessors())
-	// If the system refuses, it costs some time.
-	_, _, _ = syscall.AllThreadsSyscall6(unix.SYS_PRCTL, unix.PR_SET_TIMERSLACK, uintptr(timerSlack.Nanoseconds()), 0, 0, 0, 0)
+	_ = nowait.LateTimers(timerSlack) // if the system refuses, it costs some time
 }
 
 // timerSlack is how late a timer may fire.
