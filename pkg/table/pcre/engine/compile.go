@@ -217,10 +217,15 @@ func (c *compiler) alternatives(n *node) {
 			c.prog[at].x = c.here()
 		}
 	}
+	c.land(jumps)
+	c.alt = outer
+}
+
+// land has jumps go to what comes next.
+func (c *compiler) land(jumps []int) {
 	for _, j := range jumps {
 		c.prog[j].x = c.here()
 	}
-	c.alt = outer
 }
 
 func (c *compiler) group(n *node) {
@@ -328,9 +333,7 @@ func (c *compiler) behind(n *node) {
 			c.prog[at].x = c.here()
 		}
 	}
-	for _, j := range jumps {
-		c.prog[j].x = c.here()
-	}
+	c.land(jumps)
 	c.alt = outer
 }
 
