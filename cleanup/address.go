@@ -19,11 +19,8 @@ const maxCached = 4096
 
 // rewriteExternal brings an address in external form to its standard form.
 // The result depends on the configuration alone, for which a change means new
-// processes, so it is kept. Most addresses are in that form already.
+// processes, so it is kept.
 func (m *message) rewriteExternal(rule, addr string) string {
-	if address.Complete(addr) {
-		return addr
-	}
 	s := m.s
 	key := [2]string{rule, addr}
 	s.mu.Lock()

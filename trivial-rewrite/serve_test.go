@@ -155,7 +155,7 @@ func BenchmarkResolve(b *testing.B) {
 	}
 }
 
-// TestComplete: cleanup does not ask about complete addresses, so no rule may
+// TestComplete: nobody asks about complete addresses, so no rule may
 // change one.
 func TestComplete(t *testing.T) {
 	addrs := append([]string{"a!b@c.test", "a%b@c.test", "x=y+z@c.test", "a@b.c", "A.B@C-d.Test", "123you@example.test"}, relayTricks...)

@@ -110,7 +110,7 @@ func skipSpace[T text](s T, i int) int {
 
 // isPlain reports whether an address is one in external form and in internal
 // form as it stands: two dot-atoms (RFC 5322 3.2.3) of ASCII with an '@'
-// between them.
+// between them, without the routing operators '!' and '%'.
 func isPlain[T text](s T) bool {
 	at, dot := false, true // a dot may not come here
 	for i := 0; i < len(s); i++ {

@@ -1,7 +1,6 @@
 package rewrite
 
 import (
-	"strings"
 	"sync"
 	"time"
 
@@ -95,6 +94,5 @@ func Plain(addr string) (domain string, ok bool) {
 	if !address.Complete(addr) || addr[0] == '-' {
 		return "", false
 	}
-	local, domain := address.Split(addr)
-	return domain, !strings.ContainsAny(local, "!%")
+	return address.Domain(addr), true
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/posthouse-mail/posthouse/pkg/address"
 	"github.com/posthouse-mail/posthouse/pkg/ipc"
 )
 
@@ -64,8 +65,12 @@ type Client struct{ pool *ipc.Pool }
 func NewClient(pool *ipc.Pool) *Client { return &Client{pool: pool} }
 
 // Rewrite returns the standard form of an address. Both are in external form,
-// and rule is [Local] or [Remote].
+// and rule is [Local] or [Remote]. An address that is in that form whatever the rule
+// is not asked about.
 func (c *Client) Rewrite(ctx context.Context, rule, addr string) (string, error) {
+	if address.Complete(addr) {
+		return addr, nil
+	}
 	reply, err := c.pool.Call(ctx, ipc.List{}.Str("request", "rewrite").
 		Str("rule", rule).Str("address", addr))
 	if err != nil {

@@ -70,6 +70,12 @@ func TestRewrite(t *testing.T) {
 	if err != nil || got != "a@b" {
 		t.Errorf("got %q, %v", got, err)
 	}
+	for addr, want := range map[string]string{"u@x.test": "u@x.test", "u@x": "a@b", "u%y@x.test": "a@b", `"u"@x.test`: "a@b"} {
+		got, err := fake(t, ipc.List{}.Int("status", 0).Str("address", "a@b")).Rewrite(context.Background(), Remote, addr)
+		if err != nil || got != want {
+			t.Errorf("%q: got %q, %v; want %q", addr, got, err, want)
+		}
+	}
 	if _, err := fake(t, ipc.List{}.Int("status", 0)).Rewrite(context.Background(), Local, "a"); !errors.Is(err, ipc.ErrMalformed) {
 		t.Errorf("no address: %v", err)
 	}
