@@ -31,7 +31,7 @@ func TestRecipientOrder(t *testing.T) {
 		for i, list := range lists {
 			before := strings.Count(s.log(), ": removed")
 			s.send("Subject: x\n\nx\n", append([]string{"-f", "s@remote.test", "--"}, list...)...)
-			testkit.Wait(t, s.name+": a message is gone", func() bool { return strings.Count(s.log(), ": removed") > before })
+			testkit.Wait(t, s.name+": a message is gone", func() bool { return strings.Count(s.log(), ": removed") > before && p.idle(t) })
 			var said []string
 			for _, m := range k.taken() {
 				envelope, _, _ := strings.Cut(m, "\r\n\r\n")
