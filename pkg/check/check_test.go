@@ -103,6 +103,15 @@ func TestAll(t *testing.T) {
 	}
 }
 
+// TestOnce holds that a table that is not there is reported where it is named, and not
+// at the default that repeats the name.
+func TestOnce(t *testing.T) {
+	_, findings := site(t, map[string]string{"main.cf": "alias_maps = hash:DIR/none\n"})
+	if got := findings(); strings.Count(got, "open database") != 1 || !strings.Contains(got, "main.cf:1:14: error: alias_maps: ") {
+		t.Errorf("got:\n%s", got)
+	}
+}
+
 // TestQuiet holds that a sound site, with a bit of everything, has no errors.
 func TestQuiet(t *testing.T) {
 	_, findings := site(t, map[string]string{"main.cf": "virtual_alias_maps = hash:DIR/virtual, proxy:unix:passwd.byname\n" +

@@ -79,7 +79,8 @@ func (k *checker) table(s *setting, full string) {
 		return
 	}
 	key := isoKey(s.name, bare)
-	if k.tables[key] {
+	// A default that repeats a setting, as that of local_recipient_maps does, adds nothing.
+	if k.tables[key] || !s.c.IsSet(s.name) && k.tables[isoKey("alias_maps", bare)] {
 		return
 	}
 	k.tables[key] = true

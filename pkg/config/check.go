@@ -131,14 +131,14 @@ func (k *checker) setting(name string) {
 	}
 	p, ok := k.describe(name)
 	if !ok {
-		if _, err := k.c.Expand(e.Value); err != nil {
+		if _, err := k.c.Expand(e.Value); err != nil && !k.elsewhere(name) {
 			k.add(e.Pos, Error, "%s: %v", name, err)
 		}
 		return
 	}
 	k.remark(p, e.NamePos)
 	value, err := k.value(p, e.Value)
-	if err != nil {
+	if err != nil && !k.elsewhere(name) {
 		k.add(e.Pos, Error, "%s = %s: %v", name, value, err)
 	}
 	if i := strings.Index(e.Value, " #"); i >= 0 && p.Type != Raw {
@@ -198,10 +198,46 @@ func (k *checker) defaults() {
 		if k.c.IsSet(p.Name) || p.Type == Legacy || perTransport(p.Name) || !strings.Contains(p.Default, "$") {
 			continue
 		}
-		if value, err := k.value(&p, p.Default); err != nil {
+		if value, err := k.value(&p, p.Default); err != nil && !k.elsewhere(p.Name) {
 			k.add(Pos{File: k.c.file}, Error, "the default of %s does not work: %s: %v", p.Name, value, err)
 		}
 	}
+}
+
+// elsewhere tells whether the error in the value of a parameter is that of
+// another one, to which it refers, and which is reported itself.
+func (k *checker) elsewhere(name string) bool {
+	raw, _ := k.c.Raw(name)
+	return slices.ContainsFunc(references(raw), func(other string) bool {
+		return k.fails(other) && !k.reaches(other, name, map[string]bool{})
+	})
+}
+
+// fails tells whether a parameter has a value that does not work.
+func (k *checker) fails(name string) bool {
+	raw, ok := k.c.Raw(name)
+	if !ok {
+		return false
+	}
+	var err error
+	if p, known := k.describe(name); known {
+		_, err = k.value(p, raw)
+	} else {
+		_, err = k.c.Expand(raw)
+	}
+	return err != nil
+}
+
+// reaches tells whether a value refers to a parameter, if only by way of others.
+func (k *checker) reaches(from, name string, seen map[string]bool) bool {
+	if seen[from] {
+		return false
+	}
+	seen[from] = true
+	raw, _ := k.c.Raw(from)
+	return slices.ContainsFunc(references(raw), func(other string) bool {
+		return other == name || k.reaches(other, name, seen)
+	})
 }
 
 // service checks the -o settings of one service.

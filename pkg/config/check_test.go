@@ -52,6 +52,28 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// TestCheckOnce holds that an error is reported where it is, and not again at
+// each parameter that refers to it.
+func TestCheckOnce(t *testing.T) {
+	const master = "smtp inet n - n - - smtpd\n"
+	for _, test := range []struct{ name, main, want string }{
+		{"value", "default_process_limit = 12x\n", "main.cf:1:25: error: default_process_limit = 12x: bad numerical value"},
+		{"syntax", "alias_database = $alias_maps\nalias_maps = hash:${x\n", `main.cf:2:14: error: alias_maps = hash:${x: truncated macro reference: "${x"`},
+		{"own name", "mydomain = $mine\nmine = ${x\n", `main.cf:2:8: error: mine: truncated macro reference: "${x"`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if got := strings.Join(check(t, test.main, master), "\n"); got != test.want {
+				t.Errorf("got:\n%s\nwant: %s", got, test.want)
+			}
+		})
+	}
+	// Parameters that refer to each other are all told, as each is to blame.
+	got := strings.Join(check(t, "mydomain = $a\na = $b\nb = $a\n", master), "\n")
+	if !strings.Contains(got, "main.cf:2:5: error: a: ") || !strings.Contains(got, "main.cf:3:5: error: b: ") || strings.Contains(got, "mydomain") {
+		t.Errorf("a circle:\n%s", got)
+	}
+}
+
 // TestCheckSilent holds that what sites do every day is not reported.
 func TestCheckSilent(t *testing.T) {
 	got := check(t, "mua = permit\nsmtpd_restriction_classes = cls\ncls = permit\ndovecot_destination_recipient_limit = 1\n"+
