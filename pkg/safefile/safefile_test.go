@@ -113,7 +113,7 @@ func TestSyncNamed(t *testing.T) {
 					}
 				})
 			}
-			for fs.naming.Load() < int64(writers) {
+			for fs.writers.Load() < int64(writers) {
 				time.Sleep(time.Millisecond)
 			}
 			close(all)
@@ -121,9 +121,61 @@ func TestSyncNamed(t *testing.T) {
 			if fails == "" && (files.Load() != int32(writers) || dirs.Load() < 1) {
 				t.Errorf("%d writers: %d files and %d directories synced", writers, files.Load(), dirs.Load())
 			}
-			if fs.naming.Load() != 0 {
+			if fs.writers.Load() != 0 {
 				t.Error("somebody is still said to write")
 			}
+		}
+	}
+}
+
+// TestSyncContent: each file is synced, one of many before the others, and the failure
+// of one is its own.
+func TestSyncContent(t *testing.T) {
+	dir := t.TempDir()
+	for _, writers := range []int{1, bigCrowd + 4} {
+		var begun, early atomic.Int32
+		first := make(chan struct{}) // closed when the one that goes first is done
+		bad := filepath.Join(dir, fmt.Sprintf("%d.0", writers))
+		var fs *FS
+		fs = &FS{Fault: func(op Op, path string) error {
+			if op != OpSync {
+				return nil
+			}
+			if n := begun.Add(1); writers > bigCrowd && n == bigCrowd {
+				// Those who came before there was a crowd have begun; this is the one.
+				for fs.writers.Load() < int64(writers) {
+					time.Sleep(time.Millisecond)
+				}
+				early.Store(begun.Load())
+				close(first)
+			} else if n < bigCrowd && writers > bigCrowd {
+				<-first
+			}
+			if path == bad {
+				return errInjected
+			}
+			return nil
+		}}
+		var wg sync.WaitGroup
+		for i := range writers {
+			path := filepath.Join(dir, fmt.Sprintf("%d.%d", writers, i))
+			f, err := fs.Create(path, 0o600)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			wg.Go(func() {
+				if err := fs.SyncContent(f, dir); errors.Is(err, errInjected) != (path == bad) {
+					t.Errorf("%d writers, %s: %v", writers, path, err)
+				}
+			})
+		}
+		wg.Wait()
+		if n := begun.Load(); n != int32(writers) {
+			t.Errorf("%d writers: %d files synced", writers, n)
+		}
+		if writers > bigCrowd && early.Load() != bigCrowd {
+			t.Errorf("%d of %d began before the first of the crowd was done", early.Load()-bigCrowd+1, writers-bigCrowd+1)
 		}
 	}
 }

@@ -13,14 +13,12 @@ import (
 // those who come while it runs wait for the next, as theirs must start after
 // they came.
 type dirState struct {
-	running bool
-	next    *dirBatch
+	next *dirBatch // nil if nobody waits
 }
 
 type dirBatch struct {
 	done chan struct{} // closed when err is valid
 	lead chan struct{} // receives one value: its reader does the fsync
-	size int
 	err  error
 }
 
@@ -45,44 +43,39 @@ func (fs *FS) shared(key string, work func() error) error {
 	if st == nil {
 		st = new(dirState)
 		fs.dirs[key] = st
+		fs.mu.Unlock()
+		err := work()
+		fs.passOn(key, st)
+		return err
 	}
 	b := st.next
 	if b == nil {
 		b = &dirBatch{done: make(chan struct{}), lead: make(chan struct{}, 1)}
 		st.next = b
 	}
-	b.size++
-	if !st.running {
-		st.running = true
-		b.lead <- struct{}{}
-	}
 	fs.mu.Unlock()
 
 	select {
 	case <-b.lead:
-		fs.leadSync(key, st, b, work)
+		fs.mu.Lock()
+		st.next = nil
+		fs.mu.Unlock()
+		b.err = work()
+		close(b.done)
+		fs.passOn(key, st)
 	case <-b.done:
 	}
 	return b.err
 }
 
-// leadSync does the fsync for all of b and then starts the batch that formed
-// meanwhile.
-func (fs *FS) leadSync(key string, st *dirState, b *dirBatch, work func() error) {
-	fs.mu.Lock()
-	st.next = nil
-	fs.mu.Unlock()
-
-	b.err = work()
-	close(b.done)
-
+// passOn starts the batch that formed while work was done.
+func (fs *FS) passOn(key string, st *dirState) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	if st.next != nil {
 		st.next.lead <- struct{}{}
 		return
 	}
-	st.running = false
 	delete(fs.dirs, key)
 }
 
@@ -130,8 +123,8 @@ func syncsName(magic int64) bool {
 // and each sync of it forces a commit of its own; so one of them syncs the
 // directory for all first, and then it is the files that find little to do.
 func (fs *FS) SyncNamed(f *os.File, dir string) error {
-	defer fs.naming.Add(-1)
-	if fs.naming.Add(1) < crowd {
+	defer fs.writers.Add(-1)
+	if fs.writers.Add(1) < crowd {
 		if err := fs.Sync(f); err != nil {
 			return err
 		}
@@ -144,8 +137,35 @@ func (fs *FS) SyncNamed(f *os.File, dir string) error {
 	return fs.Sync(f)
 }
 
-// crowd is how many writers make a directory change all the time.
-const crowd = 3
+// SyncContent is [FS.Sync] of a file whose name is durable already. group is the same for
+// files on one file system that come one after the other.
+//
+// Where many writers are at it, one goes first: its sync commits what the others
+// changed too, and theirs then find little to do. All at once would each wait for that
+// commit, with a thread that sleeps and is woken.
+func (fs *FS) SyncContent(f *os.File, group string) error {
+	defer fs.writers.Add(-1)
+	if fs.writers.Add(1) < bigCrowd {
+		return fs.Sync(f)
+	}
+	startWriteBack(f)
+	first := false
+	err := fs.shared(group, func() error {
+		first = true
+		return fs.Sync(f)
+	})
+	if first {
+		return err
+	}
+	return fs.Sync(f) // the error of the first one is its own
+}
+
+// crowd is how many writers make a directory change all the time, and bigCrowd how
+// many are better off if one of them goes first.
+const (
+	crowd    = 3
+	bigCrowd = 16
+)
 
 // SyncNameOf makes the name of a new file durable, whose content was synced
 // after it got that name. It is [FS.SyncDir] of its directory, and for a
