@@ -13,30 +13,73 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/transcript"
 )
 
-// facts collects what restrictions look at. sender and rcpt are nil where
-// there is none yet.
-func (h *Session) facts(s *smtpserver.Session, command string, sender, rcpt *string) *access.Facts {
-	f := &access.Facts{
-		Command: command, Name: s.Client.Name, Reverse: s.Client.ReverseName, Addr: s.Client.Addr,
-		NameStatus: h.peer.NameStatus, RevState: h.peer.ReverseStatus, Helo: s.Client.Helo,
-		Rcpts: s.Recipients(), EarlyTalk: s.EarlyTalk(), TLS: s.TLS != nil, BDAT: s.BDAT(),
-		Login:      s.Client.SASLUser,
-		CertOK:     s.CertOK,
-		MyNetworks: func(ctx context.Context) (bool, error) { return h.srv.nets.Match(ctx, s.Client.Name, s.Client.Addr) },
-		OwnAddress: func() bool { return h.srv.own[h.addr] },
-		MailDomain: h.srv.mailDomain,
+// asked is what restrictions look at. There is one for a session, since they look
+// at one command at a time; what does not change from command to command is made once.
+type asked struct {
+	facts access.Facts
+	eval  access.Eval
+	ways  access.Facts // how to find out more, and nothing else
+	base  access.Eval  // what the configuration says
+}
+
+// newAsked makes what does not change.
+func (h *Session) newAsked(s *smtpserver.Session) *asked {
+	a := new(asked)
+	srv, p, f := h.srv, &h.srv.Params, &a.facts
+	a.ways = access.Facts{
+		MyNetworks: func(ctx context.Context) (bool, error) { return srv.nets.Match(ctx, s.Client.Name, s.Client.Addr) },
+		OwnAddress: func() bool { return srv.own[h.addr] },
+		MailDomain: srv.mailDomain,
 		Resolve:    h.resolve,
-		ListReply:  h.srv.listReply,
+		ListReply:  srv.listReply,
+		AuthDestination: func(ctx context.Context, addr string) (bool, error) {
+			return srv.authDestination(ctx, f.Sender, addr)
+		},
+		UnlistedRcpt: func(ctx context.Context, addr string) (status.Status, error) {
+			return h.unlisted(ctx, f.Sender, addr, "Recipient address")
+		},
+		UnlistedSender: func(ctx context.Context, addr string) (status.Status, error) {
+			return h.unlisted(ctx, f.Recipient, addr, "Sender address")
+		},
 	}
+	if !srv.maps.clientCerts.Empty() {
+		a.ways.ClientCert = func(ctx context.Context, print string) (bool, error) {
+			_, found, err := srv.maps.clientCerts.Lookup(ctx, print)
+			return found, err
+		}
+	}
+	if srv.auth != nil && !srv.maps.logins.Empty() {
+		a.ways.Owners = srv.senderOwners
+	}
+	a.base = access.Eval{
+		Facts: f, Keys: srv.access, NullKey: p.NullKey,
+		Codes: access.Codes{Reject: p.CodeReject, Defer: p.CodeDefer, InvalidHelo: p.CodeHelo, NonFQDN: p.CodeFQDN,
+			UnknownClient: p.CodeClient, UnknownAddress: p.CodeAddress, RelayDomains: p.CodeRelay,
+			MultiBounce: p.CodeBounce, Plaintext: p.CodePlaintext, RBL: p.CodeRBL},
+		Classes: srv.parser.Class,
+		Note:    func(action, text string) { h.logAction(s, f, action, text) },
+		ConfigError: func(format string, args ...any) {
+			srv.log.Warn("", format, args...)
+		},
+	}
+	return a
+}
+
+// facts collects what restrictions look at. sender and rcpt are nil where
+// there is none yet. It holds until the next call.
+func (h *Session) facts(s *smtpserver.Session, command string, sender, rcpt *string) *access.Facts {
+	if h.asked == nil {
+		h.asked = h.newAsked(s)
+	}
+	f := &h.asked.facts
+	*f = h.asked.ways
+	f.Command, f.Name, f.Reverse, f.Addr = command, s.Client.Name, s.Client.ReverseName, s.Client.Addr
+	f.NameStatus, f.RevState, f.Helo = h.peer.NameStatus, h.peer.ReverseStatus, s.Client.Helo
+	f.Rcpts, f.EarlyTalk, f.TLS, f.BDAT = s.Recipients(), s.EarlyTalk(), s.TLS != nil, s.BDAT()
+	f.Login, f.CertOK = s.Client.SASLUser, s.CertOK
 	if s.TLS != nil && len(s.TLS.PeerCertificates) > 0 {
 		prints := tlspolicy.Fingerprints(h.srv.CertDigest, s.TLS.PeerCertificates[0])
 		f.Fingerprints = prints[:]
-	}
-	if !h.srv.maps.clientCerts.Empty() {
-		f.ClientCert = func(ctx context.Context, print string) (bool, error) {
-			_, found, err := h.srv.maps.clientCerts.Lookup(ctx, print)
-			return found, err
-		}
 	}
 	if sender != nil {
 		f.HaveSender, f.Sender = true, *sender
@@ -44,35 +87,13 @@ func (h *Session) facts(s *smtpserver.Session, command string, sender, rcpt *str
 	if rcpt != nil {
 		f.HaveRcpt, f.Recipient = true, *rcpt
 	}
-	f.AuthDestination = func(ctx context.Context, addr string) (bool, error) {
-		return h.srv.authDestination(ctx, f.Sender, addr)
-	}
-	f.UnlistedRcpt = func(ctx context.Context, addr string) (status.Status, error) {
-		return h.unlisted(ctx, f.Sender, addr, "Recipient address")
-	}
-	f.UnlistedSender = func(ctx context.Context, addr string) (status.Status, error) {
-		return h.unlisted(ctx, f.Recipient, addr, "Sender address")
-	}
-	if h.srv.auth != nil && !h.srv.maps.logins.Empty() {
-		f.Owners = h.srv.senderOwners
-	}
 	return f
 }
 
-// evaluator makes an Eval that logs for this session.
-func (h *Session) evaluator(s *smtpserver.Session, f *access.Facts) *access.Eval {
-	p := &h.srv.Params
-	return &access.Eval{
-		Facts: f, Keys: h.srv.access, NullKey: p.NullKey,
-		Codes: access.Codes{Reject: p.CodeReject, Defer: p.CodeDefer, InvalidHelo: p.CodeHelo, NonFQDN: p.CodeFQDN,
-			UnknownClient: p.CodeClient, UnknownAddress: p.CodeAddress, RelayDomains: p.CodeRelay,
-			MultiBounce: p.CodeBounce, Plaintext: p.CodePlaintext, RBL: p.CodeRBL},
-		Classes: h.srv.parser.Class,
-		Note:    func(action, text string) { h.logAction(s, f, action, text) },
-		ConfigError: func(format string, args ...any) {
-			h.srv.log.Warn("", format, args...)
-		},
-	}
+// evaluator makes the facts' Eval, which logs for this session.
+func (h *Session) evaluator() *access.Eval {
+	h.asked.eval = h.asked.base
+	return &h.asked.eval
 }
 
 // check runs one list by itself.
@@ -84,7 +105,8 @@ func (h *Session) check(ctx context.Context, s *smtpserver.Session, command stri
 	if m := s.Mail(); m != nil {
 		sender = &m.Address
 	}
-	return h.run(ctx, s, h.evaluator(s, h.facts(s, command, sender, nil)), l)
+	h.facts(s, command, sender, nil)
+	return h.run(ctx, s, h.evaluator(), l)
 }
 
 // run evaluates lists in order; each OK ends only its own list. What is

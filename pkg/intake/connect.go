@@ -33,6 +33,7 @@ type Session struct {
 	unknown status.Status
 	// lists are answers of DNS lists.
 	lists map[string]resolved
+	asked *asked // nil before the first restriction
 }
 
 // Open learns who the client is.

@@ -15,15 +15,15 @@ import (
 func (h *Session) Mail(ctx context.Context, s *smtpserver.Session, m *smtpserver.Mail) status.Status {
 	srv := h.srv
 	h.msg = message{}
-	f := h.facts(s, "MAIL", &m.Address, nil)
 	if h.rate(ctx, s, anvilclient.Message, srv.MessageRate, "Message delivery request") {
-		return h.rejected(s, f, status.New(450, "4.7.1", "Error: too much mail from "+s.Client.Addr))
+		return h.RejectSender(s, m.Address, status.New(450, "4.7.1", "Error: too much mail from "+s.Client.Addr))
 	}
 	if st := h.checkSize(m.Size); !st.IsZero() {
-		return h.rejected(s, f, st)
+		return h.RejectSender(s, m.Address, st)
 	}
 	if !srv.DelayReject {
-		return h.run(ctx, s, h.evaluator(s, f), srv.lists.sender)
+		h.facts(s, "MAIL", &m.Address, nil)
+		return h.run(ctx, s, h.evaluator(), srv.lists.sender)
 	}
 	return status.Status{}
 }
@@ -88,7 +88,7 @@ func (h *Session) checkRcpt(ctx context.Context, s *smtpserver.Session, f *acces
 	if h.msg.discarded() {
 		return status.Status{}
 	}
-	if st := h.run(ctx, s, h.evaluator(s, f), all...); !st.IsZero() || h.msg.discarded() {
+	if st := h.run(ctx, s, h.evaluator(), all...); !st.IsZero() || h.msg.discarded() {
 		return st
 	}
 	return h.checkUnlisted(ctx, s, f)
@@ -139,7 +139,7 @@ func (h *Session) Etrn(ctx context.Context, s *smtpserver.Session, domain string
 	if h.srv.DelayReject {
 		all = []*access.List{l.client, l.helo, l.etrn}
 	}
-	if st := h.run(ctx, s, h.evaluator(s, f), all...); !st.IsZero() {
+	if st := h.run(ctx, s, h.evaluator(), all...); !st.IsZero() {
 		return st
 	}
 	answer, err := h.srv.flush.Site(ctx, domain)
