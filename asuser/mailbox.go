@@ -89,18 +89,23 @@ func refusal(err error) ipc.List {
 }
 
 // message returns a function that writes the prefix and the queued message
-// with LF line ends. Attributes: prefix; loop, an address that must not be in a
+// with LF line ends. Attributes: prefix; content, where it begins in the file, if the
+// agent knows; loop, an address that must not be in a
 // Delivered-To field of the message.
 func (w *worker) message(req ipc.List, file *os.File) (func(io.Writer) error, error) {
 	if file == nil {
 		return nil, errors.New("no message came with the job")
 	}
-	msg, err := w.buffers.MessageForDelivery(file)
+	start, err := contentOffset(req)
+	if err != nil {
+		return nil, err
+	}
+	body, err := w.buffers.Body(file, start)
 	if err != nil {
 		return nil, err
 	}
 	if addr := req.Value("loop"); addr != "" {
-		found, err := deliveredTo(msg.Content())
+		found, err := deliveredTo(body.Content())
 		if err != nil {
 			return nil, err
 		}
@@ -110,7 +115,15 @@ func (w *worker) message(req ipc.List, file *os.File) (func(io.Writer) error, er
 			}
 		}
 	}
-	return func(out io.Writer) error { return msg.WritePrefixedTo(out, req.Value("prefix"), "\n") }, nil
+	return func(out io.Writer) error { return body.WriteTo(out, req.Value("prefix"), "\n") }, nil
+}
+
+// contentOffset is where the message begins in its file, as the agent says; 0 if it does not.
+func contentOffset(req ipc.List) (int64, error) {
+	if _, ok := req.Get("content"); !ok {
+		return 0, nil
+	}
+	return req.GetInt("content")
 }
 
 // mailboxCode is the status of a mailbox that could not be written. Only what

@@ -119,4 +119,6 @@ func failure(code string, err error) ipc.List {
 }
 
 // success is the reply of a job that was done.
-func success() ipc.List { return ipc.List{}.Str("code", "2.0.0") }
+func success() ipc.List {
+	return append(make(ipc.List, 0, 4), ipc.Attr{Name: "code", Value: "2.0.0"})
+}

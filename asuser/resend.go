@@ -28,11 +28,11 @@ func (w *worker) scan(file *os.File) ipc.List {
 	if file == nil {
 		return failure("4.3.0", errors.New("no message came with the job"))
 	}
-	msg, err := w.buffers.MessageForDelivery(file)
+	body, err := w.buffers.Body(file, 0)
 	if err != nil {
 		return failure("4.3.0", err)
 	}
-	found, err := deliveredTo(msg.Content())
+	found, err := deliveredTo(body.Content())
 	if err != nil {
 		return failure("4.3.0", err)
 	}

@@ -72,7 +72,7 @@ func TestSmuggling(t *testing.T) {
 	}
 	defer m.Close()
 	var b strings.Builder
-	if err := m.WriteContentTo(&b, "\x00"); err != nil {
+	if err := m.Body().WriteTo(&b, "", "\x00"); err != nil {
 		t.Fatal(err)
 	}
 	if strings.ContainsAny(b.String(), "\r\n") || strings.Contains(b.String(), "\x00.\x00") {
@@ -118,7 +118,7 @@ func FuzzSession(f *testing.F) {
 			if err != nil {
 				t.Fatalf("accepted, but: %v", err)
 			}
-			if err := m.WriteContentTo(io.Discard, "\n"); err != nil {
+			if err := m.Body().WriteTo(io.Discard, "", "\n"); err != nil {
 				t.Errorf("content: %v", err)
 			}
 			m.Close()

@@ -89,7 +89,7 @@ func TestInject(t *testing.T) {
 			t.Errorf("recipients %+v, %v", rcpts, err)
 		}
 		var b strings.Builder
-		if err := msg.WriteContentTo(&b, "\n"); err != nil {
+		if err := msg.Body().WriteTo(&b, "", "\n"); err != nil {
 			t.Fatal(err)
 		}
 		if !strings.HasSuffix(b.String(), "\n\n"+strings.Repeat(string(body)+"\n", 50)) {

@@ -195,7 +195,7 @@ func (j *job) toFile(ctx context.Context, p place, path string) {
 
 // toPath delivers to a mailbox file or, if the path ends in '/', a Maildir.
 func (j *job) toPath(ctx context.Context, p place, id worker.Identity, path, what string) {
-	mail := worker.Mail{Prefix: j.prefix(p, "file")}
+	mail := worker.Mail{Prefix: j.prefix(p, "file"), Content: j.d.Message.DataOffset}
 	req := worker.Mbox(mail, path, p.sender, worker.MboxOptions{
 		Locks: j.MailboxLock, Attempts: j.LockAttempts, Delay: j.LockDelay, Stale: j.StaleLock,
 		SizeLimit: j.MailboxLimit, Strict: j.StrictOwner,

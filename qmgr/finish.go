@@ -18,7 +18,7 @@ func (d *daemon) finish(m *message, limit int) {
 	if d.lifetime.Err() != nil {
 		return
 	}
-	if d.hasLog("bounce", m) {
+	if d.queue.Has("bounce", m.id) {
 		d.notice(m, "bounce", d.withSlot(func() error {
 			return d.flushLog(m, bounceclient.Bounce)
 		}))
@@ -27,7 +27,7 @@ func (d *daemon) finish(m *message, limit int) {
 		d.readMore(m, limit)
 		return
 	}
-	if (m.notify&envelope.NotifySuccess != 0 || m.template.Flags != 0) && d.hasLog("trace", m) {
+	if (m.notify&envelope.NotifySuccess != 0 || m.template.Flags != 0) && d.queue.Has("trace", m.id) {
 		d.notice(m, "trace", d.withSlot(func() error {
 			return d.bounces.FlushTrace(d.lifetime, m.source(), m.template.Flags)
 		}))
@@ -57,12 +57,6 @@ func (d *daemon) withSlot(f func() error) error {
 	d.slots <- struct{}{}
 	defer func() { <-d.slots }()
 	return f()
-}
-
-// hasLog reports whether the message has a log of this kind.
-func (d *daemon) hasLog(name string, m *message) bool {
-	_, err := d.queue.Stat(name, m.id)
-	return !errors.Is(err, os.ErrNotExist)
 }
 
 // notice keeps the message if the notice about it could not be queued.

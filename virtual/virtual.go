@@ -169,7 +169,7 @@ func (a *agent) mail(d *deliver.Delivery, rcpt *envelope.Recipient) worker.Mail 
 	if a.OriginalRecipient {
 		original = rcpt.Original
 	}
-	return worker.Mail{Loop: rcpt.Address,
+	return worker.Mail{Loop: rcpt.Address, Content: d.Message.DataOffset,
 		Prefix: worker.Prefix(d.Sender.Address, true, original, rcpt.Address)}
 }
 

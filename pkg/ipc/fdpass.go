@@ -1,8 +1,6 @@
 package ipc
 
 import (
-	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -66,17 +64,16 @@ func (c *Conn) WriteFileList(f syscall.Conn, l List) error {
 	if !ok || c.LocalAddr().Network() != "unix" {
 		return fmt.Errorf("pass %s: not a Unix socket", nameOf(f))
 	}
-	text := new(bytes.Buffer)
-	w := bufio.NewWriterSize(text, 1024)
-	if err := writeList(w, l); err != nil {
+	if err := l.Check(); err != nil {
 		return err
 	}
-	if err := w.Flush(); err != nil {
-		return err
+	c.text = l.append(c.text[:0])
+	n, err := sendRights(to, f, c.text)
+	if err == nil && n < len(c.text) {
+		_, err = c.Conn.Write(c.text[n:])
 	}
-	n, err := sendRights(to, f, text.Bytes())
-	if err == nil && n < text.Len() {
-		_, err = c.Conn.Write(text.Bytes()[n:])
+	if cap(c.text) > keptText {
+		c.text = nil
 	}
 	if err != nil {
 		return fmt.Errorf("pass %s: %w", nameOf(f), err)

@@ -124,6 +124,7 @@ type Conn struct {
 	Timeout time.Duration
 	r       *bufio.Reader
 	w       *bufio.Writer
+	text    []byte // of a list that goes with a file
 
 	// The deadline as it was set last: from when, and for which Timeout.
 	since time.Time
@@ -252,6 +253,18 @@ func (l List) Check() error {
 		return fmt.Errorf("%w: list of %d bytes", ErrMalformed, total)
 	}
 	return nil
+}
+
+// keptText is how much memory of a list a connection keeps for the next one.
+const keptText = bufferSize
+
+// append appends the list as it travels.
+func (l List) append(text []byte) []byte {
+	for _, a := range l {
+		text = append(append(text, a.Name...), 0)
+		text = append(append(text, a.Value...), 0)
+	}
+	return append(text, 0)
 }
 
 // writeList writes all of a list, or nothing.

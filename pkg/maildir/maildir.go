@@ -10,12 +10,13 @@ package maildir
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/posthouse-mail/posthouse/pkg/maildir/notice"
 	"github.com/posthouse-mail/posthouse/pkg/safefile"
@@ -43,14 +44,17 @@ type Deliverer struct {
 // relative to dir, is returned when message and name are on disk. It tells the
 // sizes of the message.
 func (d *Deliverer) Deliver(dir string, fill func(io.Writer) error) (string, error) {
+	dir = filepath.Clean(dir)
 	tmp, f, err := d.create(dir)
 	if err != nil {
 		return "", err
 	}
 	name, placed, err := d.write(f, fill)
+	place := ""
 	if err == nil {
-		name = filepath.Join("new", name)
-		err = d.FS.RenameNew(tmp, filepath.Join(dir, name))
+		name = "new/" + name
+		place = dir + "/" + name
+		err = d.FS.RenameNew(tmp, place)
 		placed(err == nil)
 	}
 	if err != nil {
@@ -61,14 +65,14 @@ func (d *Deliverer) Deliver(dir string, fill func(io.Writer) error) (string, err
 	notice.Post(d.FS, dir, "")
 	// File systems commit content and name together, so syncing both after
 	// the rename costs one commit, where a sync before it costs two.
-	err = d.FS.SyncNamed(f, filepath.Join(dir, "new"))
+	err = d.FS.SyncNamed(f, dir+"/new")
 	if cerr := d.FS.Close(f); err == nil {
 		err = cerr
 	}
 	if err != nil {
 		// The message is there but may not stay; the caller retries, so
 		// take it back rather than leave two.
-		_ = d.FS.Remove(filepath.Join(dir, name))
+		_ = d.FS.Remove(place)
 		notice.Post(d.FS, dir, "")
 		return "", err
 	}
@@ -121,8 +125,7 @@ func (c *counter) Write(p []byte) (int, error) {
 // create opens a file in tmp, and makes the Maildir when it is missing.
 func (d *Deliverer) create(dir string) (string, *os.File, error) {
 	for try := 0; ; try++ {
-		now := d.now()
-		name := filepath.Join(dir, "tmp", fmt.Sprintf("%d.P%d.%s", now.UnixNano(), os.Getpid(), HostPart(d.Host)))
+		name := dir + "/tmp/" + tmpName(d.now(), d.Host)
 		f, err := d.FS.Create(name, Mode)
 		switch {
 		case err == nil:
@@ -145,13 +148,13 @@ func (d *Deliverer) create(dir string) (string, *os.File, error) {
 
 // checkDirs refuses a Maildir whose parts are links or no directories.
 func checkDirs(dir string) error {
-	for _, sub := range []string{"tmp", "new"} {
-		info, err := os.Lstat(filepath.Join(dir, sub))
-		if err != nil {
-			return err
+	for _, path := range [...]string{dir + "/tmp", dir + "/new"} {
+		var st unix.Stat_t
+		if err := unix.Lstat(path, &st); err != nil {
+			return &os.PathError{Op: "lstat", Path: path, Err: err}
 		}
-		if !info.IsDir() {
-			return &os.PathError{Op: "deliver to", Path: filepath.Join(dir, sub), Err: safefile.ErrUnsafe}
+		if st.Mode&unix.S_IFMT != unix.S_IFDIR {
+			return &os.PathError{Op: "deliver to", Path: path, Err: safefile.ErrUnsafe}
 		}
 	}
 	return nil

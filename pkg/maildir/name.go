@@ -1,10 +1,10 @@
 package maildir
 
 import (
-	"bytes"
-	"fmt"
+	"os"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Name is the name of a message file: a base that never changes, and what a
@@ -87,9 +87,22 @@ func Seconds(base string) int64 {
 // BaseName is a new base name with both sizes; dev, ino and the time make it
 // one that nobody else makes.
 func BaseName(sec int64, micro int, dev, ino uint64, host string, size, wire int64) string {
-	b := bytes.NewBuffer(make([]byte, 0, 96))
-	fmt.Fprintf(b, "%d.V%xI%xM%d.%s,S=%d,W=%d", sec, dev, ino, micro, HostPart(host), size, wire)
-	return b.String()
+	b := make([]byte, 0, 128)
+	b = append(strconv.AppendInt(b, sec, 10), ".V"...)
+	b = append(strconv.AppendUint(b, dev, 16), 'I')
+	b = append(strconv.AppendUint(b, ino, 16), 'M')
+	b = append(strconv.AppendInt(b, int64(micro), 10), '.')
+	b = append(append(b, HostPart(host)...), ",S="...)
+	b = append(strconv.AppendInt(b, size, 10), ",W="...)
+	return string(strconv.AppendInt(b, wire, 10))
+}
+
+// tmpName is the name of a file that is being written.
+func tmpName(now time.Time, host string) string {
+	b := make([]byte, 0, 128)
+	b = append(strconv.AppendInt(b, now.UnixNano(), 10), ".P"...)
+	b = append(strconv.AppendInt(b, int64(os.Getpid()), 10), '.')
+	return string(append(b, HostPart(host)...))
 }
 
 // CheckBase reports whether a base name can stand in our files and in a

@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 	"io"
-	"os"
 	"path/filepath"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/posthouse-mail/posthouse/pkg/maildir"
 	"github.com/posthouse-mail/posthouse/pkg/mailstore/maildirsize"
@@ -157,11 +158,13 @@ func DeliverTo(fs *safefile.FS, dir, host string, fill func(io.Writer) error) (s
 	if err != nil {
 		return "", err
 	}
-	root := dir
-	if _, err := os.Lstat(filepath.Join(dir, "maildirfolder")); err == nil {
-		if root = filepath.Dir(filepath.Clean(dir)); filepath.Base(filepath.Clean(dir)) == ".Trash" {
+	root := filepath.Clean(dir)
+	var st unix.Stat_t
+	if err := unix.Lstat(root+"/maildirfolder", &st); err == nil {
+		if filepath.Base(root) == ".Trash" {
 			return name, nil
 		}
+		root = filepath.Dir(root)
 	}
 	size, _ := maildir.Sizes(name)
 	// A count that is wrong is mended by the next recount.

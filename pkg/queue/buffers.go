@@ -2,48 +2,30 @@ package queue
 
 import (
 	"bufio"
-	"fmt"
 	"io"
-	"os"
 	"sync"
-
-	"golang.org/x/sys/unix"
-
-	"github.com/posthouse-mail/posthouse/pkg/safefile"
 )
 
 // Buffers are those of readers of queue files, each used again for the next
 // file. The zero value works. They are safe for concurrent use.
 type Buffers struct{ reads, writes sync.Pool }
 
-// MessageForDelivery is [Queue.OpenForDelivery] for an open queue file that was passed
-// by another process. Where the content begins is read from the file.
-func (b *Buffers) MessageForDelivery(f *os.File) (*Message, error) {
-	var st unix.Stat_t
-	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
-		return nil, &os.PathError{Op: "fstat", Path: f.Name(), Err: err}
-	}
-	m := newMessage(f, new(safefile.FS), b, "", "", &st)
-	if err := m.readSize(); err != nil {
-		return nil, fmt.Errorf("%s: %w", f.Name(), err)
-	}
-	return m, nil
-}
-
-// reader is [NewFileReader], whose buffer goes back by putReader.
+// reader is [NewFileReader], whose memory goes back by putReader.
 func (b *Buffers) reader(f io.ReaderAt, size int64) *RecordReader {
-	br, ok := b.reads.Get().(*bufio.Reader)
+	r, ok := b.reads.Get().(*RecordReader)
 	if !ok {
-		br = bufio.NewReaderSize(nil, readBuffer)
+		r = &RecordReader{br: bufio.NewReaderSize(nil, readBuffer)}
 	}
-	return newFileReader(f, size, br)
+	r.open(f, size)
+	return r
 }
 
-// putReader takes a buffer back: neither r nor data of its records may be used
+// putReader takes a reader back: neither it nor data of its records may be used
 // any more.
 func (b *Buffers) putReader(r *RecordReader) {
+	*r = RecordReader{br: r.br}
 	r.br.Reset(nil)
-	b.reads.Put(r.br)
+	b.reads.Put(r)
 }
 
 func (b *Buffers) writer(w io.Writer) *bufio.Writer {

@@ -4,21 +4,53 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
 )
+
+// Body is what an open queue file holds beside its envelope.
+type Body struct {
+	f           *os.File
+	size, start int64 // of the file, and where the content begins
+	buffers     *Buffers
+}
+
+// Body returns the message in an open queue file that was passed by another process,
+// which says where its content begins; 0 is what the file itself says.
+func (b *Buffers) Body(f *os.File, start int64) (Body, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return Body{}, &os.PathError{Op: "fstat", Path: f.Name(), Err: err}
+	}
+	if start == 0 {
+		size, err := readSize(f)
+		if err != nil {
+			return Body{}, fmt.Errorf("%s: %w", f.Name(), err)
+		}
+		start = size.DataOffset
+	}
+	return Body{f, st.Size, start, b}, nil
+}
+
+// Body returns the message without its envelope.
+func (m *Message) Body() Body { return Body{m.f, m.FileSize, m.DataOffset, m.buffers} }
+
+// Content is that of the message's Body.
+func (m *Message) Content() *Content { return m.Body().Content() }
 
 // Content reads the lines of a message.
 type Content struct {
-	m    *Message
-	r    *RecordReader // nil at the end
-	name string
+	buffers *Buffers
+	r       *RecordReader // nil at the end
+	name    string
 }
 
 // Content returns a reader of the message, from its first header line. Edits
 // that were made through pointer records are seen as the result.
-func (m *Message) Content() *Content {
-	r := m.buffers.reader(m.f, m.FileSize)
-	c := &Content{m: m, r: r, name: m.f.Name()}
-	if err := r.SeekTo(m.DataOffset); err != nil {
+func (b Body) Content() *Content {
+	c := &Content{buffers: b.buffers, r: b.buffers.reader(b.f, b.size), name: b.f.Name()}
+	if err := c.r.SeekTo(b.start); err != nil {
 		c.Close()
 	}
 	return c
@@ -30,7 +62,7 @@ func (c *Content) Close() {
 	if c.r == nil {
 		return
 	}
-	c.m.buffers.putReader(c.r)
+	c.buffers.putReader(c.r)
 	c.r = nil
 }
 
@@ -60,22 +92,17 @@ func (c *Content) Next() (data []byte, eol bool, err error) {
 	return nil, false, fmt.Errorf("%s: %w: record %q in content", c.name, ErrCorrupt, rec.Type)
 }
 
-// WriteContentTo writes the message with the given line end.
-func (m *Message) WriteContentTo(w io.Writer, eol string) error {
-	return m.WritePrefixedTo(w, "", eol)
-}
-
-// WritePrefixedTo writes a prefix as it is, and then the message.
-func (m *Message) WritePrefixedTo(w io.Writer, prefix, eol string) error {
+// WriteTo writes a prefix as it is, and then the message with the given line end.
+func (b Body) WriteTo(w io.Writer, prefix, eol string) error {
 	bw, ok := w.(*bufio.Writer)
 	if !ok {
-		bw = m.buffers.writer(w)
-		defer m.buffers.putWriter(bw)
+		bw = b.buffers.writer(w)
+		defer b.buffers.putWriter(bw)
 	}
 	if _, err := bw.WriteString(prefix); err != nil {
 		return err
 	}
-	c := m.Content()
+	c := b.Content()
 	defer c.Close()
 	open := false
 	for {

@@ -36,7 +36,7 @@ func place(t testing.TB, q *Queue, data []byte, id ID) {
 func text(t testing.TB, m *Message) string {
 	t.Helper()
 	var b bytes.Buffer
-	if err := m.WriteContentTo(&b, "\n"); err != nil {
+	if err := m.Body().WriteTo(&b, "", "\n"); err != nil {
 		t.Fatal(err)
 	}
 	return b.String()
@@ -186,7 +186,7 @@ func TestPointers(t *testing.T) {
 		b = AppendRecord(b, typ, []byte(s))
 		return at
 	}
-	add(RecSize, string(Size{DataSize: 1, DataOffset: 1}.appendTo(nil)))
+	add(RecSize, string(Size{DataSize: 1, DataOffset: 1}.record()))
 	add(RecTime, "1795230845 1")
 	add(RecFrom, "a@b")
 	ptrRcpt := add(RecPtr, string(AppendFixed(nil, 0)))
@@ -206,7 +206,7 @@ func TestPointers(t *testing.T) {
 	add(RecPtr, string(AppendFixed(nil, afterRcpt)))
 	copy(b[ptr:], AppendRecord(nil, RecPtr, AppendFixed(nil, heap)))
 	copy(b[ptrRcpt:], AppendRecord(nil, RecPtr, AppendFixed(nil, heap2)))
-	copy(b, AppendRecord(nil, RecSize, Size{DataSize: end - start, DataOffset: start, RcptCount: 2}.appendTo(nil)))
+	copy(b, AppendRecord(nil, RecSize, Size{DataSize: end - start, DataOffset: start, RcptCount: 2}.record()))
 	place(t, q, b, "ABCDE1")
 	m, err := q.OpenMessage(Incoming, "ABCDE1")
 	if err != nil {

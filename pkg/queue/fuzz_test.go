@@ -70,14 +70,15 @@ func FuzzMessage(f *testing.F) {
 			t.Fatal(err)
 		}
 		defer file.Close()
-		m, err := new(Buffers).MessageForDelivery(file)
+		b, err := new(Buffers).Body(file, 0)
 		if err == nil {
-			err = m.WriteContentTo(io.Discard, "\n")
+			err = b.WriteTo(io.Discard, "", "\n")
 		}
 		if err != nil && !errors.Is(err, ErrCorrupt) {
 			t.Fatal(err)
 		}
-		if m, err = Open("", Options{}).OpenPath(Incoming, "ABCDE1", path); err != nil {
+		m, err := Open("", Options{}).OpenPath(Incoming, "ABCDE1", path)
+		if err != nil {
 			if !errors.Is(err, ErrCorrupt) {
 				t.Fatal(err)
 			}
@@ -98,7 +99,7 @@ func FuzzMessage(f *testing.F) {
 			}
 			off = next
 		}
-		if err := m.WriteContentTo(io.Discard, "\r\n"); err != nil && !errors.Is(err, ErrCorrupt) {
+		if err := m.Body().WriteTo(io.Discard, "", "\r\n"); err != nil && !errors.Is(err, ErrCorrupt) {
 			t.Fatal(err)
 		}
 	})

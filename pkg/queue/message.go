@@ -45,7 +45,9 @@ const (
 // this can tell.
 const maxSizeRecord = 2 + 0x7f
 
-func (s Size) appendTo(dst []byte) []byte {
+// record is the data of the size record.
+func (s Size) record() []byte {
+	dst := make([]byte, 0, maxSizeRecord)
 	for i, n := range [...]int64{s.DataSize, s.DataOffset, s.RcptCount, s.QmgrHints, s.ContentLength, s.UTF8Flags} {
 		if i > 0 {
 			dst = append(dst, ' ')
@@ -69,22 +71,24 @@ func AppendFixed(dst []byte, n int64) []byte {
 // ParseSize reads a size record. Files of older Postfix versions have fewer
 // fields.
 func ParseSize(data []byte) (Size, error) {
-	fields := bytes.Fields(data)
-	if len(fields) < 3 {
-		return Size{}, fmt.Errorf("%w: size record %q", ErrCorrupt, data)
-	}
 	var s Size
-	for i, p := range []*int64{&s.DataSize, &s.DataOffset, &s.RcptCount, &s.QmgrHints, &s.ContentLength, &s.UTF8Flags} {
-		if i >= len(fields) {
+	rest, fields := data, 0
+	for _, p := range [...]*int64{&s.DataSize, &s.DataOffset, &s.RcptCount, &s.QmgrHints, &s.ContentLength, &s.UTF8Flags} {
+		if rest = bytes.TrimLeft(rest, " "); len(rest) == 0 {
 			break
 		}
-		n, err := parseNumber(fields[i])
+		end := bytes.IndexByte(rest, ' ')
+		if end < 0 {
+			end = len(rest)
+		}
+		n, err := parseNumber(rest[:end])
 		if err != nil {
 			return Size{}, fmt.Errorf("%w: size record %q", ErrCorrupt, data)
 		}
-		*p = n
+		*p, rest = n, rest[end:]
+		fields++
 	}
-	if s.DataSize <= 0 || s.DataOffset <= 0 || s.QmgrHints&^allHints != 0 {
+	if fields < 3 || s.DataSize <= 0 || s.DataOffset <= 0 || s.QmgrHints&^allHints != 0 {
 		return Size{}, fmt.Errorf("%w: size record %q", ErrCorrupt, data)
 	}
 	if s.ContentLength == 0 {
@@ -187,17 +191,16 @@ func newMessage(f *os.File, fs *safefile.FS, buffers *Buffers, queueName string,
 }
 
 // readSize reads the first record, and no more.
-func (m *Message) readSize() error {
+func readSize(f *os.File) (Size, error) {
 	var start [maxSizeRecord]byte
-	n, err := m.f.ReadAt(start[:], 0)
+	n, err := f.ReadAt(start[:], 0)
 	if err != nil && err != io.EOF {
-		return err
+		return Size{}, err
 	}
 	if n < 2 || start[0] != RecSize || start[1] >= 0x80 || 2+int(start[1]) > n {
-		return fmt.Errorf("%w: missing size record", ErrCorrupt)
+		return Size{}, fmt.Errorf("%w: missing size record", ErrCorrupt)
 	}
-	m.Size, err = ParseSize(start[2 : 2+start[1]])
-	return err
+	return ParseSize(start[2 : 2+start[1]])
 }
 
 // withEnvelope reads the envelope. If it cannot, the message is closed.

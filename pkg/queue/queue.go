@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -28,6 +29,10 @@ type Options struct {
 
 	// FS does the file operations; nil is a new one.
 	FS *safefile.FS
+
+	// Ahead lets Create make files ahead of messages while many come. Who sets
+	// it calls Release at the end.
+	Ahead bool
 }
 
 // Queue is a queue directory. It is safe for concurrent use.
@@ -39,6 +44,10 @@ type Queue struct {
 	fs     *safefile.FS
 	bufs   sync.Pool // of writers
 	reads  Buffers
+
+	writing atomic.Int64 // messages
+	ahead   bool
+	reserve reserve
 }
 
 // Open returns the queue in dir; daemons, whose working directory it is, use
@@ -51,6 +60,8 @@ func Open(dir string, o Options) *Queue {
 	for _, name := range o.HashNames {
 		q.hashed[strings.ToLower(name)] = true
 	}
+	// Hash directories would need a sync each.
+	q.ahead = o.Ahead && !q.hashed[Incoming]
 	if q.owner == 0 {
 		q.owner = os.Geteuid()
 	}
@@ -140,6 +151,15 @@ func (q *Queue) Stat(queueName string, id ID) (os.FileInfo, error) {
 		return nil, err
 	}
 	return os.Lstat(q.Path(queueName, id))
+}
+
+// Has reports whether a queue has a file of this id, or whether that cannot be told.
+func (q *Queue) Has(queueName string, id ID) bool {
+	if checkNames(id, queueName) != nil {
+		return false
+	}
+	var st unix.Stat_t
+	return unix.Lstat(q.Path(queueName, id), &st) != unix.ENOENT
 }
 
 // SetTime sets the time before which a deferred message is not tried again.

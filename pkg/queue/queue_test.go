@@ -86,7 +86,7 @@ func TestCreateAndRead(t *testing.T) {
 			t.Errorf("after mark: %v, %v", rcpts, err)
 		}
 		r, w := io.Pipe()
-		go func() { w.CloseWithError(m.WriteContentTo(w, "\n")) }()
+		go func() { w.CloseWithError(m.Body().WriteTo(w, "", "\n")) }()
 		text, err := io.ReadAll(r)
 		if string(text) != "Subject: x\n\nhello\n" || err != nil {
 			t.Errorf("content %q, error %v", text, err)

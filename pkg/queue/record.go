@@ -32,8 +32,9 @@ type Record struct {
 // RecordReader reads records, from a queue file or from a socket.
 type RecordReader struct {
 	br    *bufio.Reader
-	src   io.ReadSeeker // nil for a stream without pointers
-	off   int64         // of the next record
+	src   io.ReadSeeker    // nil for a stream without pointers
+	file  io.SectionReader // src of a file
+	off   int64            // of the next record
 	limit int
 	spill []byte
 
@@ -55,18 +56,16 @@ func NewRecordReader(r io.Reader) *RecordReader {
 
 // NewFileReader returns a reader for a file of the given size that can jump.
 func NewFileReader(f io.ReaderAt, size int64) *RecordReader {
-	n := readBuffer
-	if size < int64(n) {
-		n = int(size)
-	}
-	return newFileReader(f, size, bufio.NewReaderSize(nil, n))
+	r := &RecordReader{br: bufio.NewReaderSize(nil, int(min(size, readBuffer)))}
+	r.open(f, size)
+	return r
 }
 
-// newFileReader is NewFileReader with a buffer that was used before.
-func newFileReader(f io.ReaderAt, size int64, br *bufio.Reader) *RecordReader {
-	src := io.NewSectionReader(f, 0, size)
-	br.Reset(src)
-	return &RecordReader{br: br, src: src, size: size, limit: MaxRecord}
+// open makes a new reader of one that was used before: nothing but its buffer stays.
+func (r *RecordReader) open(f io.ReaderAt, size int64) {
+	*r = RecordReader{br: r.br, file: *io.NewSectionReader(f, 0, size), size: size, limit: MaxRecord}
+	r.src = &r.file
+	r.br.Reset(r.src)
 }
 
 // SetLimit sets the longest record that is accepted.

@@ -26,19 +26,62 @@ type Writer struct {
 	id    ID
 	path  string
 	made  time.Time
-	buf   []byte // what was not yet written
-	start int64  // offset of buf in the file
+	buf   []byte  // what was not yet written
+	box   *[]byte // in which buf goes back to those that are used again
+	start int64   // offset of buf in the file
 	err   error
+
+	reserved bool // made ahead: locked until it is complete
+	named    bool // the name is durable already
 }
 
 // Create makes a file in the incoming queue under its final id. Others see
 // that it is not complete by its mode.
 func (q *Queue) Create(ctx context.Context) (*Writer, error) {
+	if q.ahead {
+		if w := q.reserve.take(q); w != nil {
+			return w, nil
+		}
+	}
 	return q.CreateIn(ctx, Incoming, ModeNew)
 }
 
 // CreateIn is like Create, in another queue and with another mode.
 func (q *Queue) CreateIn(ctx context.Context, queueName string, mode os.FileMode) (*Writer, error) {
+	w, err := q.newFile(ctx, queueName, mode)
+	if err != nil {
+		return nil, err
+	}
+	w.begin()
+	return w, nil
+}
+
+// begin makes the writer ready for a message.
+func (w *Writer) begin() {
+	box, ok := w.q.bufs.Get().(*[]byte)
+	if !ok {
+		b := make([]byte, 0, writeBuffer)
+		box = &b
+	}
+	w.box, w.buf = box, (*box)[:0]
+	w.q.writing.Add(1)
+}
+
+// end gives back what begin took.
+func (w *Writer) end() {
+	if w.box == nil {
+		return
+	}
+	if cap(w.buf) <= 2*writeBuffer {
+		*w.box = w.buf
+		w.q.bufs.Put(w.box)
+	}
+	w.box, w.buf = nil, nil
+	w.q.writing.Add(-1)
+}
+
+// newFile makes a file under its id.
+func (q *Queue) newFile(ctx context.Context, queueName string, mode os.FileMode) (*Writer, error) {
 	if !ValidQueueName(queueName) {
 		return nil, fmt.Errorf("bad queue name %q", queueName)
 	}
@@ -51,7 +94,6 @@ func (q *Queue) CreateIn(ctx context.Context, queueName string, mode os.FileMode
 		w.Abort()
 		return nil, err
 	}
-	w.buf = q.getBuffer()
 	return w, nil
 }
 
@@ -104,19 +146,6 @@ func (w *Writer) nameByInode(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-	}
-}
-
-func (q *Queue) getBuffer() []byte {
-	if p, ok := q.bufs.Get().(*[]byte); ok {
-		return (*p)[:0]
-	}
-	return make([]byte, 0, writeBuffer)
-}
-
-func (q *Queue) putBuffer(b []byte) {
-	if cap(b) <= 2*writeBuffer {
-		q.bufs.Put(&b)
 	}
 }
 
@@ -241,10 +270,10 @@ func (w *Writer) PatchRec(off int64, typ byte, data []byte) error {
 
 // Size appends the size record, which is the first one and is written with
 // zeros at first.
-func (w *Writer) Size(s Size) error { return w.Rec(RecSize, s.appendTo(nil)) }
+func (w *Writer) Size(s Size) error { return w.Rec(RecSize, s.record()) }
 
 // PatchSize rewrites the size record at the start of the file.
-func (w *Writer) PatchSize(s Size) error { return w.PatchRec(0, RecSize, s.appendTo(nil)) }
+func (w *Writer) PatchSize(s Size) error { return w.PatchRec(0, RecSize, s.record()) }
 
 // ReadAt reads back what was written, flushing first.
 func (w *Writer) ReadAt(p []byte, off int64) (int, error) {
@@ -273,7 +302,7 @@ func (w *Writer) MoveTo(queueName string) error {
 		w.err = err
 		return err
 	}
-	w.queue = queueName
+	w.queue, w.named = queueName, false
 	w.path = w.q.Path(queueName, w.id)
 	return nil
 }
@@ -299,6 +328,9 @@ func (w *Writer) CommitMode(ctx context.Context, mode os.FileMode) error {
 	if err == nil {
 		err = w.Flush()
 	}
+	if err == nil && w.reserved {
+		err = safefile.Unflock(w.f) // whoever sees it complete may want it
+	}
 	if err == nil {
 		err = w.q.fs.Chmod(w.f, mode)
 	}
@@ -317,9 +349,12 @@ func (w *Writer) CommitMode(ctx context.Context, mode os.FileMode) error {
 }
 
 // sync makes content and name durable. Whoever puts mail into the maildrop may not
-// read that directory.
+// read that directory, and a file that was made ahead has a durable name.
 func (w *Writer) sync() error {
-	if w.queue != Maildrop {
+	switch {
+	case w.named:
+		return w.q.fs.SyncContent(w.f, w.q.dir)
+	case w.queue != Maildrop:
 		return w.q.fs.SyncNamed(w.f, w.q.Dir(w.queue, w.id))
 	}
 	if err := w.q.fs.Sync(w.f); err != nil {
@@ -340,10 +375,7 @@ func (w *Writer) Abort() {
 func (w *Writer) close() error {
 	err := w.q.fs.Close(w.f)
 	w.f = nil
-	if w.buf != nil {
-		w.q.putBuffer(w.buf)
-		w.buf = nil
-	}
+	w.end()
 	w.err = errFinished
 	return err
 }

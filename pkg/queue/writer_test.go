@@ -188,7 +188,7 @@ func BenchmarkReadContent(b *testing.B) {
 	b.ReportAllocs()
 	b.SetBytes(m.DataSize)
 	for b.Loop() {
-		if err := m.WriteContentTo(io.Discard, "\r\n"); err != nil {
+		if err := m.Body().WriteTo(io.Discard, "", "\r\n"); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -123,7 +123,8 @@ func (c *Child) answer(task *Task, do func(*Task) ipc.List) {
 		defer task.File.Close()
 	}
 	// If the reply itself is at fault, its job must not go unanswered.
-	reply := append(ipc.List{}.Str("job", task.Request.Value("job")), do(task)...)
+	reply := append(make(ipc.List, 0, 8), ipc.Attr{Name: "job", Value: task.Request.Value("job")})
+	reply = append(reply, do(task)...)
 	c.send(reply, failed(task, "reply of a delivery process is too long"), task.last)
 }
 

@@ -10,16 +10,21 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/status"
 )
 
-// Mail is the message of a job: header lines that go in front of it, each with
-// its newline.
-// Loop, if not empty, is an address that must not be in a Delivered-To field.
+// Mail is the message of a job.
 type Mail struct {
-	Prefix string
-	Loop   string
+	Prefix  string // header lines that go in front of it, each with its newline
+	Loop    string // an address that must not be in a Delivered-To field, if not empty
+	Content int64  // where it begins in its queue file; 0 is what the file says
 }
 
 func (m Mail) request(op string) ipc.List {
-	return ipc.List{}.Str("op", op).Str("prefix", m.Prefix).Str("loop", m.Loop)
+	// With room for what follows, and for what the pool puts in front.
+	l := append(make(ipc.List, 0, 12), ipc.Attr{Name: "op", Value: op})
+	l = l.Str("prefix", m.Prefix).Str("loop", m.Loop)
+	if m.Content > 0 {
+		l = l.Int("content", m.Content)
+	}
+	return l
 }
 
 // Prefix returns the header lines of a final delivery: the envelope sender

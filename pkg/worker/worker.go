@@ -38,9 +38,13 @@ type Identity struct {
 	Dirs []string
 }
 
-func (id Identity) key() string {
-	return fmt.Sprint(id.UID, ":", id.GID, ":", strings.Join(id.Dirs, ":"))
+// key tells identities apart.
+type key struct {
+	uid, gid int
+	dirs     string
 }
+
+func (id Identity) key() key { return key{id.UID, id.GID, strings.Join(id.Dirs, "\x00")} }
 
 // Job is what a worker is asked to do, and for how long at most; 0 is no limit.
 type Job struct {
@@ -66,14 +70,14 @@ type Pool struct {
 	idle    time.Duration
 
 	mu      sync.Mutex
-	workers map[string]*process
+	workers map[key]*process
 	closed  bool
 }
 
 // NewPool returns a pool of workers that run program, the path of asuser. One
 // that had no job for idle is ended.
 func NewPool(program string, idle time.Duration) *Pool {
-	return &Pool{program: program, idle: idle, workers: make(map[string]*process)}
+	return &Pool{program: program, idle: idle, workers: make(map[key]*process)}
 }
 
 // Do has a job done with the rights of id and returns the reply. The error is
@@ -131,6 +135,10 @@ func (p *Pool) release(w *process) {
 	if w.users > 0 {
 		return
 	}
+	if w.timer != nil {
+		w.timer.Reset(p.idle)
+		return
+	}
 	w.timer = time.AfterFunc(p.idle, func() {
 		p.mu.Lock()
 		unused := w.users == 0
@@ -174,7 +182,7 @@ type pending struct {
 
 // process is one running worker.
 type process struct {
-	key  string
+	key  key
 	cmd  *exec.Cmd
 	conn *ipc.Conn // jobs and replies
 

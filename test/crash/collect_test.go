@@ -165,7 +165,7 @@ func (s *site) queueFile(q *queue.Queue, name, file string) []found {
 	}
 	defer m.Close()
 	var text strings.Builder
-	m.WriteContentTo(&text, "\n")
+	m.Body().WriteTo(&text, "", "\n")
 	if m.Sender.Address == "" {
 		return notices(text.String(), file, inNotice)
 	}

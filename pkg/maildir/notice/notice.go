@@ -41,7 +41,7 @@ const stale = time.Minute
 // with the name except. It never blocks, and costs one system call if nobody
 // waits.
 func Post(fs *safefile.FS, dir, except string) {
-	d, err := fs.OpenDirNoLink(filepath.Join(dir, Dir))
+	d, err := fs.OpenDirNoLink(dir + "/" + Dir)
 	if err != nil {
 		return
 	}
