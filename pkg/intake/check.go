@@ -13,9 +13,12 @@ import (
 	"github.com/posthouse-mail/posthouse/pkg/transcript"
 )
 
-// asked is what restrictions look at. There is one for a session, since they look
-// at one command at a time; what does not change from command to command is made once.
+// asked is what restrictions look at. A session has one, since they look at one command
+// at a time, and the next session has it after that: most of it does not change.
 type asked struct {
+	h *Session
+	s *smtpserver.Session
+
 	facts access.Facts
 	eval  access.Eval
 	ways  access.Facts // how to find out more, and nothing else
@@ -23,23 +26,25 @@ type asked struct {
 }
 
 // newAsked makes what does not change.
-func (h *Session) newAsked(s *smtpserver.Session) *asked {
+func (srv *Server) newAsked() *asked {
 	a := new(asked)
-	srv, p, f := h.srv, &h.srv.Params, &a.facts
+	p, f := &srv.Params, &a.facts
 	a.ways = access.Facts{
-		MyNetworks: func(ctx context.Context) (bool, error) { return srv.nets.Match(ctx, s.Client.Name, s.Client.Addr) },
-		OwnAddress: func() bool { return srv.own[h.addr] },
+		MyNetworks: func(ctx context.Context) (bool, error) { return srv.nets.Match(ctx, a.s.Client.Name, a.s.Client.Addr) },
+		OwnAddress: func() bool { return srv.own[a.h.addr] },
 		MailDomain: srv.mailDomain,
-		Resolve:    h.resolve,
-		ListReply:  srv.listReply,
+		Resolve: func(ctx context.Context, name string, t dns.Type) (*dns.Answer, error) {
+			return a.h.resolve(ctx, name, t)
+		},
+		ListReply: srv.listReply,
 		AuthDestination: func(ctx context.Context, addr string) (bool, error) {
 			return srv.authDestination(ctx, f.Sender, addr)
 		},
 		UnlistedRcpt: func(ctx context.Context, addr string) (status.Status, error) {
-			return h.unlisted(ctx, f.Sender, addr, "Recipient address")
+			return a.h.unlisted(ctx, f.Sender, addr, "Recipient address")
 		},
 		UnlistedSender: func(ctx context.Context, addr string) (status.Status, error) {
-			return h.unlisted(ctx, f.Recipient, addr, "Sender address")
+			return a.h.unlisted(ctx, f.Recipient, addr, "Sender address")
 		},
 	}
 	if !srv.maps.clientCerts.Empty() {
@@ -57,7 +62,7 @@ func (h *Session) newAsked(s *smtpserver.Session) *asked {
 			UnknownClient: p.CodeClient, UnknownAddress: p.CodeAddress, RelayDomains: p.CodeRelay,
 			MultiBounce: p.CodeBounce, Plaintext: p.CodePlaintext, RBL: p.CodeRBL},
 		Classes: srv.parser.Class,
-		Note:    func(action, text string) { h.logAction(s, f, action, text) },
+		Note:    func(action, text string) { a.h.logAction(a.s, f, action, text) },
 		ConfigError: func(format string, args ...any) {
 			srv.log.Warn("", format, args...)
 		},
@@ -69,7 +74,11 @@ func (h *Session) newAsked(s *smtpserver.Session) *asked {
 // there is none yet. It holds until the next call.
 func (h *Session) facts(s *smtpserver.Session, command string, sender, rcpt *string) *access.Facts {
 	if h.asked == nil {
-		h.asked = h.newAsked(s)
+		var ok bool
+		if h.asked, ok = h.srv.asked.Get().(*asked); !ok {
+			h.asked = h.srv.newAsked()
+		}
+		h.asked.h, h.asked.s = h, s
 	}
 	f := &h.asked.facts
 	*f = h.asked.ways
@@ -88,6 +97,16 @@ func (h *Session) facts(s *smtpserver.Session, command string, sender, rcpt *str
 		f.HaveRcpt, f.Recipient = true, *rcpt
 	}
 	return f
+}
+
+// forget gives back what restrictions looked at.
+func (h *Session) forget() {
+	a := h.asked
+	if a == nil {
+		return
+	}
+	a.h, a.s, a.facts, a.eval, h.asked = nil, nil, access.Facts{}, access.Eval{}, nil
+	h.srv.asked.Put(a)
 }
 
 // evaluator makes the facts' Eval, which logs for this session.

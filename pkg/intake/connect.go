@@ -210,6 +210,7 @@ func (h *Session) Close(s *smtpserver.Session) {
 	if h.counted {
 		h.event(context.Background(), anvilclient.Disconnect)
 	}
+	h.forget()
 }
 
 // flags are what cleanup is to do with mail from the network.

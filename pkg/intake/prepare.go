@@ -61,6 +61,8 @@ type Server struct {
 	mu         sync.Mutex
 	resolved   *rewrite.Cache
 	anvilQuiet time.Time
+
+	asked sync.Pool // of *asked, between sessions
 }
 
 // lists are the parsed restriction lists.

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/posthouse-mail/posthouse/pkg/crew"
 	"github.com/posthouse-mail/posthouse/pkg/service/masterlink"
 )
 
@@ -32,6 +33,7 @@ type server struct {
 	retired  chan string   // reason to retire, one at most is kept
 	filled   chan struct{} // all slots are taken: look for unused ones soon
 	wg       sync.WaitGroup
+	hands    *crew.Crew // do the sessions
 	serial   sync.Mutex // one trigger request at a time
 
 	mu          sync.Mutex
@@ -55,6 +57,7 @@ func (p *process) serve() int {
 		retired:  make(chan string, 1),
 		filled:   make(chan struct{}, 1),
 		sessions: map[*session]struct{}{},
+		hands:    crew.New(),
 		lastBusy: time.Now(),
 	}
 	s.cond = sync.NewCond(&s.mu)

@@ -187,11 +187,11 @@ func (s *server) begin(conn net.Conn) {
 	}
 	s.checkChanged()
 	s.wg.Add(1)
-	go func() {
+	s.hands.Run(s.ctx, func() {
 		defer s.wg.Done()
 		defer s.end(c)
 		s.runSession(c)
-	}()
+	})
 }
 
 func (s *server) setAcceptDeadline(t time.Time) {
