@@ -19,13 +19,13 @@ const (
 	rushGap   = 20 * time.Millisecond
 	rushStart = 8
 
-	// reserveMin and reserveMax are the least and the most files that are kept
-	// beside one for each message that is being written, since as many more may
-	// come while the next files are made.
+	// When no more are left than reserveMin and one for each message that is being
+	// written, since as many may come while files are made, as many are made again;
+	// reserveMax at most.
 	reserveMin = 16
 	reserveMax = 256
 
-	// reserveIdle is how long files are kept when no more mail comes.
+	// reserveIdle is how long files are kept when no more mail comes, or twice as long.
 	reserveIdle = 50 * time.Millisecond
 )
 
