@@ -26,7 +26,7 @@ const (
 	reserveMax = 256
 
 	// reserveIdle is how long files are kept when no more mail comes, or twice as long.
-	reserveIdle = 50 * time.Millisecond
+	reserveIdle = 20 * time.Millisecond
 )
 
 // reserve holds new files in the incoming queue that were made ahead of their

@@ -164,7 +164,7 @@ func (fs *FS) SyncContent(f *os.File, group string) error {
 // many are better off if one of them goes first.
 const (
 	crowd    = 3
-	bigCrowd = 16
+	bigCrowd = 12
 )
 
 // SyncNameOf makes the name of a new file durable, whose content was synced
