@@ -43,15 +43,17 @@ func (m *Message) Content() *Content { return m.Body().Content() }
 type Content struct {
 	buffers *Buffers
 	r       *RecordReader // nil at the end
+	end     error         // what comes then: io.EOF, or why there was no beginning
 	name    string
 }
 
 // Content returns a reader of the message, from its first header line. Edits
 // that were made through pointer records are seen as the result.
 func (b Body) Content() *Content {
-	c := &Content{buffers: b.buffers, r: b.buffers.reader(b.f, b.size), name: b.f.Name()}
+	c := &Content{buffers: b.buffers, r: b.buffers.reader(b.f, b.size), name: b.f.Name(), end: io.EOF}
 	if err := c.r.SeekTo(b.start); err != nil {
 		c.Close()
+		c.end = fmt.Errorf("%s: content: %w", c.name, err)
 	}
 	return c
 }
@@ -71,7 +73,7 @@ func (c *Content) Close() {
 // error is io.EOF, bare, at the end of the message.
 func (c *Content) Next() (data []byte, eol bool, err error) {
 	if c.r == nil {
-		return nil, false, io.EOF
+		return nil, false, c.end
 	}
 	rec, err := c.r.NextFollow()
 	if err == io.EOF {

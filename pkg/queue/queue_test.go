@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -99,6 +100,27 @@ func TestCreateAndRead(t *testing.T) {
 		}
 		if n != 1 {
 			t.Errorf("scan found %d files", n)
+		}
+	}
+}
+
+// TestBodyWithoutStart holds that a message whose beginning is not in its file is an error,
+// and not one without text.
+func TestBodyWithoutStart(t *testing.T) {
+	q := newQueue(t, Options{})
+	id := put(t, q, "Subject: x", "", "text")
+	f, err := os.Open(q.Path(Incoming, id))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for _, start := range []int64{1 << 30, -1} {
+		b, err := new(Buffers).Body(f, start)
+		if err == nil {
+			err = b.WriteTo(io.Discard, "", "\n")
+		}
+		if !errors.Is(err, ErrCorrupt) {
+			t.Errorf("content at %d: %v", start, err)
 		}
 	}
 }

@@ -150,7 +150,7 @@ func (fs *FS) SyncContent(f *os.File, group string) error {
 	}
 	startWriteBack(f)
 	first := false
-	err := fs.shared(group, func() error {
+	err := fs.shared("content "+group, func() error {
 		first = true
 		return fs.Sync(f)
 	})
