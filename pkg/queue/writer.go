@@ -348,12 +348,17 @@ func (w *Writer) CommitMode(ctx context.Context, mode os.FileMode) error {
 	return nil
 }
 
+// manyWriters is how many messages are better off if one of them is synced first.
+const manyWriters = 16
+
 // sync makes content and name durable. Whoever puts mail into the maildrop may not
 // read that directory, and a file that was made ahead has a durable name.
 func (w *Writer) sync() error {
 	switch {
+	case w.named && w.q.writing.Load() >= manyWriters:
+		return w.q.fs.SyncAfterFirst(w.f, w.q.dir)
 	case w.named:
-		return w.q.fs.SyncContent(w.f, w.q.dir)
+		return w.q.fs.Sync(w.f)
 	case w.queue != Maildrop:
 		return w.q.fs.SyncNamed(w.f, w.q.Dir(w.queue, w.id))
 	}

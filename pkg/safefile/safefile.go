@@ -54,7 +54,7 @@ type FS struct {
 
 	counts  [4]atomic.Int64
 	guarded atomic.Pointer[[]string]
-	writers atomic.Int64 // calls of SyncNamed and SyncContent that go on
+	writers atomic.Int64 // calls of SyncNamed that go on
 	mu      sync.Mutex
 	dirs    map[string]*dirState
 }

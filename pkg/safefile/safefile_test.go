@@ -128,54 +128,46 @@ func TestSyncNamed(t *testing.T) {
 	}
 }
 
-// TestSyncContent: each file is synced, one of many before the others, and the failure
-// of one is its own.
-func TestSyncContent(t *testing.T) {
+// TestSyncAfterFirst: each file is synced, one before all others, and the failure of one is
+// its own.
+func TestSyncAfterFirst(t *testing.T) {
 	dir := t.TempDir()
-	for _, writers := range []int{1, bigCrowd + 4} {
-		var begun, early atomic.Int32
-		first := make(chan struct{}) // closed when the one that goes first is done
-		bad := filepath.Join(dir, fmt.Sprintf("%d.0", writers))
-		var fs *FS
-		fs = &FS{Fault: func(op Op, path string) error {
+	const writers = 20
+	for _, bad := range []int{-1, 0, writers - 1} {
+		var begun atomic.Int32
+		var second atomic.Bool
+		fs := &FS{}
+		badPath := filepath.Join(dir, fmt.Sprintf("%d.%d", bad, bad))
+		fs.Fault = func(op Op, path string) error {
 			if op != OpSync {
 				return nil
 			}
-			if n := begun.Add(1); writers > bigCrowd && n == bigCrowd {
-				// Those who came before there was a crowd have begun; this is the one.
-				for fs.writers.Load() < int64(writers) {
-					time.Sleep(time.Millisecond)
-				}
-				early.Store(begun.Load())
-				close(first)
-			} else if n < bigCrowd && writers > bigCrowd {
-				<-first
+			if begun.Add(1) == 1 {
+				time.Sleep(50 * time.Millisecond) // for the others to come
+				second.Store(begun.Load() > 1)
 			}
-			if path == bad {
+			if path == badPath {
 				return errInjected
 			}
 			return nil
-		}}
+		}
 		var wg sync.WaitGroup
 		for i := range writers {
-			path := filepath.Join(dir, fmt.Sprintf("%d.%d", writers, i))
+			path := filepath.Join(dir, fmt.Sprintf("%d.%d", bad, i))
 			f, err := fs.Create(path, 0o600)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer f.Close()
 			wg.Go(func() {
-				if err := fs.SyncContent(f, dir); errors.Is(err, errInjected) != (path == bad) {
-					t.Errorf("%d writers, %s: %v", writers, path, err)
+				if err := fs.SyncAfterFirst(f, dir); errors.Is(err, errInjected) != (path == badPath) {
+					t.Errorf("%s: %v", path, err)
 				}
 			})
 		}
 		wg.Wait()
-		if n := begun.Load(); n != int32(writers) {
-			t.Errorf("%d writers: %d files synced", writers, n)
-		}
-		if writers > bigCrowd && early.Load() != bigCrowd {
-			t.Errorf("%d of %d began before the first of the crowd was done", early.Load()-bigCrowd+1, writers-bigCrowd+1)
+		if n := begun.Load(); n != writers || second.Load() {
+			t.Errorf("%d files synced, want %d; a second one before the first was done: %v", n, writers, second.Load())
 		}
 	}
 }

@@ -137,17 +137,11 @@ func (fs *FS) SyncNamed(f *os.File, dir string) error {
 	return fs.Sync(f)
 }
 
-// SyncContent is [FS.Sync] of a file whose name is durable already. group is the same for
-// files on one file system that come one after the other.
-//
-// Where many writers are at it, one goes first: its sync commits what the others
+// SyncAfterFirst is [FS.Sync] for one of many who write to one file system at the same
+// time; group is what they have in common. One goes first: its sync commits what the others
 // changed too, and theirs then find little to do. All at once would each wait for that
 // commit, with a thread that sleeps and is woken.
-func (fs *FS) SyncContent(f *os.File, group string) error {
-	defer fs.writers.Add(-1)
-	if fs.writers.Add(1) < bigCrowd {
-		return fs.Sync(f)
-	}
+func (fs *FS) SyncAfterFirst(f *os.File, group string) error {
 	startWriteBack(f)
 	first := false
 	err := fs.shared("content "+group, func() error {
@@ -160,12 +154,8 @@ func (fs *FS) SyncContent(f *os.File, group string) error {
 	return fs.Sync(f) // the error of the first one is its own
 }
 
-// crowd is how many writers make a directory change all the time, and bigCrowd how
-// many are better off if one of them goes first.
-const (
-	crowd    = 3
-	bigCrowd = 12
-)
+// crowd is how many writers make a directory change all the time.
+const crowd = 3
 
 // SyncNameOf makes the name of a new file durable, whose content was synced
 // after it got that name. It is [FS.SyncDir] of its directory, and for a
