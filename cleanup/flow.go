@@ -21,7 +21,6 @@ type flow struct {
 	delay time.Duration     // in_flow_delay; 0 is off
 	limit int               // default_process_limit
 	count func(max int) int // files in the incoming queue, up to max
-	ahead func() int        // files that this process made there ahead of messages
 
 	open atomic.Int64 // messages that this process is writing there
 
@@ -57,7 +56,7 @@ func (f *flow) backlog() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if now := time.Now(); now.Sub(f.looked) >= flowLook {
-		limit := f.limit + int(f.open.Load()) + f.ahead()
+		limit := f.limit + int(f.open.Load())
 		f.looked, f.full = now, f.count(limit+1) > limit
 	}
 	return f.full

@@ -39,8 +39,7 @@ func TestFlow(t *testing.T) {
 						files.Add(-1)
 					}
 				}()
-				f := &flow{delay: test.delay, limit: 10, count: func(limit int) int { return min(limit, int(files.Load())) },
-					ahead: func() int { return 0 }}
+				f := &flow{delay: test.delay, limit: 10, count: func(limit int) int { return min(limit, int(files.Load())) }}
 				f.open.Store(test.open)
 				start := time.Now()
 				f.admit(ctx, test.flags)
@@ -58,6 +57,6 @@ func TestFlow(t *testing.T) {
 func TestFlowEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	f := &flow{delay: time.Hour, limit: 1, count: func(limit int) int { return limit }, ahead: func() int { return 0 }}
+	f := &flow{delay: time.Hour, limit: 1, count: func(limit int) int { return limit }}
 	f.admit(ctx, inject.FlagsExternal)
 }

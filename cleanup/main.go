@@ -29,10 +29,6 @@
 // new mail from outside has to wait for up to in_flow_delay, so that it does
 // not come in faster than qmgr takes it.
 //
-// While messages come one upon the other, cleanup makes empty queue files ahead of
-// them, of mode 0200, and removes those that nobody needs within a twentieth of a second. What a
-// cleanup that was killed leaves of them is removed by qmgr.
-//
 // Bytes of the content that no rule changes stay as they are.
 //
 // # Security

@@ -33,7 +33,7 @@ type server struct {
 	reports *bounceclient.Client
 	flow    *flow
 	trigger func(queue.ID) // tells qmgr that there is mail
-	drain   func()         // leaves nothing behind
+	drain   func()         // waits until it has been told
 
 	canonical, senderCanonical, rcptCanonical mapUse
 	masquerade                                masquerade
@@ -115,18 +115,15 @@ func newServer(cfg *config.Config, log *maillog.Logger) (*server, error) {
 	s.limits = mime.Limits{Header: p.HeaderSizeLimit, Nesting: p.MIMENestingLimit,
 		Boundary: p.MIMEBoundaryLimit, Plain: p.DisableMIMEInput}
 	s.keys = keys.Options{Delimiters: p.RecipientDelimiter, Local: s.isLocal}
-	s.queue = queue.Open(".", queue.Options{HashDepth: p.HashQueueDepth, HashNames: p.HashQueueNames, LongIDs: p.EnableLongQueueIDs, Ahead: true})
+	s.queue = queue.Open(".", queue.Options{HashDepth: p.HashQueueDepth, HashNames: p.HashQueueNames, LongIDs: p.EnableLongQueueIDs})
 	s.reports = bounceclient.New(bounceclient.Services{Bounce: p.BounceService, Defer: p.DeferService, Trace: p.TraceService, Timeout: rewrite.Timeout})
 	s.rewrite = rewrite.NewClient(ipc.NewPool("private/"+p.RewriteServiceName, rewrite.Timeout))
 	t := ipc.NewTriggerer("public/qmgr", "I")
 	s.trigger = func(id queue.ID) {
 		t.Fire(func(request []byte) []byte { return queue.AppendHint(request, id) })
 	}
-	s.drain = func() {
-		s.queue.Release()
-		t.Wait()
-	}
-	s.flow = &flow{delay: p.InFlowDelay, limit: p.ProcessLimit, count: s.incoming, ahead: s.queue.Reserved}
+	s.drain = t.Wait
+	s.flow = &flow{delay: p.InFlowDelay, limit: p.ProcessLimit, count: s.incoming}
 	return s, nil
 }
 

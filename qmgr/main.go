@@ -29,7 +29,6 @@
 //
 // After a crash, the messages that were active go back to the incoming queue.
 // One that a delivery agent still works on is skipped until that is over.
-// Empty files that a killed cleanup(8) had made ahead of messages are removed.
 //
 // # Security
 //

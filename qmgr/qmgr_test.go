@@ -14,7 +14,6 @@ import (
 
 	"github.com/posthouse-mail/posthouse/pkg/deliver"
 	"github.com/posthouse-mail/posthouse/pkg/queue"
-	"github.com/posthouse-mail/posthouse/pkg/safefile"
 )
 
 func TestDelivered(t *testing.T) {
@@ -227,44 +226,6 @@ func TestCorrupt(t *testing.T) {
 	if !h.in("incoming", unfinished) || h.in("active", unfinished) {
 		t.Error("a file that is still being written was touched")
 	}
-}
-
-// TestLeftBehind holds that a file which cleanup made ahead of a message is removed when
-// cleanup is gone, and not before.
-func TestLeftBehind(t *testing.T) {
-	h := newHouse(t)
-	plant := func(text string) (queue.ID, *os.File) {
-		w, err := h.queue.CreateIn(t.Context(), "incoming", queue.ModeReserved)
-		if err != nil {
-			t.Fatal(err)
-		}
-		f, err := os.OpenFile(w.Path(), os.O_WRONLY, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { f.Close() })
-		if _, err := f.WriteString(text); err != nil {
-			t.Fatal(err)
-		}
-		return w.ID(), f
-	}
-	held, f := plant("")
-	if ok, err := safefile.TryFlock(f); !ok || err != nil {
-		t.Fatal(ok, err)
-	}
-	left, _ := plant("")
-	written, _ := plant("x")
-	h.start("")
-	h.wait("the file that was left behind", func() bool { return !h.in("incoming", left) })
-	id := h.put("incoming", "a@x", "b@agent.one")
-	h.trigger("I")
-	h.waitLog(string(id) + ": removed")
-	if !h.in("incoming", held) || !h.in("incoming", written) {
-		t.Errorf("a file was removed that is in use: %v, or that has content: %v", !h.in("incoming", held), !h.in("incoming", written))
-	}
-	f.Close()
-	h.trigger("I")
-	h.wait("the file of a process that is gone", func() bool { return !h.in("incoming", held) })
 }
 
 // TestManyRecipients needs several readings of the file.

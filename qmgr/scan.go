@@ -102,18 +102,6 @@ func (s *scanner) run(mode scanMode) (held time.Time) {
 	return held
 }
 
-// leftBehind removes a file that cleanup made ahead of a message, if no cleanup
-// process has it any more.
-func (s *scanner) leftBehind(e queue.Entry) {
-	removed, err := s.d.queue.RemoveReserved(e.ID)
-	switch {
-	case err != nil:
-		s.d.log.Warn(string(e.ID), "%v", err)
-	case removed:
-		s.d.log.Debug("%s: removed a file that was made for no message", e.ID)
-	}
-}
-
 // due looks at a file's state, which is in its mode and times: complete files
 // have mode 0700, and are to be left alone until their modification time. Held
 // is that time if the message waits because its sender asked for it.
@@ -123,9 +111,6 @@ func (s *scanner) due(e queue.Entry, mode scanMode, now time.Time) (due bool, he
 		return false, held
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFREG || st.Mode&unix.S_IRWXU != unix.S_IRWXU {
-		if s.queue == queue.Incoming && st.Mode&unix.S_IRWXU == queue.ModeReserved {
-			s.leftBehind(e)
-		}
 		return false, held
 	}
 	at := time.Unix(st.Mtim.Unix())

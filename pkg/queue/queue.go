@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -29,10 +28,6 @@ type Options struct {
 
 	// FS does the file operations; nil is a new one.
 	FS *safefile.FS
-
-	// Ahead lets Create make files ahead of messages while many come. Who sets
-	// it calls Release at the end.
-	Ahead bool
 }
 
 // Queue is a queue directory. It is safe for concurrent use.
@@ -44,10 +39,6 @@ type Queue struct {
 	fs     *safefile.FS
 	bufs   sync.Pool // of writers
 	reads  Buffers
-
-	writing atomic.Int64 // messages
-	ahead   bool
-	reserve reserve
 }
 
 // Open returns the queue in dir; daemons, whose working directory it is, use
@@ -60,8 +51,6 @@ func Open(dir string, o Options) *Queue {
 	for _, name := range o.HashNames {
 		q.hashed[strings.ToLower(name)] = true
 	}
-	// Hash directories would need a sync each.
-	q.ahead = o.Ahead && !q.hashed[Incoming]
 	if q.owner == 0 {
 		q.owner = os.Geteuid()
 	}

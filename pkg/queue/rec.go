@@ -150,12 +150,11 @@ const (
 
 // Modes of queue files: what a file is.
 const (
-	ModeNew      = 0o600 // being written
-	ModeReserved = 0o200 // the same, and made ahead of its message
-	ModeReady    = 0o700 // complete
-	ModeCorrupt  = 0o400 // not to be looked at again
-	ModeExpire   = 0o010 // hint: expire at the next try
-	ModeUnflush  = 0o040 // hint: forget that the destination was dead
+	ModeNew     = 0o600 // being written
+	ModeReady   = 0o700 // complete
+	ModeCorrupt = 0o400 // not to be looked at again
+	ModeExpire  = 0o010 // hint: expire at the next try
+	ModeUnflush = 0o040 // hint: forget that the destination was dead
 )
 
 // RecordName returns the name under which postcat shows a record type.

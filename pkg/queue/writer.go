@@ -30,26 +30,26 @@ type Writer struct {
 	box   *[]byte // in which buf goes back to those that are used again
 	start int64   // offset of buf in the file
 	err   error
-
-	reserved bool // made ahead: locked until it is complete
-	named    bool // the name is durable already
 }
 
 // Create makes a file in the incoming queue under its final id. Others see
 // that it is not complete by its mode.
 func (q *Queue) Create(ctx context.Context) (*Writer, error) {
-	if q.ahead {
-		if w := q.reserve.take(q); w != nil {
-			return w, nil
-		}
-	}
 	return q.CreateIn(ctx, Incoming, ModeNew)
 }
 
 // CreateIn is like Create, in another queue and with another mode.
 func (q *Queue) CreateIn(ctx context.Context, queueName string, mode os.FileMode) (*Writer, error) {
-	w, err := q.newFile(ctx, queueName, mode)
+	if !ValidQueueName(queueName) {
+		return nil, fmt.Errorf("bad queue name %q", queueName)
+	}
+	f, tmp, err := q.createTemp(ctx, queueName, mode)
 	if err != nil {
+		return nil, err
+	}
+	w := &Writer{q: q, f: f, queue: queueName, path: tmp}
+	if err := w.nameByInode(ctx); err != nil {
+		w.Abort()
 		return nil, err
 	}
 	w.begin()
@@ -64,7 +64,6 @@ func (w *Writer) begin() {
 		box = &b
 	}
 	w.box, w.buf = box, (*box)[:0]
-	w.q.writing.Add(1)
 }
 
 // end gives back what begin took.
@@ -77,24 +76,6 @@ func (w *Writer) end() {
 		w.q.bufs.Put(w.box)
 	}
 	w.box, w.buf = nil, nil
-	w.q.writing.Add(-1)
-}
-
-// newFile makes a file under its id.
-func (q *Queue) newFile(ctx context.Context, queueName string, mode os.FileMode) (*Writer, error) {
-	if !ValidQueueName(queueName) {
-		return nil, fmt.Errorf("bad queue name %q", queueName)
-	}
-	f, tmp, err := q.createTemp(ctx, queueName, mode)
-	if err != nil {
-		return nil, err
-	}
-	w := &Writer{q: q, f: f, queue: queueName, path: tmp}
-	if err := w.nameByInode(ctx); err != nil {
-		w.Abort()
-		return nil, err
-	}
-	return w, nil
 }
 
 // createTemp makes a file whose name no scan takes for a message.
@@ -302,7 +283,7 @@ func (w *Writer) MoveTo(queueName string) error {
 		w.err = err
 		return err
 	}
-	w.queue, w.named = queueName, false
+	w.queue = queueName
 	w.path = w.q.Path(queueName, w.id)
 	return nil
 }
@@ -328,9 +309,6 @@ func (w *Writer) CommitMode(ctx context.Context, mode os.FileMode) error {
 	if err == nil {
 		err = w.Flush()
 	}
-	if err == nil && w.reserved {
-		err = safefile.Unflock(w.f) // whoever sees it complete may want it
-	}
 	if err == nil {
 		err = w.q.fs.Chmod(w.f, mode)
 	}
@@ -348,18 +326,10 @@ func (w *Writer) CommitMode(ctx context.Context, mode os.FileMode) error {
 	return nil
 }
 
-// manyWriters is how many messages are better off if one of them is synced first.
-const manyWriters = 16
-
 // sync makes content and name durable. Whoever puts mail into the maildrop may not
-// read that directory, and a file that was made ahead has a durable name.
+// read that directory.
 func (w *Writer) sync() error {
-	switch {
-	case w.named && w.q.writing.Load() >= manyWriters:
-		return w.q.fs.SyncAfterFirst(w.f, w.q.dir)
-	case w.named:
-		return w.q.fs.Sync(w.f)
-	case w.queue != Maildrop:
+	if w.queue != Maildrop {
 		return w.q.fs.SyncNamed(w.f, w.q.Dir(w.queue, w.id))
 	}
 	if err := w.q.fs.Sync(w.f); err != nil {

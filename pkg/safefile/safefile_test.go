@@ -128,50 +128,6 @@ func TestSyncNamed(t *testing.T) {
 	}
 }
 
-// TestSyncAfterFirst: each file is synced, one before all others, and the failure of one is
-// its own.
-func TestSyncAfterFirst(t *testing.T) {
-	dir := t.TempDir()
-	const writers = 20
-	for _, bad := range []int{-1, 0, writers - 1} {
-		var begun atomic.Int32
-		var second atomic.Bool
-		fs := &FS{}
-		badPath := filepath.Join(dir, fmt.Sprintf("%d.%d", bad, bad))
-		fs.Fault = func(op Op, path string) error {
-			if op != OpSync {
-				return nil
-			}
-			if begun.Add(1) == 1 {
-				time.Sleep(50 * time.Millisecond) // for the others to come
-				second.Store(begun.Load() > 1)
-			}
-			if path == badPath {
-				return errInjected
-			}
-			return nil
-		}
-		var wg sync.WaitGroup
-		for i := range writers {
-			path := filepath.Join(dir, fmt.Sprintf("%d.%d", bad, i))
-			f, err := fs.Create(path, 0o600)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer f.Close()
-			wg.Go(func() {
-				if err := fs.SyncAfterFirst(f, dir); errors.Is(err, errInjected) != (path == badPath) {
-					t.Errorf("%s: %v", path, err)
-				}
-			})
-		}
-		wg.Wait()
-		if n := begun.Load(); n != writers || second.Load() {
-			t.Errorf("%d files synced, want %d; a second one before the first was done: %v", n, writers, second.Load())
-		}
-	}
-}
-
 func TestWriteAtomicFailsCleanly(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "file")

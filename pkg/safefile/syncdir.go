@@ -137,23 +137,6 @@ func (fs *FS) SyncNamed(f *os.File, dir string) error {
 	return fs.Sync(f)
 }
 
-// SyncAfterFirst is [FS.Sync] for one of many who write to one file system at the same
-// time; group is what they have in common. One goes first: its sync commits what the others
-// changed too, and theirs then find little to do. All at once would each wait for that
-// commit, with a thread that sleeps and is woken.
-func (fs *FS) SyncAfterFirst(f *os.File, group string) error {
-	startWriteBack(f)
-	first := false
-	err := fs.shared("content "+group, func() error {
-		first = true
-		return fs.Sync(f)
-	})
-	if first {
-		return err
-	}
-	return fs.Sync(f) // the error of the first one is its own
-}
-
 // crowd is how many writers make a directory change all the time.
 const crowd = 3
 
