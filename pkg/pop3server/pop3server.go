@@ -164,15 +164,15 @@ func Run(ctx context.Context, conn net.Conn, state State, pending []byte, open f
 		return s.w.Flush()
 	}
 	s.drop = drop
-	defer drop.Close()
-	s.live = drop.Len()
+	total := drop.Len()
+	s.live = total
 	s.r = smtpwire.NewReader(&input{s: s, ctx: ctx, pending: pending}, &opts.Buffers.wire)
 	defer s.r.Release()
 	s.ok("Logged in.")
-	reason := s.loop()
+	reason := s.hold()
 	s.w.Flush()
 	s.log("Disconnected: %s top=%d/%d, retr=%d/%d, del=%d/%d, size=%d", reason, s.counts.top, s.counts.topB,
-		s.counts.retr, s.counts.retrB, s.counts.del, drop.Len(), max(s.total, 0))
+		s.counts.retr, s.counts.retrB, s.counts.del, total, max(s.total, 0))
 	return nil
 }
 
@@ -190,6 +190,13 @@ func (s *session) refuse(err error) {
 		s.warn("open maildrop: %v", err)
 		s.fail("[SYS/TEMP] Mailbox cannot be opened")
 	}
+}
+
+// hold is the session while it has the maildrop. That is given up before the reply to
+// QUIT leaves: who has read it may log in again at once.
+func (s *session) hold() string {
+	defer s.drop.Close()
+	return s.loop()
 }
 
 // loop does commands until the session ends, and returns why it did.

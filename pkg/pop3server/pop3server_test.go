@@ -74,6 +74,36 @@ func talk(m *memory, in string) string {
 	return c.out.String()
 }
 
+// watchedConn calls written before it takes output.
+type watchedConn struct {
+	memConn
+	written func(b []byte)
+}
+
+func (c *watchedConn) Write(b []byte) (int, error) {
+	c.written(b)
+	return c.memConn.Write(b)
+}
+
+// TestQuitGivesUp: who reads the reply to QUIT can log in again, as the maildrop and its lock
+// are given up.
+func TestQuitGivesUp(t *testing.T) {
+	m, said := &memory{texts: []string{"a\n"}}, false
+	c := &watchedConn{memConn: memConn{in: strings.NewReader("STAT\r\nQUIT\r\n")}}
+	c.written = func(b []byte) {
+		if bytes.Contains(b, []byte("Logging out")) {
+			said = true
+			if !m.closed {
+				t.Error("the maildrop is still open")
+			}
+		}
+	}
+	Run(context.Background(), c, State{User: true}, nil, func() (Maildrop, error) { return m, nil }, Options{})
+	if !said || !m.closed {
+		t.Errorf("said: %v, closed: %v", said, m.closed)
+	}
+}
+
 // TestContent: each message comes through with CRLF and dots, whatever its line
 // ends on disk, its length and its last line.
 func TestContent(t *testing.T) {
