@@ -272,15 +272,8 @@ func writeList(w *bufio.Writer, l List) error {
 	if err := l.Check(); err != nil {
 		return err
 	}
-	for _, a := range l {
-		// bufio.Writer keeps its first error; Flush or the last byte
-		// returns it.
-		w.WriteString(a.Name)
-		w.WriteByte(0)
-		w.WriteString(a.Value)
-		w.WriteByte(0)
-	}
-	return w.WriteByte(0)
+	_, err := w.Write(l.append(w.AvailableBuffer()))
+	return err
 }
 
 func checkAttr(a Attr) error {

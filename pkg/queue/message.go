@@ -182,12 +182,8 @@ func (q *Queue) openReady(queueName string, id ID, path string) (*Message, error
 		_ = f.Close()
 		return nil, &os.PathError{Op: "open", Path: path, Err: ErrNotReady}
 	}
-	return newMessage(f, q.fs, &q.reads, queueName, id, st), nil
-}
-
-func newMessage(f *os.File, fs *safefile.FS, buffers *Buffers, queueName string, id ID, st *unix.Stat_t) *Message {
 	return &Message{ID: id, Queue: queueName, Mode: os.FileMode(st.Mode & 0o777), FileSize: st.Size,
-		ModTime: time.Unix(st.Mtim.Unix()), f: f, fs: fs, buffers: buffers}
+		ModTime: time.Unix(st.Mtim.Unix()), f: f, fs: q.fs, buffers: &q.reads}, nil
 }
 
 // readSize reads the first record, and no more.
