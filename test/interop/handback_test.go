@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/posthouse-mail/posthouse/pkg/testkit"
 )
 
 // TestHandBack: Postfix starts on the queue that Posthouse left: deferred mail
@@ -35,6 +37,8 @@ func TestHandBack(t *testing.T) {
 	p.theirs.Set(t, "smtp_connection_cache_on_demand = no")
 	p.tool(t, "postsuper")
 	p.theirs.Start(t)
+	// Its postsuper complains of a file that its own cleanup has not named yet.
+	testkit.Wait(t, "the message that was dropped", func() bool { return strings.Contains(p.theirs.Log(), ": to=<five@dead.test>, ") })
 	p.tool(t, "postsuper", "-H", "ALL")
 	p.tool(t, "postqueue", "-f")
 	waitEmpty(t, p)
